@@ -1,0 +1,219 @@
+"""One frame: start every ready node, hand its effects out, resume it as outcomes come, until all have ended.
+
+Nodes run one after another on the caller's thread with no running event loop, so only effects can suspend them. Outcomes are looked
+up by key and nodes are resumed in graph order, so the order of arrival reaches no record.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from frameengine.effects import Answer, Call, EffectKey, Outcome
+from frameengine.engine.guard import Guard
+from frameengine.engine.stops import Ask, Reply
+from frameengine.errors import DeterminismError, ForeignAwait, ForgottenEffect, FrameEngineError, NodeError, UsageError
+from frameengine.messages import to_json
+from frameengine.node import Node, NodeContext, NodeResult, Performing
+
+
+class NodeTask:
+    """One node at work in one frame."""
+
+    __slots__ = ("_awaiting", "_coroutine", "_guard", "_missing", "context", "error", "given", "name", "open", "outcomes", "result")
+
+    def __init__(self, node: Node, message: Any, context: NodeContext, guard: Guard) -> None:
+        self.name = context.node
+        self.given = to_json(message)
+        self.context = context
+        self.result: NodeResult | None = None
+        self.error: Exception | None = None
+        self.open = False
+        self.outcomes: dict[EffectKey, Outcome] = {}
+        self._guard = guard
+        self._awaiting: Performing | None = None
+        self._missing = 0
+        self._coroutine: Coroutine[Any, Any, NodeResult] | None = None
+        try:
+            self._coroutine = node.run(message, context)
+        except Exception as error:  # noqa: BLE001 - whatever a node raises is recorded as its error
+            self.error = error
+
+    @property
+    def ready(self) -> bool:
+        """Whether the node can be resumed now."""
+        return self._coroutine is not None and self._missing == 0
+
+    def answer(self, key: EffectKey, outcome: Outcome) -> None:
+        """Take one outcome of what the node awaits."""
+        self.outcomes[key] = outcome
+        self._missing -= 1
+        if outcome.status == "not_recorded":
+            self.open = True
+
+    def resume(self) -> tuple[Call, ...]:
+        """Run the node up to its next effects, which are returned, or to its end."""
+        coroutine, awaited = self._coroutine, self._awaiting
+        if coroutine is None:
+            return ()
+        if self.open:
+            self._stop()
+            return ()
+        value = None if awaited is None else tuple([self.outcomes[call.key] for call in awaited.calls])
+        self._awaiting = None
+        self._guard.enter(self.name, self.context.frame)
+        try:
+            suspended = coroutine.send(value)
+        except StopIteration as end:
+            self._coroutine = None
+            self._end(end.value)
+            return ()
+        except DeterminismError:
+            self._coroutine = None
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a node raises is recorded as its error
+            self._coroutine = None
+            self.error = error
+            return ()
+        finally:
+            refusal = self._guard.leave()
+            if refusal is not None:
+                raise refusal
+        return self._await(suspended, coroutine)
+
+    def _await(self, suspended: Any, coroutine: Coroutine[Any, Any, NodeResult]) -> tuple[Call, ...]:
+        if type(suspended) is not Performing:
+            where = _place(coroutine)
+            self._stop()
+            self.error = ForeignAwait(
+                f"node {self.name!r} awaited {_described(suspended)} (frame {self.context.frame}, {where})",
+                hint="a node may await ctx.perform(...) and ctx.perform_all(...) only; put waiting and I/O into a tool",
+                node=self.name,
+                frame=self.context.frame,
+                where=where,
+            )
+            return ()
+        self._awaiting = suspended
+        self._missing = len(suspended.calls)
+        return suspended.calls
+
+    def _end(self, result: Any) -> None:
+        forgotten = [performing for performing in self.context.performings if not performing.awaited]
+        if forgotten:
+            effect = next((call.effect for performing in forgotten for call in performing.calls), None)
+            what = "an empty perform_all" if effect is None else f"{effect.kind} call {effect.name!r}"
+            self.error = ForgottenEffect(
+                f"node {self.name!r} asked for {what} and never awaited it (frame {self.context.frame})",
+                hint="write 'await' before ctx.perform(...)",
+                node=self.name,
+                frame=self.context.frame,
+            )
+        elif result is None:
+            self.result = NodeResult()
+        elif isinstance(result, NodeResult):
+            self.result = result
+        else:
+            self.error = NodeError(
+                f"node {self.name!r} returned {type(result).__qualname__}, not NodeResult",
+                hint="return NodeResult(message, changes)",
+                node=self.name,
+                frame=self.context.frame,
+            )
+
+    def _stop(self) -> None:
+        coroutine, self._coroutine = self._coroutine, None
+        if coroutine is not None:
+            coroutine.close()
+
+    def close(self) -> None:
+        """End the node where it stands: the run was abandoned."""
+        self._stop()
+
+
+@frozen
+class RanFrame:
+    """The nodes of a frame, all ended, in graph order."""
+
+    tasks: tuple[NodeTask, ...]
+    cancelled: bool
+
+
+def run_frame(tasks: Sequence[NodeTask]) -> Generator[Ask, Reply, RanFrame]:
+    """Run all nodes of a frame to their ends, yielding an `Ask` whenever nothing can go on without an outcome."""
+    outstanding: dict[EffectKey, Call] = {}
+    owner = {task.name: task for task in tasks}
+    cancelled = False
+    ready: Iterable[NodeTask] = tasks
+    try:
+        while True:
+            new = _without_loop(_resume_all, ready)
+            for call in new:
+                outstanding[call.key] = call
+            if not outstanding:
+                return RanFrame(tuple(tasks), cancelled)
+            reply = yield Ask(tuple(new), outstanding)
+            touched = _take(reply.answers, outstanding, owner)
+            cancelled = cancelled or reply.cancel
+            ready = [task for task in tasks if task.name in touched and task.ready]
+    finally:
+        for task in tasks:
+            task.close()
+
+
+def _resume_all(ready: Iterable[NodeTask]) -> list[Call]:
+    new: list[Call] = []
+    for task in ready:
+        calls = task.resume()
+        while not calls and task.ready:
+            calls = task.resume()
+        new.extend(calls)
+    return new
+
+
+def _take(answers: Sequence[Answer], outstanding: dict[EffectKey, Call], owner: dict[str, NodeTask]) -> set[str]:
+    touched: set[str] = set()
+    for answer in answers:
+        if outstanding.pop(answer.key, None) is None:
+            raise UsageError(f"an answer to {answer.key}, which nobody awaits", hint="answer each effect of an Ask once")
+        owner[answer.key.node].answer(answer.key, answer.outcome)
+        touched.add(answer.key.node)
+    return touched
+
+
+def _without_loop(step: Callable[[Iterable[NodeTask]], list[Call]], ready: Iterable[NodeTask]) -> list[Call]:
+    """Run *step* with the running event loop hidden, so that a node which awaits a future fails at once instead of hanging later."""
+    events = sys.modules.get("asyncio.events")
+    loop = events._get_running_loop() if events is not None else None
+    if loop is None or events is None:
+        return step(ready)
+    events._set_running_loop(None)
+    try:
+        return step(ready)
+    finally:
+        events._set_running_loop(loop)
+
+
+def _described(suspended: Any) -> str:
+    return "something that is no effect" if suspended is None else f"a {type(suspended).__module__}.{type(suspended).__qualname__}"
+
+
+def _place(coroutine: Any) -> str:
+    """Return file:line of the innermost Python frame in which a coroutine is suspended."""
+    place = "?"
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+        if frame is None:
+            break
+        place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
+    return place
+
+
+def error_value(error: Exception) -> dict[str, Any]:
+    """Return what a record says of an exception: its type, its message, and its code where it is one of ours."""
+    if isinstance(error, FrameEngineError):
+        return {"type": error.code, "message": error.message}
+    return {"type": f"{type(error).__module__}.{type(error).__qualname__}", "message": str(error)}

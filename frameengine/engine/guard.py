@@ -1,0 +1,443 @@
+"""See to it that node code touches no clock, chance, environment, network, file, process or thread while a node is being stepped.
+
+Three levels; each includes the one before it:
+
+- *static*, at `Guard.watch`: the scan of `guard_static` over the module of a node. It sees the text: imports, aliases, iteration over
+  sets, ``asyncio.wait``, ``id``, ``hash``. It does not see what is chosen while running, nor helper modules.
+- *on*: an audit hook (files, sockets, processes, threads, wherever below the node they are opened) and substitutes for names in the
+  globals of node modules (``time``, ``from datetime import datetime``, ``from os import environ``). It does not see a clock or chance
+  read by a helper module, an import inside a function, or a function kept in a default argument or class attribute before `watch`.
+- *full*: ``sys.setprofile`` while a node runs. It sees every call made from Python code below the node, in helper libraries too.
+
+What no level sees: C code that reads the clock itself, or calls back what it was given (``map(time.time, ...)``, ``functools.partial``);
+order that hangs on addresses (a default ``repr``, ties under ``sorted(a_set, key=...)``, iteration over a set that the scan does not
+recognise); finalisers, weak references and the moment at which garbage is collected; the installed time zones, locale, Python and
+library versions; the text of tracebacks; file descriptors and sockets that were opened before the step; ``type(x) is datetime`` is
+false in a module whose ``datetime`` was substituted (``isinstance``, ``==`` and ``match`` hold). The comparison of digests is the
+backstop for all of these.
+
+Let pass below a node: imports with all that they read, ``linecache`` (tracebacks read source files), ``logging``, ``_strptime``,
+finalisers, and instruments, which look on and give nothing back to the node.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Callable, Iterator, MutableMapping
+from functools import cache, update_wrapper
+from importlib import import_module
+from os.path import basename
+from threading import local
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType, ModuleType, new_class
+from typing import Any, Literal
+
+from frameengine.engine.guard_static import CONFIG, IDENTITY_METHODS, INSTEAD, OWNERS, PURE_FROM, TOGETHER, Finding, instead_of, scan
+from frameengine.errors import Nondeterminism, UsageError
+
+_EVENTS = frozenset(
+    "open socket subprocess os shutil tempfile sqlite3 glob pathlib _thread time http urllib ftplib smtplib imaplib poplib nntplib "
+    "telnetlib pty webbrowser winreg msvcrt syslog signal fcntl mmap builtins.input ctypes.dlopen".split()
+)
+"""Audit events, or their first words, that are refused."""
+_EVENT_NAMES = {"builtins.input": "input", "socket.__new__": "socket.socket"}
+_LET_PASS = frozenset(["linecache", "logging", "logging.handlers", "_strptime", "weakref", "frameengine.engine.instruments"])
+_ALIASES = {"posix": "os", "nt": "os", "posixpath": "os.path", "ntpath": "os.path", "genericpath": "os.path", "_thread": "threading"}
+_COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing inspect
+_OWN_CODE_ONLY = frozenset(["id", "hash", *(n for n, i in INSTEAD.items() if i == TOGETHER and n.partition(".")[0] in ("threading", "_thread"))])
+_CORE = "time datetime random uuid os os.path secrets socket threading locale platform gc sys io getpass tempfile".split()
+
+
+class _Here(local):
+    """The step of one thread. Nodes step on one thread; tools that run in other threads meanwhile are not concerned."""
+
+    guard: Guard | None = None
+    node = ""
+    frame = 0
+    refusal: Nondeterminism | None = None
+    profiler: Any = None
+
+
+_here = _Here()
+
+
+class Guard:
+    """Refuse what would make a run more than a function of its recorded inputs.
+
+    An audit hook cannot be removed and names in a module belong to all who use the module, so both are put in place once for the
+    process and do nothing unless the current thread is between `enter` and `leave`.
+    """
+
+    __slots__ = ("_files", "_watched", "level", "static")
+
+    def __init__(self, level: Literal["off", "on", "full"] = "on", *, static: bool = True) -> None:
+        """Prepare a guard. *level*: what holds while a node runs. *static*: whether `watch` scans sources as well."""
+        if level not in ("off", "on", "full"):
+            raise UsageError(f"no guard level {level!r}", hint="use 'off', 'on' or 'full'")
+        self.level = level
+        self.static = static
+        self._watched: dict[Any, bool] = {}
+        self._files: dict[str, bool] = {}
+        if level != "off":
+            _install_hook()
+        if level == "full":
+            _tables()
+
+    def watch(self, implementation_class: Any) -> None:
+        """Scan the source of a node and substitute names in its module. Raises `Nondeterminism` with all findings.
+
+        Only what the class can reach by name within its file is scanned, so that a test or a script may stand beside it. A class
+        whose ``run`` is inherited is watched in both places. Where there is no source (an interactive session) nothing is scanned.
+        """
+        if implementation_class in self._watched:
+            return
+        places = dict.fromkeys(_places(implementation_class))
+        findings: list[Finding] = []
+        for file, line in places if self.static else ():
+            linecache.checkcache(file)
+            findings.extend(scan("".join(linecache.getlines(file)), file, line))
+        if findings:
+            raise _refused_source(findings)
+        self._files.update(dict.fromkeys((file for file, _ in places), True))
+        if self.level != "off":
+            for owner in dict.fromkeys([implementation_class, _defining(implementation_class, "run")]):
+                _substitute(owner.__module__)
+        self._watched[implementation_class] = True
+
+    def enter(self, node: str, frame: int) -> None:
+        """Begin a step on this thread. Raises `UsageError` inside another step: its end would leave the outer one unguarded."""
+        if self.level == "off":
+            return
+        here = _here
+        if here.guard is not None:
+            raise UsageError(f"node {here.node!r} drove another run", hint="drive it from outside, or make it a tool", node=here.node)
+        here.node = node
+        here.frame = frame
+        if self.level == "full":
+            here.profiler = sys.getprofile()
+            sys.setprofile(_profile)
+        here.guard = self
+
+    def leave(self) -> Nondeterminism | None:
+        """End the step; return its first refusal, even one that the node caught."""
+        here = _here
+        here.guard = None
+        if self.level == "full":
+            sys.setprofile(here.profiler)
+        refusal = here.refusal
+        if refusal is not None:
+            here.refusal = None
+        return refusal
+
+
+# ---------------------------------------------------------------------- refusing
+
+
+def _refuse(name: str, frame: FrameType | None, *, verb: str = "called", instead: str = "") -> None:
+    """Raise and keep the refusal, unless the touch is one that is let pass."""
+    here = _here
+    while frame is not None and frame.f_globals is globals():
+        frame = frame.f_back
+    if here.guard is None or frame is None or _let_pass(name, frame):
+        return
+    own = _own_frame(here.guard._files, frame)
+    file, line, way = own.f_code.co_filename, own.f_lineno, instead or instead_of(name) or CONFIG
+    through = "" if own is frame else f"{basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+    place = f"frame {here.frame}, {basename(file)}:{line}" + (f", through {through}" if through else "")
+    facts = {"name": name, "instead": way, "file": file, "line": line, "node": here.node, "frame": here.frame, "through": through}
+    what = f"{name}()" if verb == "called" else name
+    refusal = Nondeterminism(f"node {here.node!r} {verb} {what} ({place})", hint=f"use {way} instead", **facts)
+    if here.refusal is None:
+        here.refusal = refusal
+    raise refusal
+
+
+def _let_pass(name: str, touching: FrameType) -> bool:
+    """Tell whether somebody between the touch and the coroutine of the node is allowed to do it."""
+    if name in ("id", "hash") and touching.f_code.co_name in IDENTITY_METHODS:
+        return True
+    for frame in _outwards(touching):
+        code = frame.f_code
+        if code.co_flags & _COROUTINE:
+            return False
+        importing = code.co_name == "_find_and_load" and code.co_filename == "<frozen importlib._bootstrap>"
+        if importing or code.co_name == "__del__" or frame.f_globals.get("__name__") in _LET_PASS:
+            return True
+    return False
+
+
+def _own_frame(files: dict[str, bool], touching: FrameType) -> FrameType:
+    """Return the innermost frame of a watched file, else of the innermost coroutine, else the touching one."""
+    frames = list(_outwards(touching))
+    coroutines = (frame for frame in frames if frame.f_code.co_flags & _COROUTINE)
+    return next((frame for frame in frames if frame.f_code.co_filename in files), None) or next(coroutines, touching)
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _refused_source(findings: list[Finding]) -> Nondeterminism:
+    all_facts = [{"name": item.name, "instead": item.instead, "file": item.file, "line": item.line} for item in findings]
+    first, more = findings[0], f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    message = f"{basename(first.file)}:{first.line} uses {first.name}{more}"
+    return Nondeterminism(message, hint=f"use {first.instead} instead", findings=all_facts, **all_facts[0])
+
+
+@cache
+def _install_hook() -> None:
+    """Install the audit hook, once: there is no way to remove one."""
+
+    def hook(event: str, _args: Any, here: _Here = _here, events: frozenset[str] = _EVENTS) -> None:  # bound: outlives the globals
+        if here.guard is None:
+            return
+        if event in events or event.partition(".")[0] in events:
+            _refuse(_EVENT_NAMES.get(event, event), sys._getframe(1))
+        elif event == "sys.setprofile" and here.guard.level == "full":
+            _refuse(event, sys._getframe(1), instead="a profiler outside of nodes")
+
+    sys.addaudithook(hook)
+
+
+# ---------------------------------------------------------------------- names in node modules
+
+
+def _defining(implementation: Any, method: str) -> Any:
+    return next((kind for kind in getattr(implementation, "__mro__", ()) if method in vars(kind)), implementation)
+
+
+def _places(implementation: Any) -> Iterator[tuple[str, int]]:
+    """Yield file and line of one method of the class, and of the class that its ``run`` comes from."""
+    for kind in (implementation, _defining(implementation, "run")):
+        for member in vars(kind).values():
+            code = getattr(getattr(member, "__wrapped__", member), "__code__", None)
+            if code is not None:
+                yield code.co_filename, code.co_firstlineno
+                break
+
+
+def _substitute(module_name: str) -> None:
+    names = getattr(sys.modules.get(module_name), "__dict__", {})
+    for name, value in tuple(names.items()):
+        if name.startswith("__") or isinstance(value, (_Module, _Class)):
+            continue
+        qualified = _qualified(value)
+        if qualified:
+            names[name] = _member(qualified, value, held=True)
+    for builtin in (id, hash):  # a global of that name comes before the builtin; the audit event of id() comes from everywhere
+        names.setdefault(builtin.__name__, _function(builtin.__name__, builtin))
+
+
+def _qualified(value: Any) -> str:
+    """Return the name under which the table knows a module, class or function, or nothing."""
+    if isinstance(value, ModuleType):
+        name = _ALIASES.get(value.__name__, value.__name__)
+        return name if name in OWNERS else ""
+    if value is getattr(sys.modules.get("os"), "environ", None):
+        return "os.environ"
+    if not isinstance(value, (type, BuiltinFunctionType, FunctionType, MethodType)):
+        return ""
+    bound = getattr(value, "__self__", None)
+    if isinstance(bound, type):
+        return f"{_qualified(bound)}.{value.__name__}".lstrip(".")
+    module = bound.__name__ if isinstance(bound, ModuleType) else getattr(value, "__module__", None) or "random"
+    for owner in dict.fromkeys([module, _ALIASES.get(module, module), module.lstrip("_"), module.rpartition(".")[0], "random", "secrets"]):
+        name = f"{owner}.{value.__name__}"
+        if (name in OWNERS or instead_of(name)) and getattr(sys.modules.get(owner), value.__name__, None) == value:
+            return name
+    return ""
+
+
+def _member(name: str, value: Any, held: bool = False) -> Any:
+    """Return what stands for a value in a node module. *held*: it is kept under a name, so a refusal must wait for its use."""
+    if isinstance(value, ModuleType):
+        return _module(name, value) if name in OWNERS else value
+    if isinstance(value, type) and (name in OWNERS or (name in INSTEAD and not issubclass(value, BaseException))):
+        return _class(name, value)
+    if isinstance(value, type) or instead_of(name) is None:
+        return value
+    if callable(value):
+        return _function(name, value)
+    if name not in INSTEAD:
+        return value
+    if held:
+        return _Held(name, value)
+    if _here.guard is not None:
+        _refuse(name, sys._getframe(1), verb="read")
+    return value
+
+
+def _refuse_call(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    needed = PURE_FROM.get(name)
+    given = (*args, *kwargs.values())
+    if needed is None or len(given) < needed or given[needed - 1] is None:
+        _refuse(name, sys._getframe(1))
+
+
+@cache
+def _function(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if _here.guard is not None:
+            _refuse_call(name, args, kwargs)
+        return original(*args, **kwargs)
+
+    return update_wrapper(call, original)
+
+
+_SUBSTITUTE = getattr(_function("id", id), "__code__", None)
+
+
+def _original(value: Any) -> Any:
+    """Return what a substitute stands for, so that a patch which is taken back leaves the real module as it was."""
+    if isinstance(value, _Class):
+        return value._original
+    return value.__wrapped__ if getattr(value, "__code__", None) is _SUBSTITUTE else value
+
+
+class _Held:
+    """The environment under a name of its own (`from os import environ`): refuses at each use."""
+
+    def __init__(self, name: str, original: Any) -> None:
+        self._name, self._original = name, original
+
+    def __getattr__(self, attr: str) -> Any:
+        if _here.guard is not None:
+            _refuse(self._name, sys._getframe(1), verb="read")
+        return getattr(self._original, attr)
+
+
+for _method in "__getitem__ __setitem__ __delitem__ __contains__ __iter__ __len__ __or__ __ror__ __ior__ __eq__ __repr__".split():
+    setattr(_Held, _method, lambda self, *args, _method=_method: self.__getattr__(_method)(*args))
+
+
+class _Module(ModuleType):
+    """A module whose refused members refuse while a node runs."""
+
+    def __init__(self, name: str, original: ModuleType) -> None:
+        super().__init__(name)
+        self.__dict__.clear()
+        self.__dict__.update(_name=name, _original=original)
+
+    def __getattr__(self, attr: str) -> Any:
+        own = self.__dict__
+        return _member(f"{own['_name']}.{attr}", getattr(own["_original"], attr))
+
+    def __setattr__(self, attr: str, value: Any) -> None:
+        setattr(self.__dict__["_original"], attr, _original(value))
+
+    def __delattr__(self, attr: str) -> None:
+        delattr(self.__dict__["_original"], attr)
+
+    def __dir__(self) -> list[str]:
+        return dir(self.__dict__["_original"])
+
+    def __repr__(self) -> str:
+        return repr(self.__dict__["_original"])
+
+
+class _Class(type):
+    """Type of the classes that stand for a real one: they make real instances and are equal to it."""
+
+    _name: str
+    _original: type
+
+    def __new__(cls, name: str, bases: tuple[Any, ...], names: dict[str, Any], **kwargs: Any) -> Any:
+        return new_class(name, tuple([_original(base) for base in bases]), kwargs, lambda space: space.update(names))
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if _here.guard is not None and cls._name in INSTEAD:
+            _refuse_call(cls._name, args, kwargs)
+        return cls._original(*args, **kwargs)
+
+    def __getattr__(cls, attr: str) -> Any:
+        return _member(f"{cls._name}.{attr}", getattr(cls._original, attr))
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, cls._original)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(_original(subclass), cls._original)
+
+    def __eq__(cls, other: object) -> bool:
+        return cls._original is _original(other)
+
+    def __hash__(cls) -> int:
+        return type.__hash__(cls._original)
+
+    def __repr__(cls) -> str:
+        return repr(cls._original)
+
+
+@cache
+def _module(name: str, original: ModuleType) -> _Module:
+    return _Module(name, original)
+
+
+@cache
+def _class(name: str, original: type) -> _Class:
+    own = {"_name": name, "_original": original, "__module__": original.__module__, "__doc__": original.__doc__}
+    return type.__new__(_Class, original.__name__, (), {**own, "__qualname__": original.__qualname__})
+
+
+# ---------------------------------------------------------------------- level full
+
+
+@cache
+def _tables() -> tuple[dict[Any, str], dict[str, dict[CodeType, str]]]:
+    """Return the refused functions: those in C by themselves, those in Python by name and code. Those that hang on arguments are left out."""
+    in_c: dict[Any, str] = {id: "id", hash: "hash"}
+    in_python: dict[str, dict[CodeType, str]] = {}
+    for owner in _CORE:
+        module = import_module(owner)
+        for attr in getattr(module, "__all__", dir(module)):
+            value, name = getattr(module, attr, None), f"{owner}.{attr}"
+            if name in PURE_FROM or instead_of(name) is None:
+                continue
+            if isinstance(value, BuiltinFunctionType):
+                in_c.setdefault(value, name)
+            elif isinstance(value, FunctionType):
+                in_python.setdefault(value.__name__, {}).setdefault(value.__code__, name)
+    environ = type(sys.modules["os"].environ)
+    for method in ("__getitem__", "__setitem__", "__delitem__", "__iter__", "__len__", "copy"):
+        in_python.setdefault(method, {})[getattr(environ, method).__code__] = "os.environ"
+    return in_c, in_python
+
+
+def _profile(frame: FrameType, event: str, arg: Any) -> None:
+    name: str | None = None
+    if event == "c_call":
+        name = _tables()[0].get(arg) or _class_clock(arg)
+        while name and name.startswith("random.") and _in_random(frame) and frame.f_back is not None:
+            name, frame = f"random.{frame.f_code.co_name}", frame.f_back  # random.randint(), not the getrandbits() in it
+    elif event == "call":
+        name = _tables()[1].get(frame.f_code.co_name, {}).get(frame.f_code)
+        if frame.f_code.co_name == "seed" and _in_random(frame) and frame.f_locals.get("a") is None:
+            name = "random.Random"  # without a seed
+    if name is not None and not (name in _OWN_CODE_ONLY and _in_library(frame)):
+        _refuse(name, frame)
+
+
+def _class_clock(function: Any) -> str | None:
+    """Name ``now``, ``utcnow`` and ``today`` of date classes and their subclasses: no subclass can hide the clock."""
+    dates = sys.modules["datetime"]
+    kind = getattr(function, "__self__", None)
+    if function.__name__ not in ("now", "utcnow", "today") or not isinstance(kind, type) or not issubclass(kind, dates.date):
+        return None
+    return f"datetime.{'datetime' if issubclass(kind, dates.datetime) else 'date'}.{function.__name__}"
+
+
+def _in_random(frame: FrameType) -> bool:
+    return frame.f_code.co_filename == sys.modules["random"].__file__
+
+
+def _in_library(frame: FrameType) -> bool:
+    """Tell whether a frame is of the standard library, of an installed package, or generated."""
+    return frame.f_code.co_filename.startswith(("<", *_library_folders()))
+
+
+@cache
+def _library_folders() -> tuple[str, ...]:
+    paths = import_module("sysconfig").get_paths()
+    return tuple([paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")])

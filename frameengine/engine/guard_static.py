@@ -1,0 +1,423 @@
+"""Name what a node must not touch, and find it in a module's source before the module runs.
+
+The table below serves all levels of `frameengine.engine.guard`. The scan follows imports and aliases, not values: it reports what is
+sure from the text (`import time as t; t.time()`), with file and line, and leaves what only shows while running to the other levels.
+Annotations and the second argument of ``isinstance`` are not looked at: naming a type touches nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TypeAlias
+
+from attrs import frozen
+
+CLOCK = "ctx.now()"
+CHANCE = "ctx.random"
+NUMBER = "ctx.next_id()"
+WORLD = "ctx.perform(ToolCall(...))"
+MODEL = "ctx.perform(ModelCall(...))"
+CONFIG = "a value from the graph, the state or an input"
+TOGETHER = "ctx.perform_all([...])"
+SORTED = "sorted(...)"
+ZONE = "datetime.fromtimestamp(seconds, tz=timezone.utc)"
+FIXED = "a fixed format such as format(x, '.2f')"
+KEY = "a value of your own as key, or a digest"
+
+_TABLE: tuple[tuple[str, str, str], ...] = (
+    (CLOCK, "time", "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns process_time process_time_ns thread_time"),
+    (CLOCK, "time", "thread_time_ns clock_gettime clock_gettime_ns sleep gmtime asctime strftime"),
+    (ZONE, "time", "localtime ctime mktime tzname timezone altzone daylight"),
+    (CLOCK, "datetime.datetime", "now utcnow today"),
+    (CLOCK, "datetime.date", "today"),
+    (ZONE, "datetime.datetime datetime.date", "fromtimestamp"),
+    (CHANCE, "random secrets", "* Random SystemRandom"),
+    (CHANCE, "os", "urandom getrandom"),
+    (NUMBER, "uuid", "uuid1 uuid4 uuid6 uuid7 uuid8 getnode"),
+    (CONFIG, "os", "environ environb getenv getenvb putenv unsetenv getcwd getcwdb getpid getppid getlogin uname cpu_count"),
+    (WORLD, "os", "*"),
+    (WORLD, "os.path", "exists lexists isfile isdir islink ismount getsize getmtime getctime getatime realpath samefile"),
+    (CONFIG, "os.path", "abspath relpath expanduser expandvars"),
+    (CONFIG, "pathlib.Path", "cwd home absolute expanduser"),
+    (WORLD, "pathlib.Path", "exists is_file is_dir is_symlink stat lstat owner group resolve samefile iterdir glob rglob open read_text"),
+    (WORLD, "pathlib.Path", "read_bytes write_text write_bytes touch mkdir rmdir unlink rename replace chmod symlink_to hardlink_to"),
+    (CONFIG, "sys", "argv stdin getrefcount"),
+    (CONFIG, "platform getpass", "*"),
+    (CONFIG, "socket", "gethostname getfqdn"),
+    (MODEL, "socket", "* socket"),
+    (MODEL, "http.client", "HTTPConnection HTTPSConnection"),
+    (MODEL, "urllib.request", "urlopen urlretrieve"),
+    (MODEL, "httpx requests", "get post put patch delete request stream Client AsyncClient Session session"),
+    (WORLD, "subprocess", "* Popen"),
+    (WORLD, "multiprocessing", "* Process Pool"),
+    (WORLD, "shutil glob tempfile", "* TemporaryDirectory SpooledTemporaryFile"),
+    (WORLD, "sqlite3", "connect"),
+    (WORLD, "io", "open open_code FileIO"),
+    (TOGETHER, "threading", "Thread Timer get_ident get_native_id current_thread active_count enumerate main_thread"),
+    (TOGETHER, "_thread", "start_new_thread get_ident get_native_id"),
+    (TOGETHER, "concurrent.futures", "wait as_completed ThreadPoolExecutor ProcessPoolExecutor"),
+    (TOGETHER, "asyncio", "wait as_completed to_thread run new_event_loop create_subprocess_exec create_subprocess_shell"),
+    (MODEL, "asyncio", "open_connection start_server"),
+    (KEY, "gc", "*"),
+    (KEY, "weakref", "finalize"),
+    (FIXED, "locale", "*"),
+    (KEY, "", "id hash"),
+    (WORLD, "", "open input"),
+)
+"""What to use instead, whose members, which. ``*`` means the functions of a module, except `_PURE` and constants."""
+
+INSTEAD = MappingProxyType(
+    {f"{o}.{m}".strip("."): way for way, owners, members in reversed(_TABLE) for o in owners.split() or [""] for m in members.split()}
+)
+"""Qualified name -> what to use instead; an earlier row of the table wins."""
+_OWNERS = [owner.split(".") for _, owners, _ in _TABLE for owner in owners.split()]
+OWNERS = frozenset(".".join(parts[: end + 1]) for parts in _OWNERS for end in range(len(parts)))
+"""Modules and classes with refused members, and the packages that they are in."""
+PURE_FROM = MappingProxyType(
+    {"time.gmtime": 1, "time.asctime": 1, "time.strftime": 2, "random.Random": 1, "datetime.datetime.fromtimestamp": 2}
+)
+"""Functions of their arguments alone once they get this many (the last one not None)."""
+_PURE = MappingProxyType(
+    {
+        "os": frozenset("path name sep altsep extsep curdir pardir pathsep linesep defpath devnull PathLike fspath strerror".split()),
+        "socket": frozenset("htons htonl ntohs ntohl inet_aton inet_ntoa inet_pton inet_ntop".split()),
+        "subprocess": frozenset(["list2cmdline", "CompletedProcess"]),
+        "secrets": frozenset(["compare_digest"]),
+        "glob": frozenset(["escape"]),
+    }
+)
+_PURE_ENDINGS = ("Error", "Exception", "Expired", "Warning", "error", "timeout")
+_LISTINGS = frozenset("os.listdir os.scandir glob.glob glob.iglob pathlib.Path.iterdir pathlib.Path.glob pathlib.Path.rglob".split())
+_ORDERLESS = frozenset("sorted set frozenset len any all min max sum".split())
+_PASSES_ON = frozenset("list tuple map filter iter".split())
+_KEEPS_ORDER = frozenset("list tuple map filter iter enumerate zip str repr collections.deque dict.fromkeys".split())
+_KEEPS_ORDER_METHODS = frozenset("join extend fromkeys writelines".split())
+_SET_METHODS = frozenset("union difference intersection symmetric_difference copy".split())
+_SET_TYPES = frozenset("set frozenset Set FrozenSet AbstractSet MutableSet".split())
+_SET_OPERATORS = (ast.BitOr, ast.BitAnd, ast.Sub, ast.BitXor)
+IDENTITY_METHODS = frozenset(["__hash__", "__deepcopy__"])
+"""Methods in which ``hash`` and ``id`` are at home: their values stay inside a dict, which keeps the order of insertion."""
+_SET = "<set>"
+_ALIAS_DEPTH = 8
+
+Binding: TypeAlias = "str | ast.expr | None"
+"""What a name stands for in a scope: a qualified name, the expression assigned to it, or something unknown."""
+_Functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_Comprehensions = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+@frozen(kw_only=True)
+class Finding:
+    """Say what a module touches, and where."""
+
+    name: str
+    """Qualified name, or a few words (``iteration over a set``)."""
+    instead: str
+    """What to use instead."""
+    file: str
+    """File name, as it was given to `scan`."""
+    line: int
+    """Line, from 1."""
+
+
+def instead_of(name: str) -> str | None:
+    """Return what to use instead of a qualified name, None when it may be used."""
+    found = INSTEAD.get(name)
+    if found is not None:
+        return found
+    owner, _, member = name.rpartition(".")
+    if member in _PURE.get(owner, ()) or member.isupper() or member[:1] == "_" or member.endswith(_PURE_ENDINGS):
+        return None
+    return INSTEAD.get(owner + ".*")
+
+
+@lru_cache(maxsize=1024)
+def scan(module_source: str, filename: str, line: int = 0) -> tuple[Finding, ...]:
+    """Return what a module touches, in order of lines. Raises SyntaxError as the compiler does.
+
+    *line*, if given, is in the class that matters: what that class cannot reach by name is left out, so that tests and tools may stand
+    in the same file. Remembered for each text, because every run of a process watches the same few modules.
+    """
+    tree = ast.parse(module_source, filename)
+    scanner = _Scan(filename)
+    scanner.inside(tree, tree.body, tree.body)
+    parts = _reachable(tree, line)
+    found = [item for item in scanner.findings.values() if any(_covers(part, item.line) for part in parts)]
+    return tuple(sorted(found, key=lambda item: (item.line, item.name)))
+
+
+def _covers(part: ast.stmt, line: int) -> bool:
+    first = min((outer.lineno for outer in getattr(part, "decorator_list", ())), default=part.lineno)
+    return first <= line <= (part.end_lineno or part.lineno)
+
+
+def _reachable(tree: ast.Module, line: int) -> list[ast.stmt]:
+    """Return the class around a line and all that it reaches by name, in its module and in the functions around it."""
+    around = [node for node in ast.walk(tree) if isinstance(node, (ast.ClassDef, *_Functions[:2])) and _covers(node, line)]
+    classes = [node for node in around if isinstance(node, ast.ClassDef)]
+    if not classes:
+        return tree.body
+    defined: dict[str, list[ast.stmt]] = {}
+    for part in (*tree.body, *(part for node in around if not isinstance(node, ast.ClassDef) for part in node.body)):
+        for name in _scope(part, [part]).names:
+            defined.setdefault(name, []).append(part)
+    reached: list[ast.stmt] = [classes[0]]
+    for part in reached:  # grows while it is read
+        names = [node.id for node in ast.walk(part) if isinstance(node, ast.Name)]
+        reached.extend(item for name in names for item in defined.pop(name, ()))
+    return reached
+
+
+@frozen
+class _Scope:
+    node: ast.AST
+    names: dict[str, list[Binding]]
+
+
+_Chain: TypeAlias = "tuple[_Scope, ...]"
+
+
+def _own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield the nodes of one scope, without those of scopes inside it."""
+    stack = list(body)
+    while stack:
+        node = stack.pop()
+        yield node
+        if not isinstance(node, (*_Functions, ast.ClassDef, *_Comprehensions)):
+            stack.extend(ast.iter_child_nodes(node))
+
+
+def _set_annotation(node: ast.expr | None) -> bool:
+    if isinstance(node, ast.Subscript):
+        return _set_annotation(node.value)
+    return (isinstance(node, ast.Name) and node.id in _SET_TYPES) or (isinstance(node, ast.Attribute) and node.attr in _SET_TYPES)
+
+
+def _scope(owner: ast.AST, body: Iterable[ast.AST]) -> _Scope:
+    """Collect what each name of a scope is bound to."""
+    scope = _Scope(owner, {})
+    outside: list[str] = []
+    taken: dict[tuple[int, int], bool] = {}  # places of targets that were bound together with their value
+
+    def bind(name: str | None, value: Binding = None) -> None:
+        if name is not None:
+            scope.names.setdefault(name, []).append(value)
+
+    for node in _own_nodes(body):
+        match node:
+            case ast.Import(names=aliases):
+                for alias in aliases:
+                    name = alias.name if alias.asname else alias.name.partition(".")[0]
+                    bind(alias.asname or name, name)
+            case ast.ImportFrom(module=str(module), names=aliases, level=0):
+                for alias in aliases:
+                    bind(alias.asname or alias.name, f"{module}.{alias.name}")
+            case ast.ImportFrom(names=aliases):
+                scope.names.update({alias.asname or alias.name: [None] for alias in aliases})
+            case (
+                ast.Assign(targets=[ast.Name(id=name) as target], value=value)
+                | ast.NamedExpr(target=ast.Name(id=name) as target, value=value)
+            ):
+                taken[target.lineno, target.col_offset] = True
+                bind(name, value)
+            case ast.AnnAssign(target=ast.Name(id=name) as target):
+                taken[target.lineno, target.col_offset] = True
+                bind(name, _SET if _set_annotation(node.annotation) else node.value)
+            case ast.AugAssign(target=ast.Name() as target):
+                taken[target.lineno, target.col_offset] = True
+            case ast.Name(id=name, ctx=ast.Store()) if (node.lineno, node.col_offset) not in taken:
+                bind(name)
+            case ast.arg(arg=name, annotation=annotation):
+                bind(name, _SET if _set_annotation(annotation) else None)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                bind(name)
+            case ast.ExceptHandler(name=name) | ast.MatchAs(name=name) | ast.MatchStar(name=name) | ast.MatchMapping(rest=name):
+                bind(name)
+            case ast.Global(names=names) | ast.Nonlocal(names=names):
+                outside.extend(names)
+    for name in outside:
+        scope.names.pop(name, None)
+    return scope
+
+
+class _Scan:
+    """Walk one module; `findings` are kept once for each name and line."""
+
+    def __init__(self, filename: str) -> None:
+        self.filename = filename
+        self.findings: dict[tuple[int, str], Finding] = {}
+        self.chain: _Chain = ()
+
+    def found(self, node: ast.expr | ast.stmt, name: str, instead: str) -> None:
+        self.findings.setdefault((node.lineno, name), Finding(name=name, instead=instead, file=self.filename, line=node.lineno))
+
+    def bindings(self, name: str, chain: _Chain) -> tuple[list[Binding], _Chain] | None:
+        """Look a name up from the inside out; a class body is seen by itself only. None: it is a builtin."""
+        for depth in range(len(chain), 0, -1):
+            scope = chain[depth - 1]
+            if isinstance(scope.node, ast.ClassDef) and depth < len(chain):
+                continue
+            if name in scope.names:
+                return scope.names[name], chain[:depth]
+        return None
+
+    def resolve(self, node: ast.AST, chain: _Chain | None = None, depth: int = 0) -> str | None:
+        """Return the qualified name that an expression stands for, if the text says so."""
+        chain = self.chain if chain is None else chain
+        if depth > _ALIAS_DEPTH:
+            return None
+        match node:
+            case ast.Name(id=name):
+                found = self.bindings(name, chain)
+                if found is None:
+                    return name
+                bindings, where = found
+                sure = next((binding for binding in bindings if isinstance(binding, str)), None)
+                alone = bindings[0] if len(bindings) == 1 else None
+                return sure or (self.resolve(alone, where, depth + 1) if isinstance(alone, ast.expr) else None)
+            case ast.Attribute(value=value, attr=attr):
+                base = self.resolve(value, chain, depth + 1)
+                return f"{base}.{attr}" if base else None
+            case ast.Call(func=ast.Name(id="getattr"), args=[value, ast.Constant(value=str(attr)), *_]):
+                base = self.resolve(value, chain, depth + 1)
+                return f"{base}.{attr}" if base else None
+            case ast.Call(func=base_node, args=[ast.Constant(value=str(module)), *_]) if (
+                self.resolve(base_node, chain, depth + 1) in ("__import__", "importlib.import_module")
+            ):
+                return module
+            case ast.Call(func=base_node) | ast.BinOp(left=base_node, op=ast.Div()):
+                return "pathlib.Path" if self.resolve(base_node, chain, depth + 1) == "pathlib.Path" else None
+        return None
+
+    def is_set(self, node: ast.AST, chain: _Chain | None = None, depth: int = 0) -> bool:
+        """Tell whether an expression is a set for sure."""
+        chain = self.chain if chain is None else chain
+        if depth > _ALIAS_DEPTH:
+            return False
+        match node:
+            case ast.Set() | ast.SetComp():
+                return True
+            case ast.Call(func=ast.Attribute(value=value, attr=attr)) if attr in _SET_METHODS:
+                return self.is_set(value, chain, depth + 1)
+            case ast.Call(func=func):
+                return self.resolve(func, chain) in ("set", "frozenset")
+            case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _SET_OPERATORS):
+                return any(_is_keys(side) or self.is_set(side, chain, depth + 1) for side in (left, right))
+            case ast.IfExp(body=body, orelse=orelse):
+                return self.is_set(body, chain, depth + 1) or self.is_set(orelse, chain, depth + 1)
+            case ast.Name(id=name):
+                found = self.bindings(name, chain)
+                return found is not None and all(
+                    item == _SET if isinstance(item, str) else item is not None and self.is_set(item, found[1], depth + 1) for item in found[0]
+                )
+        return False
+
+    def inside(self, owner: ast.AST, names: Iterable[ast.AST], body: Iterable[ast.AST]) -> None:
+        self.chain = (*self.chain, _scope(owner, names))
+        for node in body:
+            self.visit(node)
+        self.chain = self.chain[:-1]
+
+    def visit(self, node: ast.AST, orderless: bool = False) -> None:
+        """Look at one node. *orderless*: whoever takes its value does not see its order."""
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+                for outer in (*getattr(node, "decorator_list", ()), *node.args.defaults, *filter(None, node.args.kw_defaults)):
+                    self.visit(outer)
+                body = [node.body] if isinstance(node, ast.Lambda) else node.body
+                self.inside(node, [*ast.iter_child_nodes(node.args), *body], body)
+            case ast.ClassDef():
+                for outer in (*node.decorator_list, *node.bases, *node.keywords):
+                    self.visit(outer)
+                self.inside(node, node.body, node.body)
+            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+                self.comprehension(node, orderless or isinstance(node, ast.SetComp))
+            case ast.Call():
+                self.call(node, orderless)
+            case ast.Name(ctx=ast.Load()) | ast.Attribute(ctx=ast.Load()):
+                self.reference(node, orderless)
+            case (
+                ast.For(iter=items)
+                | ast.AsyncFor(iter=items)
+                | ast.YieldFrom(value=items)
+                | ast.Starred(value=items, ctx=ast.Load())
+                | ast.Assign(targets=[ast.Tuple() | ast.List()], value=items)
+                | ast.FormattedValue(value=items)
+            ):
+                self.order(items)
+                self.children(node)
+            case ast.AnnAssign(value=value):
+                self.children(ast.Expr(value) if value is not None else ast.Pass())
+            case ast.Set(elts=elements):
+                for element in elements:
+                    self.visit(element.value if isinstance(element, ast.Starred) else element)
+            case _:
+                self.children(node)
+
+    def children(self, node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            self.visit(child)
+
+    def order(self, items: ast.expr) -> None:
+        if self.is_set(items):
+            self.found(items, "iteration over a set", SORTED)
+
+    def comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp, orderless: bool) -> None:
+        for generator in node.generators:
+            if not orderless:
+                self.order(generator.iter)
+        self.visit(node.generators[0].iter, orderless)
+        results = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        rest = [generator.iter for generator in node.generators[1:]]
+        tests = [test for generator in node.generators for test in generator.ifs]
+        self.inside(node, [generator.target for generator in node.generators], [*rest, *tests, *results])
+
+    def reference(self, node: ast.Name | ast.Attribute, orderless: bool) -> None:
+        name = self.resolve(node)
+        instead = instead_of(name) if name else None
+        if name and instead:
+            functions = [scope.node.name for scope in self.chain if isinstance(scope.node, _Functions[:2])]
+            at_home = name in ("id", "hash") and functions[-1:] and functions[-1] in IDENTITY_METHODS
+            if not at_home and name not in PURE_FROM and not (orderless and name in _LISTINGS):
+                self.found(node, name, instead)
+        elif isinstance(node, ast.Attribute):
+            self.visit(node.value)
+
+    def call(self, node: ast.Call, orderless: bool) -> None:
+        name = self.resolve(node.func) or ""
+        method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        arguments: list[ast.expr] = [*node.args, *(keyword.value for keyword in node.keywords)]
+        if name in PURE_FROM and not _enough(node, PURE_FROM[name]):
+            self.found(node, name, INSTEAD[name])
+        elif method in ("iterdir", "rglob") and not instead_of(name) and not orderless:
+            self.found(node, f"pathlib.Path.{method}", WORLD)
+        elif method == "astimezone" and not arguments:
+            self.found(node, "datetime.datetime.astimezone", ZONE)
+        elif name in ("weakref.ref", "weakref.proxy") and len(arguments) > 1:
+            self.found(node, f"{name} with a callback", KEY)
+        elif method == "pop" and not arguments and isinstance(node.func, ast.Attribute) and self.is_set(node.func.value):
+            self.found(node, "set.pop", SORTED)
+        if (name in _KEEPS_ORDER or method in _KEEPS_ORDER_METHODS) and not (orderless and name in _PASSES_ON):
+            for argument in arguments:
+                self.order(argument)
+        whole = self.resolve(node) if name == "getattr" else None
+        if whole and instead_of(whole):
+            self.found(node, whole, instead_of(whole) or "")
+        self.visit(node.func, orderless)
+        passes = name in _ORDERLESS or (orderless and name in _PASSES_ON)
+        for argument in arguments[:1] if name in ("isinstance", "issubclass") else arguments:
+            self.visit(argument, passes)
+
+
+def _is_keys(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("keys", "items")
+
+
+def _enough(node: ast.Call, count: int) -> bool:
+    if any(isinstance(argument, ast.Starred) for argument in node.args) or any(keyword.arg is None for keyword in node.keywords):
+        return True
+    values = [*node.args, *(keyword.value for keyword in node.keywords)]
+    return len(values) >= count and not (isinstance(values[count - 1], ast.Constant) and values[count - 1].value is None)

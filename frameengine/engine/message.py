@@ -1,0 +1,305 @@
+"""One message, straight through: frames until nothing is pending.
+
+`Engine.message` is a generator with two stopping places: `Ask` (nodes wait for effects) and `Committed` (a frame is done). It has no
+event loop, no clock, no network and no file, and does not know whether a live system, a recording or a person answers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
+
+from attrs import evolve
+
+from frameengine import codec
+from frameengine.effects import EffectKey
+from frameengine.engine.frame import NodeTask, RanFrame, error_value, run_frame
+from frameengine.engine.guard import Guard
+from frameengine.engine.instruments import Instruments
+from frameengine.engine.route import NOWHERE, Pending, Router
+from frameengine.engine.stops import Ask, Committed, Reply, Stop
+from frameengine.errors import EngineClosed, FrameEngineError, UsageError
+from frameengine.graph.registry import BoundGraph
+from frameengine.inputs import Clear, Given, Input, SwitchGraph, UserMessage
+from frameengine.jsonvalue import EMPTY, freeze
+from frameengine.limits import FRAMES_PER_MESSAGE_MAX, check
+from frameengine.messages import Envelope, plain_message, to_json
+from frameengine.node import NodeContext
+from frameengine.records import CallRecord, Frame, FrameRecord, FrameTrace, Phase, TraceStatus
+from frameengine.state import Change, RunState
+
+NO_REPLY = Reply()
+
+
+class Engine:
+    """A run: a graph, a state, and the messages that go through it one after another."""
+
+    def __init__(
+        self,
+        bound: BoundGraph,
+        *,
+        seed: int = 0,
+        state: RunState | None = None,
+        guard: Guard | None = None,
+        instruments: Iterable[Any] = (),
+        switch: Callable[[str], BoundGraph] | None = None,
+    ) -> None:
+        """Prepare a run of *bound*. *switch* finds the graph that a SwitchGraph input names."""
+        self.seed = seed
+        self.guard = guard or Guard()
+        self.instruments = Instruments(instruments)
+        self.closed = False
+        self._switch = switch
+        self._now = 0
+        self._use(bound, state)
+
+    def _use(self, bound: BoundGraph, state: RunState | None = None) -> None:
+        self.bound = bound
+        self.state = state or RunState(bound.graph.state)
+        self.order = {spec.name: index for index, spec in enumerate(bound.graph.nodes)}
+        self.router = Router.of(bound.graph)
+        for name in self.order:
+            self.guard.watch(type(bound.implementations[name]))
+
+    def message(self, input: Input) -> Generator[Stop, Reply, FrameTrace]:  # noqa: A002 - the glossary's word
+        """Take one input through its frames. Raises `EngineClosed` after a run that failed in the engine itself."""
+        if self.closed:
+            raise EngineClosed("this run has ended", hint="start a new Engine, from a checkpoint if there is one")
+        self.closed = True
+        trace = yield from _Message(self, input).run()
+        self.closed = False
+        return trace
+
+    def advance(self, at: int) -> None:
+        """Let the run's time be at least *at*."""
+        if at > self._now:
+            self._now = at
+
+    @property
+    def now(self) -> int:
+        """The run's time in microseconds: the newest of all that has come in."""
+        return self._now
+
+    def entry(self, input: Input) -> str | None:  # noqa: A002 - the glossary's word
+        """Return the node that inputs of this kind enter at; None where the graph has none."""
+        name: str | None = self.bound.graph.entry.get(input.type)
+        return name
+
+    def absorb(self, input: Input) -> str | None:  # noqa: A002 - the glossary's word
+        """Apply an input that runs no node, and return its path label; None for inputs that run nodes."""
+        body = input.body
+        if isinstance(body, Given):
+            self.state = self.state.apply([Change.append("/history", message) for message in body.messages])
+            return "given"
+        if isinstance(body, Clear):
+            self.state = RunState(self.bound.graph.state)
+            return "clear"
+        if isinstance(body, SwitchGraph):
+            if self._switch is None:
+                raise UsageError(f"this run cannot switch to graph {body.graph!r}", hint="give the Engine a 'switch' that finds graphs")
+            self._use(self._switch(body.graph))
+            return "switch"
+        return None
+
+    def task(self, name: str, message: Any, frame: int, input: Input) -> NodeTask:  # noqa: A002 - the glossary's word
+        """Prepare one node for one frame."""
+        key = EffectKey(input.number, frame, name, 0, input.stream)
+        context = NodeContext(
+            key,
+            self.state.sections,
+            now=self._now,
+            seed=self.seed,
+            config=self.bound.graph.node(name),
+            preview=self._preview(key) if self.instruments.watching("on_preview") else None,
+        )
+        return NodeTask(self.bound.implementations[name], message, context, self.guard)
+
+    def _preview(self, key: EffectKey) -> Callable[[Any], None]:
+        count = 0
+
+        def preview(emission: Any) -> None:
+            nonlocal count
+            self.instruments.call("on_preview", key, count, emission)
+            count += 1
+
+        return preview
+
+
+class _Message:
+    """The way of one input through its frames."""
+
+    def __init__(self, engine: Engine, input: Input) -> None:  # noqa: A002 - the glossary's word
+        self.engine = engine
+        self.input = input
+        self.number = 0
+        self.main_frames = 0
+        self.calls = 0
+        self.visited: list[str] = []
+        self.pending = Pending(engine.router.phases)
+        self.failed = self.stopped = self.cancelled = False
+
+    def run(self) -> Generator[Stop, Reply, FrameTrace]:
+        engine = self.engine
+        engine.advance(self.input.at)
+        engine.instruments.call("on_input", self.input)
+        path = engine.absorb(self.input)
+        if path is None:
+            name = engine.entry(self.input)
+            if name is None:
+                path = "ignored"
+            else:
+                self.pending.put((name,), entry_message(self.input), "the input")
+                yield from self._frames()
+                path = engine.bound.graph.path_of(self.visited, self.main_frames)
+        trace = FrameTrace(
+            input=self.input.number,
+            path=path,
+            total_frames=self.main_frames,
+            frames=self.number,
+            calls=self.calls,
+            status=self._status(),
+            state=engine.state.digest,
+        )
+        engine.instruments.call("on_trace", trace)
+        return trace
+
+    def _status(self) -> TraceStatus:
+        if self.cancelled:
+            return "cancelled"
+        if self.stopped:
+            return "open"
+        return "failed" if self.failed else "done"
+
+    def _frames(self) -> Generator[Stop, Reply, None]:
+        engine = self.engine
+        while self.pending:
+            phase, ready = self.pending.take()
+            self.number += 1
+            check("frames of one message", FRAMES_PER_MESSAGE_MAX, self.number, "does the graph go round for ever?")
+            names = sorted(ready, key=engine.order.__getitem__)
+            if phase == "main":
+                self.main_frames = self.number
+                self.visited += names
+            tasks = [engine.task(name, ready[name], self.number, self.input) for name in names]
+            ran = yield from self._observed(run_frame(tasks))
+            reply = yield Committed(self._commit(ran, phase))
+            if self.stopped or self.cancelled:
+                return
+            for late in (reply or NO_REPLY).late:
+                self._take_late(late)
+
+    def _observed(self, frame: Generator[Ask, Reply, RanFrame]) -> Generator[Stop, Reply, RanFrame]:
+        """Hand the frame's Asks on, telling instruments and the run's time of what passes."""
+        engine = self.engine
+        watched = engine.instruments.watching("on_outcome")
+        reply: Reply | None = None
+        arrived = engine.now
+        while True:
+            try:
+                ask = next(frame) if reply is None else frame.send(reply)
+            except StopIteration as end:
+                engine.advance(arrived)
+                ran: RanFrame = end.value
+                return ran
+            asked = dict(ask.outstanding) if watched else {}
+            for call in ask.new:
+                engine.instruments.call("on_ask", call)
+            reply = (yield ask) or NO_REPLY
+            for answer in reply.answers:
+                if answer.outcome.at > arrived:
+                    arrived = answer.outcome.at
+                if answer.key in asked:
+                    engine.instruments.call("on_outcome", asked[answer.key], answer.outcome)
+
+    def _take_late(self, late: Input) -> None:
+        self.engine.advance(late.at)
+        self.engine.instruments.call("on_input", late)
+        if late.during is None:
+            raise UsageError(f"input {late.number} is given during a message, and does not say so", hint="set Input.during")
+        name = self.engine.entry(late)
+        if name is not None:
+            self.pending.put((name,), entry_message(late), f"input {late.number}")
+
+    def _commit(self, ran: RanFrame, phase: Phase) -> Frame:
+        """Commit in graph order: records, state changes, and the messages that edges carry on."""
+        engine = self.engine
+        self.cancelled = self.cancelled or ran.cancelled
+        before = state = engine.state
+        records: list[FrameRecord] = []
+        for task in ran.tasks:
+            record = self._record(task, phase, before)
+            if record.error is None and not record.open:
+                try:
+                    changed = state.apply(record.changes)
+                    if record.route and not self.cancelled and task.result is not None:
+                        self.pending.put(record.route, task.result.message, f"node {task.name!r}")
+                    state = changed
+                except FrameEngineError as error:
+                    record = _failed(record, error)
+            if record.error is not None:
+                self.failed = True
+                engine.instruments.call("on_retract", task.context.key)
+            self.stopped = self.stopped or record.open
+            self.calls += len(record.calls)
+            records.append(record)
+        engine.state = state
+        frame = Frame(input=self.input.number, frame=self.number, phase=phase, records=tuple(records))
+        engine.instruments.call("on_frame", frame)
+        return frame
+
+    def _record(self, task: NodeTask, phase: Phase, state: RunState) -> FrameRecord:
+        context, result = task.context, task.result
+        record = FrameRecord(
+            frame=self.number,
+            node=task.name,
+            phase=phase,
+            input=task.given,
+            calls=_call_records(task),
+            emissions=context.joined_emissions(),
+            now=context.now() if context.now_read else None,
+            open=task.open,
+        )
+        if task.error is not None:
+            return _failed(record, task.error)
+        if result is None:
+            return record
+        output, routing = None, NOWHERE
+        if result.message is not None:
+            try:
+                output = to_json(result.message)
+                routing = self.engine.router.route(task.name, output, state.sections)
+            except FrameEngineError as error:
+                return _failed(record, error)
+        return evolve(record, output=output, changes=result.changes, route=routing.targets, condition=routing.conditions)
+
+
+def _call_records(task: NodeTask) -> tuple[CallRecord, ...]:
+    records = []
+    for performing in task.context.performings:
+        for call in performing.calls:
+            outcome = task.outcomes.get(call.key)
+            if outcome is not None:
+                records.append(
+                    CallRecord(
+                        call=call.key.call,
+                        kind=call.effect.kind,
+                        name=call.effect.name,
+                        request=call.digest,
+                        outcome=outcome.digest,
+                        status=outcome.status,
+                    )
+                )
+    return tuple(records)
+
+
+def _failed(record: FrameRecord, error: Exception) -> FrameRecord:
+    return evolve(record, output=None, changes=(), route=(), condition=EMPTY, error=freeze(error_value(error)))
+
+
+def entry_message(input: Input) -> Any:  # noqa: A002 - the glossary's word
+    """Return the message that an input becomes for the node it enters at."""
+    body = input.body
+    if isinstance(body, UserMessage):
+        odd = codec.digest(body.message) != codec.digest(plain_message(body.text))
+        return Envelope(text=body.text, user_id=body.user_id, session_id=body.session_id, message=body.message if odd else EMPTY)
+    return body

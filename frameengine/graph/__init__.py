@@ -1,0 +1,1 @@
+"""Graphs as data: values, files, node implementations, pictures."""

@@ -1,0 +1,217 @@
+"""From the names in a graph to the code and the prompts that it runs, and the digests that say which.
+
+An implementation is a registered name or ``module:Class``. Names come from this package and from entry points of the group
+``frameengine.nodes``. Code is imported only when a graph asks for it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType, ModuleType
+from typing import Any, Final
+
+from attrs import frozen
+
+from frameengine import codec
+from frameengine.errors import GraphError, GraphValidation
+from frameengine.graph.model import Graph, NodeSpec
+from frameengine.graph.validate import NAME
+from frameengine.jsonvalue import FrozenMap, freeze
+
+ENTRY_POINTS: Final = "frameengine.nodes"
+"""Entry point group in which other packages register nodes."""
+PROMPTS: Final = "prompts"
+"""Folder beside a node's module that holds its prompts."""
+BUILT_IN: Mapping[str, str] = MappingProxyType(
+    {
+        "chat_model": "frameengine.nodes.tool_loop:ChatModel",
+        "chat_tools": "frameengine.nodes.tool_loop:ChatTools",
+        "chat_output": "frameengine.nodes.tool_loop:ChatOutput",
+        "input_v2": "frameengine.nodes.input:StructuredInput",
+        "director_v2": "frameengine.nodes.director:DecidingDirector",
+        "thinker_v2": "frameengine.nodes.thinker:PlanExecutor",
+        "interpreter_v1": "frameengine.nodes.interpreter:Interpreter",
+        "output_v1": "frameengine.nodes.output:Output",
+        "ui": "frameengine.nodes.ui:Ui",
+    }
+)
+"""Registered name -> ``module:Class`` of the nodes that are shipped."""
+
+
+@frozen(kw_only=True)
+class BoundGraph:
+    """A graph with its code: what an engine runs."""
+
+    graph: Graph
+    """The graph."""
+    implementations: Mapping[str, Any]
+    """Name of a node -> its own instance of the implementation."""
+    code: Mapping[str, str]
+    """Name of a node -> digest of the code of its module, in hex (`code_digest`)."""
+    prompts: Mapping[str, str]
+    """Name of a prompt -> digest of its text, in hex."""
+
+
+def resolve(implementation: str) -> type[Any]:
+    """Return the class that *implementation* names. Raises `GraphError` where there is none, or it is no node."""
+    target = _target(implementation)
+    module_name, _, qualname = target.partition(":")
+    found: Any = _import(module_name, implementation)
+    for step in qualname.split("."):
+        found = getattr(found, step, None)
+    if not isinstance(found, type):
+        raise GraphError(f"{target} is no class", hint="write module:Class", implementation=implementation)
+    from inspect import iscoroutinefunction
+
+    if not iscoroutinefunction(getattr(found, "run", None)):
+        hint = "give it `async def run(self, message, ctx)`, see frameengine.node.Node"
+        raise GraphError(f"{target} is no node: it has no async method run", hint=hint, implementation=implementation)
+    return found
+
+
+def bind(graph: Graph) -> BoundGraph:
+    """Return *graph* with an instance of each node's implementation and the digests of its code and prompts.
+
+    Raises `GraphValidation` with every node that cannot be bound.
+    """
+    instances: dict[str, Any] = {}
+    code: dict[str, str] = {}
+    prompts: dict[str, str] = {}
+    problems: list[dict[str, str]] = []
+    for index, spec in enumerate(graph.nodes):
+        try:
+            instances[spec.name], code[spec.name] = _bind_node(spec)
+            for name, text in _texts(spec, instances[spec.name]):
+                if prompts.setdefault(name, codec.digest(text)) != codec.digest(text):
+                    raise GraphError(f"another node has another prompt that is called {name!r} too", hint="rename one of them")
+        except GraphError as error:
+            problems.append({"place": f"nodes[{index}] ({spec.name})", "problem": f"{error.message}; {error.hint}"})
+    if problems:
+        listed = "\n".join([f"  {problem['place']}: {problem['problem']}" for problem in problems])
+        hint = "correct the graph, or install what it needs"
+        raise GraphValidation(f"graph {graph.name} cannot be bound\n{listed}", hint=hint, source=graph.name, problems=problems)
+    return BoundGraph(
+        graph=graph,
+        implementations=MappingProxyType(instances),
+        code=MappingProxyType(code),
+        prompts=MappingProxyType(prompts),
+    )
+
+
+def fingerprint(bound: BoundGraph) -> FrozenMap:
+    """Return what a trace header says about the graph, its code and its prompts: digests in hex."""
+    nodes = {spec.name: {"implementation": spec.implementation, "code": bound.code[spec.name]} for spec in bound.graph.nodes}
+    value: FrozenMap = freeze({"graph": bound.graph.digest, "nodes": nodes, "prompts": dict(bound.prompts)})
+    return value
+
+
+def read_prompt(name: str, module: str = "frameengine.nodes") -> str:
+    """Return the text of ``prompts/<name>.md`` beside *module*, line ends as LF. Raises `GraphError`."""
+    from importlib.resources import files
+    from pathlib import Path
+
+    found = _import(module, module)
+    package = found.__package__
+    folder = files(package) if package else Path(found.__file__ or "").parent
+    if NAME.fullmatch(name):
+        file = folder.joinpath(PROMPTS, f"{name}.md")
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+    raise GraphError(f"there is no prompt {name!r}", hint=f"put {PROMPTS}/{name}.md beside {module}", prompt=name)
+
+
+def code_digest(cls: type[Any]) -> str:
+    """Return a digest, in hex, of the code of the module in which *cls* stands.
+
+    Comments, formatting and docstrings do not count, nor does the version of Python. Where there is no source, the name of the
+    class is digested with a marker: a digest that says less is better than a graph that cannot run.
+    """
+    import sys
+
+    module = sys.modules.get(cls.__module__)
+    tree = _tree(module) if module is not None else None
+    if tree is None:
+        return codec.digest(freeze({"class": f"{cls.__module__}:{cls.__qualname__}", "source": "unavailable"}))
+    return codec.digest("\n".join(_normalised(tree)))
+
+
+def _target(implementation: str) -> str:
+    if ":" in implementation:
+        return implementation
+    if implementation in BUILT_IN:
+        return BUILT_IN[implementation]
+    from importlib.metadata import entry_points
+
+    registered = entry_points(group=ENTRY_POINTS)
+    targets = sorted({point.value for point in registered if point.name == implementation})
+    if len(targets) == 1:
+        return targets[0]
+    if targets:
+        hint = f"write one of {', '.join(targets)} in the graph, or uninstall one package"
+        raise GraphError(f"several packages register {implementation!r}", hint=hint, implementation=implementation)
+    from difflib import get_close_matches
+
+    known = sorted({*BUILT_IN, *registered.names})
+    near = get_close_matches(implementation, known, 3) or known
+    hint = f"write module:Class, or one of {', '.join(near)}"
+    raise GraphError(f"there is no implementation {implementation!r}", hint=hint, implementation=implementation, known=known)
+
+
+def _import(module: str, implementation: str) -> ModuleType:
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except Exception as error:
+        what = f"{module} cannot be imported: {type(error).__name__}: {error}"
+        raise GraphError(what, hint="check the name, and that its package is installed", implementation=implementation) from error
+
+
+def _bind_node(spec: NodeSpec) -> tuple[Any, str]:
+    cls = resolve(spec.implementation)
+    try:
+        return cls(), code_digest(cls)
+    except TypeError as error:
+        hint = "a node is made without arguments and reads its settings from ctx.config"
+        raise GraphError(f"{spec.implementation} cannot be made: {error}", hint=hint, node=spec.name) from error
+
+
+def _texts(spec: NodeSpec, instance: Any) -> Iterator[tuple[str, str]]:
+    for name in spec.prompts:
+        yield name, read_prompt(name, type(instance).__module__)
+
+
+def _tree(module: ModuleType) -> ast.Module | None:
+    get_source = getattr(getattr(module.__spec__, "loader", None), "get_source", None)
+    if get_source is None:
+        return None
+    try:
+        source: str | None = get_source(module.__name__)
+        return None if source is None else ast.parse(source)
+    except (ImportError, OSError, SyntaxError, ValueError):
+        # The file is gone, or was changed to something that is no module since it was imported.
+        return None
+
+
+def _normalised(tree: ast.AST) -> Iterator[str]:
+    """Yield the parts of a syntax tree, empty members left out: newer versions of Python add some to old kinds of nodes."""
+    stack: list[Any] = [tree]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, ast.AST):
+            stack.append(")")
+            members = [(name, value) for name, value in ast.iter_fields(item) if value is not None and name != "kind"]
+            if isinstance(item, ast.Constant):
+                members = [("value", repr(item.value))]
+            for name, value in reversed(members):
+                values = value if isinstance(value, list) else [value]
+                if name == "body" and isinstance(item, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    values = values[1:] if ast.get_docstring(item, clean=False) is not None else values
+                if values:
+                    stack.extend([*reversed(values), f"{name}="])
+            stack.append(f"{type(item).__name__}(")
+        else:
+            yield repr(item)

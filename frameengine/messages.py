@@ -1,0 +1,220 @@
+"""The messages that nodes hand on: plain values with a type, stored as JSON with a ``type`` member.
+
+A graph's edges carry messages by type name. The cog roles' messages keep the field names and defaults of C01 to C08; the last three
+belong to the tool loop. Any attrs class serves as a message of a graph of your own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import attrs
+from attrs import field, frozen
+
+from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze
+
+PresentAs: TypeAlias = Literal["table", "summary", "machine"]
+
+
+def plain_message(text: str) -> FrozenMap:
+    """Return the chat message of a user who said just *text*."""
+    message: FrozenMap = freeze({"role": "user", "content": text})
+    return message
+
+
+@frozen(kw_only=True)
+class Envelope:
+    """A user's message on its way in (C01)."""
+
+    text: str
+    """What the user said."""
+    user_id: str = "anon"
+    """Who said it."""
+    session_id: str = ""
+    """The conversation it belongs to."""
+    timestamp: str = ""
+    """When, as the caller writes it."""
+    message: FrozenMap = EMPTY
+    """The chat message as it came; empty where it is just the text."""
+
+    @property
+    def chat(self) -> FrozenMap:
+        """The chat message."""
+        return self.message or plain_message(self.text)
+
+
+@frozen(kw_only=True)
+class InputAnalysis:
+    """What the Input node makes of a message (C03)."""
+
+    who: str = "unknown"
+    """Who speaks."""
+    language: str = "en"
+    """The message's language."""
+    intent: str = "request"
+    """question, request, social, action or feedback."""
+    topic: str = ""
+    """What it is about."""
+    tone: str = "casual"
+    """casual, frustrated, playful or urgent."""
+    complexity: str = "simple"
+    """trivial, simple or complex."""
+    context: str = ""
+    """One sentence that places it in the conversation."""
+
+
+@frozen(kw_only=True)
+class Command:
+    """A message understood (C03)."""
+
+    analysis: InputAnalysis
+    """What was understood."""
+    source_text: str
+    """What the user said."""
+    metadata: FrozenMap = field(default=EMPTY, converter=freeze)
+    """Anything else."""
+
+    @property
+    def instruction(self) -> str:
+        """One line of who wants what, in which tone."""
+        about = f" about {self.analysis.topic}" if self.analysis.topic else ""
+        return f"{self.analysis.who}: {self.analysis.intent}{about} ({self.analysis.tone}, {self.analysis.complexity})"
+
+
+@frozen(kw_only=True)
+class PlannedTool:
+    """One step of a plan."""
+
+    tool: str
+    """Name of the tool."""
+    args: FrozenMap = field(default=EMPTY, converter=freeze)
+    """Its arguments."""
+
+
+@frozen(kw_only=True)
+class DirectorPlan:
+    """What the Director wants done (C06)."""
+
+    goal: str = ""
+    """What is to be reached."""
+    steps: tuple[str, ...] = ()
+    """How, in words."""
+    present_as: PresentAs = "summary"
+    """table, summary or machine."""
+    tool_sequence: tuple[PlannedTool, ...] = ()
+    """The tools to run, in order."""
+    reasoning: str = ""
+    """Why."""
+    response_hint: str = ""
+    """What to answer, roughly."""
+    command: Command | None = None
+    """What it is a plan for."""
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether there are tools to run."""
+        return bool(self.tool_sequence)
+
+    @property
+    def is_direct_response(self) -> bool:
+        """Whether the hint alone is the answer."""
+        return not self.tool_sequence and bool(self.response_hint)
+
+
+@frozen(kw_only=True)
+class ThoughtResult:
+    """What the Thinker found (C05)."""
+
+    response: str
+    """What to tell the user."""
+    tool_used: str = ""
+    """Name of the last tool that ran."""
+    tool_output: str = ""
+    """What the tools gave, all of it."""
+    actions: tuple[FrozenMap, ...] = ()
+    """Buttons to offer."""
+    state_updates: FrozenMap = field(default=EMPTY, converter=freeze)
+    """Values for the UI's state."""
+    display_items: tuple[FrozenMap, ...] = ()
+    """Things to show."""
+    machine_ops: tuple[FrozenMap, ...] = ()
+    """Operations on UI machines."""
+    question: str = ""
+    """The user's words, for the nodes that follow."""
+
+
+@frozen(kw_only=True)
+class InterpretedResult:
+    """Tool output as checked facts (C07)."""
+
+    summary: str
+    """What it says, in words."""
+    row_count: int = 0
+    """How many rows there were."""
+    key_facts: tuple[str, ...] = ()
+    """The facts."""
+    confidence: str = "high"
+    """high, medium or low."""
+
+
+@frozen(kw_only=True)
+class PARouting:
+    """Where the personal assistant sends a message (C08)."""
+
+    expert: str = "none"
+    """none, eras, plankiste."""
+    job: str = ""
+    """The task, complete in itself."""
+    thinking_message: str = ""
+    """What the user reads meanwhile."""
+    response_hint: str = ""
+    """What to answer, where no expert is needed."""
+    language: str = "de"
+    """de, en or mixed."""
+
+
+@frozen(kw_only=True)
+class ToolRequest:
+    """Tool calls that a model asked for, in its order."""
+
+    calls: tuple[FrozenMap, ...] = field(converter=freeze)
+    """Tool calls in OpenAI's shape."""
+
+
+@frozen(kw_only=True)
+class ToolResults:
+    """The tools of a request have run; their messages stand in the history."""
+
+    count: int
+    """How many ran."""
+
+
+@frozen(kw_only=True)
+class Answer:
+    """The text that a conversation's turn ends with."""
+
+    text: str
+    """The text."""
+
+
+def to_json(message: Any) -> FrozenMap:
+    """Return a message as frozen JSON with its type. Raises `ValueRefused` where it holds what JSON cannot."""
+    if isinstance(message, FrozenMap):
+        return message
+    if attrs.has(type(message)):
+        result: FrozenMap = freeze({"type": type(message).__name__, **_members(message)})
+        return result
+    frozen_value: FrozenMap = freeze(message)
+    return frozen_value
+
+
+def _members(value: Any) -> dict[str, Json]:
+    return {attribute.name: _plain(getattr(value, attribute.name)) for attribute in attrs.fields(type(value))}
+
+
+def _plain(value: Any) -> Json:
+    if isinstance(value, str | int | float | FrozenMap) or value is None:
+        return value
+    if isinstance(value, tuple):
+        return tuple([_plain(item) for item in value])
+    return _members(value) if attrs.has(type(value)) else value

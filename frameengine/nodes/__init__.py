@@ -1,0 +1,1 @@
+"""The shipped roles, one module each."""

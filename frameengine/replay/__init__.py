@@ -1,0 +1,1 @@
+"""Feed recorded outcomes back to the real node code and compare everything."""

@@ -1,0 +1,1 @@
+"""The trace file: JSON Lines that grow line by line, prove themselves whole, and give everything back."""

@@ -1,0 +1,58 @@
+"""What a line of a trace is made of, written once for writer and reader.
+
+A line is one JSON object in compact form, ended by ``\\n``. Its last member is ``chain``: sha256 over the previous line's chain value
+and this line's bytes before ``,"chain":``. Before it may stand ``at`` (microseconds) and ``meta``: what may differ between two equal
+runs. What comes before those is the *body*; the canonical form of a line is its body with every reference replaced by ``#`` and the
+digest of what it refers to.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+from frameengine.codec import dumps
+from frameengine.effects import Call, Outcome
+from frameengine.jsonvalue import FrozenMap
+
+FORMAT = 1
+"""The format number. A changed meaning bumps it and adds a migration."""
+GENESIS = b"frameengine trace"
+"""What the first line's chain starts from."""
+CHAIN_HEAD = b',"chain":"'
+CHAIN_TAIL = b'"}\n'
+CHAIN_BYTES = len(CHAIN_HEAD) + 64 + len(CHAIN_TAIL)
+"""Length of a line's chain member and end."""
+KINDS = ("header", "input", "content", "outcome", "frame", "trace", "seal")
+SUFFIX = ".trace.jsonl"
+
+
+def chained(previous: bytes, line: bytes) -> bytes:
+    """Return the chain value, in hex, of *line* (without its chain member) after *previous*."""
+    return sha256(previous + line).hexdigest().encode()
+
+
+def tail(at: int | None, meta: FrozenMap | None) -> bytes:
+    """Return the undigested members of a line as they are written after its body."""
+    data = b""
+    if at is not None:
+        data += b',"at":%d' % at
+    if meta:
+        data += b',"meta":' + dumps(meta)
+    return data
+
+
+def outcome_canonical(call: Call, outcome: Outcome) -> bytes:
+    """Return the canonical form of an outcome's line, put together from what call and outcome remember of theirs."""
+    return b'{"kind":"outcome","key":' + dumps(call.key.wire()) + b"," + call.canonical[1:-1] + b',"outcome":' + outcome.canonical + b"}"
+
+
+def outcome_wire(call: Call, outcome: Outcome) -> dict[str, Any]:
+    """Return the digested part of an outcome's line: who asked, what for, and what came back."""
+    return {
+        "kind": "outcome",
+        "key": call.key.wire(),
+        "effect": call.effect.kind,
+        "request": call.effect.wire(),
+        "outcome": outcome.wire(),
+    }
