@@ -101,11 +101,11 @@ def _by_digest(value: Any) -> Any:
     if kind is FrozenMap:
         return escaped(value)
     if kind is Shared:
-        return [Fragment("#" + digest(item)) for item in value.items]
+        return Fragment("[" + ",".join(["#" + (item.digest or digest(item)) for item in value.items]) + "]")
     if kind is SharedOne:
         return Fragment("#" + digest(value.item))
     raise TypeError(f"{kind.__qualname__} is not JSON")
 
 
-REFERENCE = re.compile(rb'\{"\$c":(?:(\d+)|\[(\d+),(\d+)\])\}')
+REFERENCE = re.compile(rb'\{"\$c":(\d+)\}')
 """A reference in an encoded line. No string can hold these bytes (its quotes are escaped), no key of a user either (``$$``)."""

@@ -45,7 +45,7 @@ class EffectKey(NamedTuple):
 
 
 def _freeze_all(items: Any) -> tuple[FrozenMap, ...]:
-    return tuple([freeze(item) for item in items])
+    return tuple([item if type(item) is FrozenMap else freeze(item) for item in items])
 
 
 @frozen(kw_only=True)

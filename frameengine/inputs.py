@@ -13,7 +13,7 @@ from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze
 
 
 def _messages(items: Any) -> tuple[FrozenMap, ...]:
-    return tuple([freeze(item) for item in items])
+    return tuple([item if type(item) is FrozenMap else freeze(item) for item in items])
 
 
 @frozen(kw_only=True)

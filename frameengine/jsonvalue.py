@@ -57,6 +57,8 @@ class Text(str):
 
 
 EMPTY: FrozenMap
+_FROZEN = frozenset({FrozenMap, Text, bool, type(None)})
+_STRINGS = frozenset({str})
 
 
 def freeze(value: Json, depth: int = 0) -> Json:
@@ -86,9 +88,10 @@ def freeze(value: Json, depth: int = 0) -> Json:
         return _freeze_map(value, depth)
     if kind is list or kind is tuple:
         try:
-            return tuple([freeze(item, depth + 1) for item in value])
+            return tuple([item if type(item) in _FROZEN else freeze(item, depth + 1) for item in value])
         except ValueRefused:
-            _locate_item(value, depth)
+            for index, item in enumerate(value):
+                _locate(index, item, depth)
             raise
     if isinstance(value, str):
         return freeze(str(value), depth)
@@ -98,22 +101,28 @@ def freeze(value: Json, depth: int = 0) -> Json:
 def _freeze_map(value: Mapping[str, Any], depth: int) -> FrozenMap:
     if len(value) > KEYS_MAX:
         raise _refused(f"{len(value):,} keys, the bound is {KEYS_MAX:,}", "use a list of pairs")
-    frozen = FrozenMap()
-    put = dict.__setitem__
-    dollar = False
-    for key, item in value.items():
-        if type(key) is not str:
-            raise _refused(f"the key {key!r} is not a string", "use string keys")
-        if key[:1] == "$":
-            dollar = True
-        if not key.isascii():
-            _check_text(key)
-        try:
-            put(frozen, key, freeze(item, depth + 1))
-        except ValueRefused as error:
-            raise _inside(error, key) from None
+    if not set(map(type, value)) <= _STRINGS:
+        odd = next(key for key in value if type(key) is not str)
+        raise _refused(f"the key {odd!r} is not a string", "use string keys")
+    try:
+        frozen = FrozenMap({key: item if type(item) in _FROZEN else freeze(item, depth + 1) for key, item in value.items()})
+    except ValueRefused:
+        for key, item in value.items():
+            _locate(key, item, depth)
+        raise
+    keys = "".join(frozen)
+    if not keys.isascii():
+        _check_text(keys)
     frozen.digest = None
-    frozen.dollar = dollar
+    frozen.dollar = "$" in keys and any(key[:1] == "$" for key in frozen)
+    return frozen
+
+
+def frozen_map(members: dict[str, Json]) -> FrozenMap:
+    """Return a frozen mapping of *members*, whose keys are known to be plain names and whose values are frozen already."""
+    frozen = FrozenMap(members)
+    frozen.digest = None
+    frozen.dollar = False
     return frozen
 
 
@@ -144,12 +153,12 @@ def _inside(error: ValueRefused, step: str | int) -> ValueRefused:
     return ValueRefused(f"{what} at {pointer}", hint=error.hint, pointer=pointer)
 
 
-def _locate_item(value: list[Any] | tuple[Any, ...], depth: int) -> None:
-    for index, item in enumerate(value):
-        try:
-            freeze(item, depth + 1)
-        except ValueRefused as error:
-            raise _inside(error, index) from None
+def _locate(step: str | int, item: Json, depth: int) -> None:
+    """Raise again, with the place, where *item* is what was refused."""
+    try:
+        freeze(item, depth + 1)
+    except ValueRefused as error:
+        raise _inside(error, step) from None
 
 
 def _short(number: int) -> str:

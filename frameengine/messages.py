@@ -6,12 +6,15 @@ belong to the tool loop. Any attrs class serves as a message of a graph of your 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, TypeAlias
 
 import attrs
 from attrs import field, frozen
 
-from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze
+from frameengine.errors import ValueRefused
+from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze, frozen_map
 
 PresentAs: TypeAlias = Literal["table", "summary", "machine"]
 
@@ -199,22 +202,33 @@ class Answer:
 
 def to_json(message: Any) -> FrozenMap:
     """Return a message as frozen JSON with its type. Raises `ValueRefused` where it holds what JSON cannot."""
-    if isinstance(message, FrozenMap):
+    if type(message) is FrozenMap:
         return message
     if attrs.has(type(message)):
-        result: FrozenMap = freeze({"type": type(message).__name__, **_members(message)})
+        return frozen_map({"type": type(message).__name__, **_members(message)})
+    if isinstance(message, Mapping):
+        result: FrozenMap = freeze(message)
         return result
-    frozen_value: FrozenMap = freeze(message)
-    return frozen_value
+    raise ValueRefused(
+        f"a message of type {type(message).__module__}.{type(message).__qualname__}", hint="hand on an attrs class or a mapping", pointer=""
+    )
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple([attribute.name for attribute in attrs.fields(kind)])
 
 
 def _members(value: Any) -> dict[str, Json]:
-    return {attribute.name: _plain(getattr(value, attribute.name)) for attribute in attrs.fields(type(value))}
+    return {name: _plain(getattr(value, name)) for name in _names(type(value))}
 
 
 def _plain(value: Any) -> Json:
-    if isinstance(value, str | int | float | FrozenMap) or value is None:
+    kind = type(value)
+    if kind is FrozenMap or kind is bool or value is None:
         return value
-    if isinstance(value, tuple):
+    if kind is str or kind is int or kind is float:
+        return freeze(value)
+    if kind is tuple:
         return tuple([_plain(item) for item in value])
-    return _members(value) if attrs.has(type(value)) else value
+    return frozen_map(_members(value)) if attrs.has(kind) else freeze(value)

@@ -16,7 +16,7 @@ from frameengine.effects import Answer, Call, EffectKey, Outcome
 from frameengine.engine.guard import Guard
 from frameengine.engine.stops import Ask, Reply
 from frameengine.errors import DeterminismError, ForeignAwait, ForgottenEffect, FrameEngineError, NodeError, UsageError
-from frameengine.messages import to_json
+from frameengine.jsonvalue import FrozenMap
 from frameengine.node import Node, NodeContext, NodeResult, Performing
 
 
@@ -25,9 +25,10 @@ class NodeTask:
 
     __slots__ = ("_awaiting", "_coroutine", "_guard", "_missing", "context", "error", "given", "name", "open", "outcomes", "result")
 
-    def __init__(self, node: Node, message: Any, context: NodeContext, guard: Guard) -> None:
+    def __init__(self, node: Node, message: Any, given: FrozenMap, context: NodeContext, guard: Guard) -> None:
+        """Prepare *node* to work on *message*, of which *given* is the JSON."""
         self.name = context.node
-        self.given = to_json(message)
+        self.given = given
         self.context = context
         self.result: NodeResult | None = None
         self.error: Exception | None = None

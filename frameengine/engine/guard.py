@@ -2,29 +2,29 @@
 
 Three levels; each includes the one before it:
 
-- *static*, at `Guard.watch`: the scan of `guard_static` over the module of a node. It sees the text: imports, aliases, iteration over
+- *static*, at `Guard.watch`: the scan of `guard_static` over a node's source. It sees the text: imports, aliases, iteration over
   sets, ``asyncio.wait``, ``id``, ``hash``. It does not see what is chosen while running, nor helper modules.
-- *on*: an audit hook (files, sockets, processes, threads, wherever below the node they are opened) and substitutes for names in the
-  globals of node modules (``time``, ``from datetime import datetime``, ``from os import environ``). It does not see a clock or chance
-  read by a helper module, an import inside a function, or a function kept in a default argument or class attribute before `watch`.
-- *full*: ``sys.setprofile`` while a node runs. It sees every call made from Python code below the node, in helper libraries too.
+- *on*: an audit hook (files, listings, sockets, processes, however deep below the node) and substitutes for names in the globals
+  of node modules (``time``, ``from datetime import datetime``). It does not see a clock, chance or thread that a helper module
+  uses, an import inside a function, or a function kept in a default argument or class before `Guard.watch`.
+- *full*: ``sys.setprofile`` while a node runs. It sees what Python code below the node calls, in helper libraries too, except
+  where the arguments decide (``time.strftime``) and in modules that are none of `_CORE`.
 
-What no level sees: C code that reads the clock itself, or calls back what it was given (``map(time.time, ...)``, ``functools.partial``);
-order that hangs on addresses (a default ``repr``, ties under ``sorted(a_set, key=...)``, iteration over a set that the scan does not
-recognise); finalisers, weak references and the moment at which garbage is collected; the installed time zones, locale, Python and
-library versions; the text of tracebacks; file descriptors and sockets that were opened before the step; ``type(x) is datetime`` is
-false in a module whose ``datetime`` was substituted (``isinstance``, ``==`` and ``match`` hold). The comparison of digests is the
-backstop for all of these.
+What no level sees: C code that reads the clock or calls back what it was given (``iter(time.time, None)``); order that hangs on
+addresses (a default ``repr``, ties under ``sorted(a_set, key=...)``, a set that the scan does not recognise); finalisers and the
+moment of garbage collection; installed time zones, locale and library versions; the text of tracebacks; files and sockets that
+were opened before the step. ``type(x) is datetime`` is false where ``datetime`` was substituted (``isinstance``, ``==`` and
+``match`` hold). The comparison of digests is the backstop for all of these.
 
-Let pass below a node: imports with all that they read, ``linecache`` (tracebacks read source files), ``logging``, ``_strptime``,
-finalisers, and instruments, which look on and give nothing back to the node.
+Let pass below a node: imports with all that they read, `_LET_PASS` (tracebacks read source files, a log line holds the time) and
+finalisers, which run whenever they like.
 """
 
 from __future__ import annotations
 
 import linecache
 import sys
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from functools import cache, update_wrapper
 from importlib import import_module
 from os.path import basename
@@ -32,20 +32,23 @@ from threading import local
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType, ModuleType, new_class
 from typing import Any, Literal
 
-from frameengine.engine.guard_static import CONFIG, IDENTITY_METHODS, INSTEAD, OWNERS, PURE_FROM, TOGETHER, Finding, instead_of, scan
+from frameengine.engine import guard_static as static_guard
+from frameengine.engine.guard_static import IDENTITY_METHODS, INSTEAD, OWNERS, PURE_FROM, Finding, instead_of
 from frameengine.errors import Nondeterminism, UsageError
 
 _EVENTS = frozenset(
-    "open socket subprocess os shutil tempfile sqlite3 glob pathlib _thread time http urllib ftplib smtplib imaplib poplib nntplib "
-    "telnetlib pty webbrowser winreg msvcrt syslog signal fcntl mmap builtins.input ctypes.dlopen".split()
+    "open socket subprocess os shutil tempfile sqlite3 glob pathlib _thread time http urllib ftplib smtplib imaplib poplib "
+    "nntplib telnetlib pty webbrowser winreg msvcrt syslog signal fcntl mmap builtins.input ctypes.dlopen".split()
 )
-"""Audit events, or their first words, that are refused."""
+"""Audit events that are refused, by name or by the word before the first dot."""
 _EVENT_NAMES = {"builtins.input": "input", "socket.__new__": "socket.socket"}
-_LET_PASS = frozenset(["linecache", "logging", "logging.handlers", "_strptime", "weakref", "frameengine.engine.instruments"])
-_ALIASES = {"posix": "os", "nt": "os", "posixpath": "os.path", "ntpath": "os.path", "genericpath": "os.path", "_thread": "threading"}
-_COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing inspect
-_OWN_CODE_ONLY = frozenset(["id", "hash", *(n for n, i in INSTEAD.items() if i == TOGETHER and n.partition(".")[0] in ("threading", "_thread"))])
-_CORE = "time datetime random uuid os os.path secrets socket threading locale platform gc sys io getpass tempfile".split()
+_LET_PASS = frozenset("linecache logging logging.handlers _strptime weakref frameengine.engine.instruments".split())
+_ALIASES = {"posix": "os", "nt": "os", "posixpath": "os.path", "ntpath": "os.path", "genericpath": "os.path"}
+_COROUTINE = 0x80  # inspect.CO_COROUTINE, without the cost of inspect
+_OWN_CODE_ONLY = frozenset("id hash sys.getrefcount _thread.get_ident threading.get_ident threading.current_thread".split())
+_CORE = (
+    "builtins time datetime random uuid os os.path secrets socket threading _thread locale platform gc sys io tempfile".split()
+)
 
 
 class _Here(local):
@@ -64,18 +67,19 @@ _here = _Here()
 class Guard:
     """Refuse what would make a run more than a function of its recorded inputs.
 
-    An audit hook cannot be removed and names in a module belong to all who use the module, so both are put in place once for the
-    process and do nothing unless the current thread is between `enter` and `leave`.
+    An audit hook cannot be removed and the names in a module belong to all who use it, so both are put in place for the whole
+    process; they do nothing unless the current thread is between `enter` and `leave`.
     """
 
     __slots__ = ("_files", "_watched", "level", "static")
 
     def __init__(self, level: Literal["off", "on", "full"] = "on", *, static: bool = True) -> None:
-        """Prepare a guard. *level*: what holds while a node runs. *static*: whether `watch` scans sources as well."""
         if level not in ("off", "on", "full"):
             raise UsageError(f"no guard level {level!r}", hint="use 'off', 'on' or 'full'")
         self.level = level
+        """What holds while a node runs."""
         self.static = static
+        """Whether `watch` scans sources as well."""
         self._watched: dict[Any, bool] = {}
         self._files: dict[str, bool] = {}
         if level != "off":
@@ -86,22 +90,24 @@ class Guard:
     def watch(self, implementation_class: Any) -> None:
         """Scan the source of a node and substitute names in its module. Raises `Nondeterminism` with all findings.
 
-        Only what the class can reach by name within its file is scanned, so that a test or a script may stand beside it. A class
-        whose ``run`` is inherited is watched in both places. Where there is no source (an interactive session) nothing is scanned.
+        Scanned is what the class can reach by name within its file, so that tests and scripts may stand beside it. A class whose
+        ``run`` is inherited is watched in both places. Without a source (an interactive session) nothing is scanned.
         """
         if implementation_class in self._watched:
             return
-        places = dict.fromkeys(_places(implementation_class))
+        kinds = (implementation_class, *(kind for kind in implementation_class.__mro__ if "run" in vars(kind)))[:2]
         findings: list[Finding] = []
-        for file, line in places if self.static else ():
-            linecache.checkcache(file)
-            findings.extend(scan("".join(linecache.getlines(file)), file, line))
+        methods = [method for kind in kinds for method in _first_method(kind)]
+        for code in dict.fromkeys(method.__code__ for method in methods):
+            self._files[code.co_filename] = True
+            if self.static:
+                linecache.checkcache(code.co_filename)
+                source = "".join(linecache.getlines(code.co_filename))
+                findings.extend(static_guard.scan(source, code.co_filename, code.co_firstlineno))
         if findings:
             raise _refused_source(findings)
-        self._files.update(dict.fromkeys((file for file, _ in places), True))
-        if self.level != "off":
-            for owner in dict.fromkeys([implementation_class, _defining(implementation_class, "run")]):
-                _substitute(owner.__module__)
+        for method in methods if self.level != "off" else ():
+            _substitute(method.__globals__)
         self._watched[implementation_class] = True
 
     def enter(self, node: str, frame: int) -> None:
@@ -110,7 +116,7 @@ class Guard:
             return
         here = _here
         if here.guard is not None:
-            raise UsageError(f"node {here.node!r} drove another run", hint="drive it from outside, or make it a tool", node=here.node)
+            raise UsageError(f"node {here.node!r} drove another run", hint="drive it from outside, or make it a tool")
         here.node = node
         here.frame = frame
         if self.level == "full":
@@ -121,16 +127,13 @@ class Guard:
     def leave(self) -> Nondeterminism | None:
         """End the step; return its first refusal, even one that the node caught."""
         here = _here
+        if here.guard is None:
+            return None
         here.guard = None
         if self.level == "full":
             sys.setprofile(here.profiler)
-        refusal = here.refusal
-        if refusal is not None:
-            here.refusal = None
+        refusal, here.refusal = here.refusal, None
         return refusal
-
-
-# ---------------------------------------------------------------------- refusing
 
 
 def _refuse(name: str, frame: FrameType | None, *, verb: str = "called", instead: str = "") -> None:
@@ -141,14 +144,13 @@ def _refuse(name: str, frame: FrameType | None, *, verb: str = "called", instead
     if here.guard is None or frame is None or _let_pass(name, frame):
         return
     own = _own_frame(here.guard._files, frame)
-    file, line, way = own.f_code.co_filename, own.f_lineno, instead or instead_of(name) or CONFIG
+    file, line, way = own.f_code.co_filename, own.f_lineno, instead or instead_of(name) or static_guard.WORLD
     through = "" if own is frame else f"{basename(frame.f_code.co_filename)}:{frame.f_lineno}"
     place = f"frame {here.frame}, {basename(file)}:{line}" + (f", through {through}" if through else "")
     facts = {"name": name, "instead": way, "file": file, "line": line, "node": here.node, "frame": here.frame, "through": through}
     what = f"{name}()" if verb == "called" else name
     refusal = Nondeterminism(f"node {here.node!r} {verb} {what} ({place})", hint=f"use {way} instead", **facts)
-    if here.refusal is None:
-        here.refusal = refusal
+    here.refusal = here.refusal or refusal
     raise refusal
 
 
@@ -180,50 +182,38 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _refused_source(findings: list[Finding]) -> Nondeterminism:
-    all_facts = [{"name": item.name, "instead": item.instead, "file": item.file, "line": item.line} for item in findings]
+    facts = [{"name": item.name, "instead": item.instead, "file": item.file, "line": item.line} for item in findings]
     first, more = findings[0], f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
     message = f"{basename(first.file)}:{first.line} uses {first.name}{more}"
-    return Nondeterminism(message, hint=f"use {first.instead} instead", findings=all_facts, **all_facts[0])
+    return Nondeterminism(message, hint=f"use {first.instead} instead", findings=facts, **facts[0])
 
 
 @cache
 def _install_hook() -> None:
     """Install the audit hook, once: there is no way to remove one."""
 
-    def hook(event: str, _args: Any, here: _Here = _here, events: frozenset[str] = _EVENTS) -> None:  # bound: outlives the globals
+    def hook(event: str, _args: Any, here: _Here = _here, events: frozenset[str] = _EVENTS) -> None:  # may outlive the globals
         if here.guard is None:
             return
         if event in events or event.partition(".")[0] in events:
             _refuse(_EVENT_NAMES.get(event, event), sys._getframe(1))
-        elif event == "sys.setprofile" and here.guard.level == "full":
+        elif (
+            event == "sys.setprofile" and here.guard.level == "full" and here.refusal is None
+        ):  # Python drops a profiler that raised
             _refuse(event, sys._getframe(1), instead="a profiler outside of nodes")
 
     sys.addaudithook(hook)
 
 
-# ---------------------------------------------------------------------- names in node modules
+def _first_method(kind: type) -> list[FunctionType]:
+    members = (getattr(member, "__wrapped__", member) for member in vars(kind).values())
+    return [member for member in members if isinstance(member, FunctionType)][:1]
 
 
-def _defining(implementation: Any, method: str) -> Any:
-    return next((kind for kind in getattr(implementation, "__mro__", ()) if method in vars(kind)), implementation)
-
-
-def _places(implementation: Any) -> Iterator[tuple[str, int]]:
-    """Yield file and line of one method of the class, and of the class that its ``run`` comes from."""
-    for kind in (implementation, _defining(implementation, "run")):
-        for member in vars(kind).values():
-            code = getattr(getattr(member, "__wrapped__", member), "__code__", None)
-            if code is not None:
-                yield code.co_filename, code.co_firstlineno
-                break
-
-
-def _substitute(module_name: str) -> None:
-    names = getattr(sys.modules.get(module_name), "__dict__", {})
+def _substitute(names: dict[str, Any]) -> None:
+    """Put substitutes in place in the globals of a node module."""
     for name, value in tuple(names.items()):
-        if name.startswith("__") or isinstance(value, (_Module, _Class)):
-            continue
-        qualified = _qualified(value)
+        qualified = "" if name.startswith("__") or isinstance(value, (_Module, _Class)) else _qualified(value)
         if qualified:
             names[name] = _member(qualified, value, held=True)
     for builtin in (id, hash):  # a global of that name comes before the builtin; the audit event of id() comes from everywhere
@@ -235,37 +225,34 @@ def _qualified(value: Any) -> str:
     if isinstance(value, ModuleType):
         name = _ALIASES.get(value.__name__, value.__name__)
         return name if name in OWNERS else ""
-    if value is getattr(sys.modules.get("os"), "environ", None):
+    if value is sys.modules["os"].environ:
         return "os.environ"
     if not isinstance(value, (type, BuiltinFunctionType, FunctionType, MethodType)):
         return ""
     bound = getattr(value, "__self__", None)
     if isinstance(bound, type):
         return f"{_qualified(bound)}.{value.__name__}".lstrip(".")
-    module = bound.__name__ if isinstance(bound, ModuleType) else getattr(value, "__module__", None) or "random"
-    for owner in dict.fromkeys([module, _ALIASES.get(module, module), module.lstrip("_"), module.rpartition(".")[0], "random", "secrets"]):
-        name = f"{owner}.{value.__name__}"
+    module = bound.__name__ if isinstance(bound, ModuleType) else value.__module__ or ""
+    owners = (_ALIASES.get(module, module), module.lstrip("_"), module.rpartition(".")[0], "random", "secrets")
+    for owner, name in ((owner, f"{owner}.{value.__name__}") for owner in owners):
         if (name in OWNERS or instead_of(name)) and getattr(sys.modules.get(owner), value.__name__, None) == value:
             return name
     return ""
 
 
-def _member(name: str, value: Any, held: bool = False) -> Any:
+def _member(name: str, value: Any, *, held: bool = False) -> Any:
     """Return what stands for a value in a node module. *held*: it is kept under a name, so a refusal must wait for its use."""
     if isinstance(value, ModuleType):
         return _module(name, value) if name in OWNERS else value
     if isinstance(value, type) and (name in OWNERS or (name in INSTEAD and not issubclass(value, BaseException))):
         return _class(name, value)
-    if isinstance(value, type) or instead_of(name) is None:
+    if isinstance(value, type) or instead_of(name) is None or not (callable(value) or name in INSTEAD):
         return value
     if callable(value):
         return _function(name, value)
-    if name not in INSTEAD:
-        return value
     if held:
         return _Held(name, value)
-    if _here.guard is not None:
-        _refuse(name, sys._getframe(1), verb="read")
+    _refuse(name, sys._getframe(1), verb="read")
     return value
 
 
@@ -286,25 +273,14 @@ def _function(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     return update_wrapper(call, original)
 
 
-_SUBSTITUTE = getattr(_function("id", id), "__code__", None)
-
-
-def _original(value: Any) -> Any:
-    """Return what a substitute stands for, so that a patch which is taken back leaves the real module as it was."""
-    if isinstance(value, _Class):
-        return value._original
-    return value.__wrapped__ if getattr(value, "__code__", None) is _SUBSTITUTE else value
-
-
 class _Held:
-    """The environment under a name of its own (`from os import environ`): refuses at each use."""
+    """The environment under a name of its own (``from os import environ``): refuses at each use."""
 
     def __init__(self, name: str, original: Any) -> None:
         self._name, self._original = name, original
 
     def __getattr__(self, attr: str) -> Any:
-        if _here.guard is not None:
-            _refuse(self._name, sys._getframe(1), verb="read")
+        _refuse(self._name, sys._getframe(1), verb="read")
         return getattr(self._original, attr)
 
 
@@ -313,28 +289,27 @@ for _method in "__getitem__ __setitem__ __delitem__ __contains__ __iter__ __len_
 
 
 class _Module(ModuleType):
-    """A module whose refused members refuse while a node runs."""
+    """A module whose refused members refuse while a node runs; to write to it is to write to the real one."""
+
+    __slots__ = ("_name", "_original")
 
     def __init__(self, name: str, original: ModuleType) -> None:
-        super().__init__(name)
-        self.__dict__.clear()
-        self.__dict__.update(_name=name, _original=original)
+        object.__setattr__(self, "_name", name)
+        object.__setattr__(self, "_original", original)
+
+    __dict__ = property(lambda self: self._original.__dict__)
 
     def __getattr__(self, attr: str) -> Any:
-        own = self.__dict__
-        return _member(f"{own['_name']}.{attr}", getattr(own["_original"], attr))
+        return _member(f"{self._name}.{attr}", getattr(self._original, attr))
 
     def __setattr__(self, attr: str, value: Any) -> None:
-        setattr(self.__dict__["_original"], attr, _original(value))
+        setattr(self._original, attr, value)
 
     def __delattr__(self, attr: str) -> None:
-        delattr(self.__dict__["_original"], attr)
-
-    def __dir__(self) -> list[str]:
-        return dir(self.__dict__["_original"])
+        delattr(self._original, attr)
 
     def __repr__(self) -> str:
-        return repr(self.__dict__["_original"])
+        return repr(self._original)
 
 
 class _Class(type):
@@ -344,7 +319,10 @@ class _Class(type):
     _original: type
 
     def __new__(cls, name: str, bases: tuple[Any, ...], names: dict[str, Any], **kwargs: Any) -> Any:
-        return new_class(name, tuple([_original(base) for base in bases]), kwargs, lambda space: space.update(names))
+        """Make a subclass of the real class."""
+        return new_class(
+            name, tuple([getattr(base, "_original", base) for base in bases]), kwargs, lambda space: space.update(names)
+        )
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if _here.guard is not None and cls._name in INSTEAD:
@@ -358,10 +336,10 @@ class _Class(type):
         return isinstance(instance, cls._original)
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        return issubclass(_original(subclass), cls._original)
+        return issubclass(subclass._original if isinstance(subclass, _Class) else subclass, cls._original)
 
     def __eq__(cls, other: object) -> bool:
-        return cls._original is _original(other)
+        return cls._original is (other._original if isinstance(other, _Class) else other)
 
     def __hash__(cls) -> int:
         return type.__hash__(cls._original)
@@ -377,64 +355,48 @@ def _module(name: str, original: ModuleType) -> _Module:
 
 @cache
 def _class(name: str, original: type) -> _Class:
-    own = {"_name": name, "_original": original, "__module__": original.__module__, "__doc__": original.__doc__}
-    return type.__new__(_Class, original.__name__, (), {**own, "__qualname__": original.__qualname__})
-
-
-# ---------------------------------------------------------------------- level full
+    own = {"_name": name, "_original": original, "__module__": original.__module__, "__qualname__": original.__qualname__}
+    return type.__new__(_Class, original.__name__, (), {**own, "__doc__": original.__doc__})
 
 
 @cache
 def _tables() -> tuple[dict[Any, str], dict[str, dict[CodeType, str]]]:
-    """Return the refused functions: those in C by themselves, those in Python by name and code. Those that hang on arguments are left out."""
-    in_c: dict[Any, str] = {id: "id", hash: "hash"}
+    """Return the refused functions that no arguments make harmless: those in C, and those in Python by name and code."""
+    in_c: dict[Any, str] = {}
     in_python: dict[str, dict[CodeType, str]] = {}
     for owner in _CORE:
         module = import_module(owner)
         for attr in getattr(module, "__all__", dir(module)):
-            value, name = getattr(module, attr, None), f"{owner}.{attr}"
-            if name in PURE_FROM or instead_of(name) is None:
-                continue
-            if isinstance(value, BuiltinFunctionType):
+            value, name = getattr(module, attr, None), f"{owner}.{attr}".removeprefix("builtins.")
+            if isinstance(value, BuiltinFunctionType) and instead_of(name) and name not in PURE_FROM:
                 in_c.setdefault(value, name)
-            elif isinstance(value, FunctionType):
-                in_python.setdefault(value.__name__, {}).setdefault(value.__code__, name)
-    environ = type(sys.modules["os"].environ)
+            elif isinstance(value, FunctionType) and instead_of(name):
+                in_python.setdefault(attr, {}).setdefault(value.__code__, name)
     for method in ("__getitem__", "__setitem__", "__delitem__", "__iter__", "__len__", "copy"):
-        in_python.setdefault(method, {})[getattr(environ, method).__code__] = "os.environ"
+        in_python.setdefault(method, {})[getattr(type(sys.modules["os"].environ), method).__code__] = "os.environ"
     return in_c, in_python
 
 
 def _profile(frame: FrameType, event: str, arg: Any) -> None:
     name: str | None = None
+    code, random_file = frame.f_code, sys.modules["random"].__file__
     if event == "c_call":
         name = _tables()[0].get(arg) or _class_clock(arg)
-        while name and name.startswith("random.") and _in_random(frame) and frame.f_back is not None:
+        while name and name.startswith("random.") and frame.f_code.co_filename == random_file and frame.f_back is not None:
             name, frame = f"random.{frame.f_code.co_name}", frame.f_back  # random.randint(), not the getrandbits() in it
     elif event == "call":
-        name = _tables()[1].get(frame.f_code.co_name, {}).get(frame.f_code)
-        if frame.f_code.co_name == "seed" and _in_random(frame) and frame.f_locals.get("a") is None:
-            name = "random.Random"  # without a seed
-    if name is not None and not (name in _OWN_CODE_ONLY and _in_library(frame)):
+        unseeded = code.co_name == "seed" and code.co_filename == random_file and frame.f_locals.get("a") is None
+        name = "random.Random" if unseeded else _tables()[1].get(code.co_name, {}).get(code)
+    if name is not None and not (name in _OWN_CODE_ONLY and frame.f_code.co_filename.startswith(("<", *_library_folders()))):
         _refuse(name, frame)
 
 
 def _class_clock(function: Any) -> str | None:
     """Name ``now``, ``utcnow`` and ``today`` of date classes and their subclasses: no subclass can hide the clock."""
-    dates = sys.modules["datetime"]
-    kind = getattr(function, "__self__", None)
+    dates, kind = sys.modules["datetime"], getattr(function, "__self__", None)
     if function.__name__ not in ("now", "utcnow", "today") or not isinstance(kind, type) or not issubclass(kind, dates.date):
         return None
     return f"datetime.{'datetime' if issubclass(kind, dates.datetime) else 'date'}.{function.__name__}"
-
-
-def _in_random(frame: FrameType) -> bool:
-    return frame.f_code.co_filename == sys.modules["random"].__file__
-
-
-def _in_library(frame: FrameType) -> bool:
-    """Tell whether a frame is of the standard library, of an installed package, or generated."""
-    return frame.f_code.co_filename.startswith(("<", *_library_folders()))
 
 
 @cache

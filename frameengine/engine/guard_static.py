@@ -1,8 +1,8 @@
 """Name what a node must not touch, and find it in a module's source before the module runs.
 
-The table below serves all levels of `frameengine.engine.guard`. The scan follows imports and aliases, not values: it reports what is
-sure from the text (`import time as t; t.time()`), with file and line, and leaves what only shows while running to the other levels.
-Annotations and the second argument of ``isinstance`` are not looked at: naming a type touches nothing.
+The table serves all levels of `frameengine.engine.guard`. The scan follows imports and aliases, not values: it reports what is
+sure from the text (`import time as t; t.time()`). Annotations and the second argument of ``isinstance`` are not looked at: naming
+a type touches nothing.
 """
 
 from __future__ import annotations
@@ -30,48 +30,52 @@ KEY = "a value of your own as key, or a digest"
 _TABLE: tuple[tuple[str, str, str], ...] = (
     (CLOCK, "time", "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns process_time process_time_ns thread_time"),
     (CLOCK, "time", "thread_time_ns clock_gettime clock_gettime_ns sleep gmtime asctime strftime"),
+    (CLOCK, "datetime.datetime datetime.date", "now utcnow today"),
     (ZONE, "time", "localtime ctime mktime tzname timezone altzone daylight"),
-    (CLOCK, "datetime.datetime", "now utcnow today"),
-    (CLOCK, "datetime.date", "today"),
     (ZONE, "datetime.datetime datetime.date", "fromtimestamp"),
     (CHANCE, "random secrets", "* Random SystemRandom"),
     (CHANCE, "os", "urandom getrandom"),
     (NUMBER, "uuid", "uuid1 uuid4 uuid6 uuid7 uuid8 getnode"),
     (CONFIG, "os", "environ environb getenv getenvb putenv unsetenv getcwd getcwdb getpid getppid getlogin uname cpu_count"),
-    (WORLD, "os", "*"),
-    (WORLD, "os.path", "exists lexists isfile isdir islink ismount getsize getmtime getctime getatime realpath samefile"),
     (CONFIG, "os.path", "abspath relpath expanduser expandvars"),
     (CONFIG, "pathlib.Path", "cwd home absolute expanduser"),
-    (WORLD, "pathlib.Path", "exists is_file is_dir is_symlink stat lstat owner group resolve samefile iterdir glob rglob open read_text"),
-    (WORLD, "pathlib.Path", "read_bytes write_text write_bytes touch mkdir rmdir unlink rename replace chmod symlink_to hardlink_to"),
     (CONFIG, "sys", "argv stdin getrefcount"),
     (CONFIG, "platform getpass", "*"),
     (CONFIG, "socket", "gethostname getfqdn"),
     (MODEL, "socket", "* socket"),
-    (MODEL, "http.client", "HTTPConnection HTTPSConnection"),
-    (MODEL, "urllib.request", "urlopen urlretrieve"),
+    (
+        MODEL,
+        "http.client urllib.request asyncio",
+        "HTTPConnection HTTPSConnection urlopen urlretrieve open_connection start_server",
+    ),
     (MODEL, "httpx requests", "get post put patch delete request stream Client AsyncClient Session session"),
-    (WORLD, "subprocess", "* Popen"),
-    (WORLD, "multiprocessing", "* Process Pool"),
+    (WORLD, "os", "*"),
+    (WORLD, "os.path", "exists lexists isfile isdir islink ismount getsize getmtime getctime getatime realpath samefile"),
+    (WORLD, "pathlib.Path", "exists is_file is_dir is_symlink stat lstat owner group resolve samefile iterdir glob rglob open"),
+    (WORLD, "pathlib.Path", "read_text read_bytes write_text write_bytes touch mkdir rmdir unlink rename replace chmod"),
+    (WORLD, "subprocess multiprocessing", "* Popen Process Pool"),
     (WORLD, "shutil glob tempfile", "* TemporaryDirectory SpooledTemporaryFile"),
-    (WORLD, "sqlite3", "connect"),
-    (WORLD, "io", "open open_code FileIO"),
-    (TOGETHER, "threading", "Thread Timer get_ident get_native_id current_thread active_count enumerate main_thread"),
-    (TOGETHER, "_thread", "start_new_thread get_ident get_native_id"),
-    (TOGETHER, "concurrent.futures", "wait as_completed ThreadPoolExecutor ProcessPoolExecutor"),
-    (TOGETHER, "asyncio", "wait as_completed to_thread run new_event_loop create_subprocess_exec create_subprocess_shell"),
-    (MODEL, "asyncio", "open_connection start_server"),
+    (WORLD, "sqlite3 io asyncio", "connect open open_code FileIO create_subprocess_exec create_subprocess_shell"),
+    (WORLD, "", "open input"),
+    (
+        TOGETHER,
+        "threading _thread",
+        "Thread Timer start_new_thread get_ident get_native_id current_thread active_count enumerate",
+    ),
+    (
+        TOGETHER,
+        "concurrent.futures asyncio",
+        "wait as_completed ThreadPoolExecutor ProcessPoolExecutor to_thread run new_event_loop",
+    ),
     (KEY, "gc", "*"),
     (KEY, "weakref", "finalize"),
-    (FIXED, "locale", "*"),
     (KEY, "", "id hash"),
-    (WORLD, "", "open input"),
+    (FIXED, "locale", "*"),
 )
 """What to use instead, whose members, which. ``*`` means the functions of a module, except `_PURE` and constants."""
 
-INSTEAD = MappingProxyType(
-    {f"{o}.{m}".strip("."): way for way, owners, members in reversed(_TABLE) for o in owners.split() or [""] for m in members.split()}
-)
+_ROWS = [(f"{o}.{name}".strip("."), way) for way, owners, names in _TABLE for o in owners.split(" ") for name in names.split()]
+INSTEAD = MappingProxyType(dict(reversed(_ROWS)))
 """Qualified name -> what to use instead; an earlier row of the table wins."""
 _OWNERS = [owner.split(".") for _, owners, _ in _TABLE for owner in owners.split()]
 OWNERS = frozenset(".".join(parts[: end + 1]) for parts in _OWNERS for end in range(len(parts)))
@@ -80,17 +84,14 @@ PURE_FROM = MappingProxyType(
     {"time.gmtime": 1, "time.asctime": 1, "time.strftime": 2, "random.Random": 1, "datetime.datetime.fromtimestamp": 2}
 )
 """Functions of their arguments alone once they get this many (the last one not None)."""
-_PURE = MappingProxyType(
-    {
-        "os": frozenset("path name sep altsep extsep curdir pardir pathsep linesep defpath devnull PathLike fspath strerror".split()),
-        "socket": frozenset("htons htonl ntohs ntohl inet_aton inet_ntoa inet_pton inet_ntop".split()),
-        "subprocess": frozenset(["list2cmdline", "CompletedProcess"]),
-        "secrets": frozenset(["compare_digest"]),
-        "glob": frozenset(["escape"]),
-    }
+_PURE = frozenset(
+    "os.path os.name os.sep os.altsep os.extsep os.curdir os.pardir os.pathsep os.linesep os.defpath os.devnull "
+    "os.PathLike os.fspath os.fsencode os.fsdecode os.strerror socket.htons socket.htonl socket.ntohs socket.ntohl "
+    "socket.inet_aton socket.inet_ntoa socket.inet_pton socket.inet_ntop subprocess.list2cmdline "
+    "subprocess.CompletedProcess secrets.compare_digest glob.escape".split()
 )
 _PURE_ENDINGS = ("Error", "Exception", "Expired", "Warning", "error", "timeout")
-_LISTINGS = frozenset("os.listdir os.scandir glob.glob glob.iglob pathlib.Path.iterdir pathlib.Path.glob pathlib.Path.rglob".split())
+_LISTINGS = frozenset("os.listdir os.scandir glob.glob glob.iglob pathlib.Path.iterdir pathlib.Path.glob".split())
 _ORDERLESS = frozenset("sorted set frozenset len any all min max sum".split())
 _PASSES_ON = frozenset("list tuple map filter iter".split())
 _KEEPS_ORDER = frozenset("list tuple map filter iter enumerate zip str repr collections.deque dict.fromkeys".split())
@@ -106,7 +107,6 @@ _ALIAS_DEPTH = 8
 Binding: TypeAlias = "str | ast.expr | None"
 """What a name stands for in a scope: a qualified name, the expression assigned to it, or something unknown."""
 _Functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_Comprehensions = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 @frozen(kw_only=True)
@@ -125,41 +125,36 @@ class Finding:
 
 def instead_of(name: str) -> str | None:
     """Return what to use instead of a qualified name, None when it may be used."""
-    found = INSTEAD.get(name)
-    if found is not None:
-        return found
     owner, _, member = name.rpartition(".")
-    if member in _PURE.get(owner, ()) or member.isupper() or member[:1] == "_" or member.endswith(_PURE_ENDINGS):
-        return None
-    return INSTEAD.get(owner + ".*")
+    pure = name in _PURE or member.isupper() or member[:1] == "_" or member.endswith(_PURE_ENDINGS)
+    return INSTEAD.get(name) or (None if pure else INSTEAD.get(owner + ".*"))
 
 
 @lru_cache(maxsize=1024)
 def scan(module_source: str, filename: str, line: int = 0) -> tuple[Finding, ...]:
     """Return what a module touches, in order of lines. Raises SyntaxError as the compiler does.
 
-    *line*, if given, is in the class that matters: what that class cannot reach by name is left out, so that tests and tools may stand
-    in the same file. Remembered for each text, because every run of a process watches the same few modules.
+    *line*, if given, is in the class that matters: what it cannot reach by name is left out, so that tests may stand beside it.
+    Remembered for each text, because every run of a process watches the same few modules.
     """
     tree = ast.parse(module_source, filename)
     scanner = _Scan(filename)
     scanner.inside(tree, tree.body, tree.body)
     parts = _reachable(tree, line)
-    found = [item for item in scanner.findings.values() if any(_covers(part, item.line) for part in parts)]
+    found = [item for item in scanner.findings.values() if any(item.line in part for part in parts)]
     return tuple(sorted(found, key=lambda item: (item.line, item.name)))
 
 
-def _covers(part: ast.stmt, line: int) -> bool:
-    first = min((outer.lineno for outer in getattr(part, "decorator_list", ())), default=part.lineno)
-    return first <= line <= (part.end_lineno or part.lineno)
+def _lines(part: ast.stmt) -> range:
+    return range(part.lineno, (part.end_lineno or part.lineno) + 1)
 
 
-def _reachable(tree: ast.Module, line: int) -> list[ast.stmt]:
-    """Return the class around a line and all that it reaches by name, in its module and in the functions around it."""
-    around = [node for node in ast.walk(tree) if isinstance(node, (ast.ClassDef, *_Functions[:2])) and _covers(node, line)]
+def _reachable(tree: ast.Module, line: int) -> list[range]:
+    """Return the lines of the class around a line, and of all that it reaches by name in its module and the functions around."""
+    around = [node for node in ast.walk(tree) if isinstance(node, (ast.ClassDef, *_Functions[:2])) and line in _lines(node)]
     classes = [node for node in around if isinstance(node, ast.ClassDef)]
     if not classes:
-        return tree.body
+        return [_lines(part) for part in tree.body]
     defined: dict[str, list[ast.stmt]] = {}
     for part in (*tree.body, *(part for node in around if not isinstance(node, ast.ClassDef) for part in node.body)):
         for name in _scope(part, [part]).names:
@@ -168,7 +163,7 @@ def _reachable(tree: ast.Module, line: int) -> list[ast.stmt]:
     for part in reached:  # grows while it is read
         names = [node.id for node in ast.walk(part) if isinstance(node, ast.Name)]
         reached.extend(item for name in names for item in defined.pop(name, ()))
-    return reached
+    return [_lines(part) for part in reached]
 
 
 @frozen
@@ -186,14 +181,13 @@ def _own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     while stack:
         node = stack.pop()
         yield node
-        if not isinstance(node, (*_Functions, ast.ClassDef, *_Comprehensions)):
+        if not isinstance(node, (*_Functions, ast.ClassDef)) and not hasattr(node, "generators"):
             stack.extend(ast.iter_child_nodes(node))
 
 
 def _set_annotation(node: ast.expr | None) -> bool:
-    if isinstance(node, ast.Subscript):
-        return _set_annotation(node.value)
-    return (isinstance(node, ast.Name) and node.id in _SET_TYPES) or (isinstance(node, ast.Attribute) and node.attr in _SET_TYPES)
+    kind = node.value if isinstance(node, ast.Subscript) else node
+    return getattr(kind, "id", getattr(kind, "attr", "")) in _SET_TYPES
 
 
 def _scope(owner: ast.AST, body: Iterable[ast.AST]) -> _Scope:
@@ -203,8 +197,7 @@ def _scope(owner: ast.AST, body: Iterable[ast.AST]) -> _Scope:
     taken: dict[tuple[int, int], bool] = {}  # places of targets that were bound together with their value
 
     def bind(name: str | None, value: Binding = None) -> None:
-        if name is not None:
-            scope.names.setdefault(name, []).append(value)
+        scope.names.setdefault(name or "_", []).append(value)
 
     for node in _own_nodes(body):
         match node:
@@ -212,11 +205,9 @@ def _scope(owner: ast.AST, body: Iterable[ast.AST]) -> _Scope:
                 for alias in aliases:
                     name = alias.name if alias.asname else alias.name.partition(".")[0]
                     bind(alias.asname or name, name)
-            case ast.ImportFrom(module=str(module), names=aliases, level=0):
+            case ast.ImportFrom(module=module, names=aliases, level=level):
                 for alias in aliases:
-                    bind(alias.asname or alias.name, f"{module}.{alias.name}")
-            case ast.ImportFrom(names=aliases):
-                scope.names.update({alias.asname or alias.name: [None] for alias in aliases})
+                    bind(alias.asname or alias.name, None if level else f"{module}.{alias.name}")
             case (
                 ast.Assign(targets=[ast.Name(id=name) as target], value=value)
                 | ast.NamedExpr(target=ast.Name(id=name) as target, value=value)
@@ -258,9 +249,8 @@ class _Scan:
         """Look a name up from the inside out; a class body is seen by itself only. None: it is a builtin."""
         for depth in range(len(chain), 0, -1):
             scope = chain[depth - 1]
-            if isinstance(scope.node, ast.ClassDef) and depth < len(chain):
-                continue
-            if name in scope.names:
+            hidden = isinstance(scope.node, ast.ClassDef) and depth < len(chain)
+            if name in scope.names and not hidden:
                 return scope.names[name], chain[:depth]
         return None
 
@@ -278,18 +268,19 @@ class _Scan:
                 sure = next((binding for binding in bindings if isinstance(binding, str)), None)
                 alone = bindings[0] if len(bindings) == 1 else None
                 return sure or (self.resolve(alone, where, depth + 1) if isinstance(alone, ast.expr) else None)
-            case ast.Attribute(value=value, attr=attr):
-                base = self.resolve(value, chain, depth + 1)
-                return f"{base}.{attr}" if base else None
-            case ast.Call(func=ast.Name(id="getattr"), args=[value, ast.Constant(value=str(attr)), *_]):
-                base = self.resolve(value, chain, depth + 1)
-                return f"{base}.{attr}" if base else None
-            case ast.Call(func=base_node, args=[ast.Constant(value=str(module)), *_]) if (
-                self.resolve(base_node, chain, depth + 1) in ("__import__", "importlib.import_module")
+            case (
+                ast.Attribute(value=value, attr=attr)
+                | ast.Call(func=ast.Name(id="getattr"), args=[value, ast.Constant(value=str(attr)), *_])
             ):
-                return module
-            case ast.Call(func=base_node) | ast.BinOp(left=base_node, op=ast.Div()):
-                return "pathlib.Path" if self.resolve(base_node, chain, depth + 1) == "pathlib.Path" else None
+                base = self.resolve(value, chain, depth + 1)
+                return f"{base}.{attr}" if base else None
+            case ast.Call(func=origin) | ast.BinOp(left=origin, op=ast.Div()):
+                made_by = self.resolve(origin, chain, depth + 1)
+                if made_by in ("__import__", "importlib.import_module"):
+                    return next(
+                        (str(item.value) for item in getattr(node, "args", ())[:1] if isinstance(item, ast.Constant)), None
+                    )
+                return made_by if made_by == "pathlib.Path" else None
         return None
 
     def is_set(self, node: ast.AST, chain: _Chain | None = None, depth: int = 0) -> bool:
@@ -304,15 +295,14 @@ class _Scan:
                 return self.is_set(value, chain, depth + 1)
             case ast.Call(func=func):
                 return self.resolve(func, chain) in ("set", "frozenset")
-            case ast.BinOp(left=left, op=op, right=right) if isinstance(op, _SET_OPERATORS):
-                return any(_is_keys(side) or self.is_set(side, chain, depth + 1) for side in (left, right))
-            case ast.IfExp(body=body, orelse=orelse):
-                return self.is_set(body, chain, depth + 1) or self.is_set(orelse, chain, depth + 1)
+            case ast.BinOp(left=ast.Call(func=ast.Attribute(attr="keys" | "items")), op=op) if isinstance(op, _SET_OPERATORS):
+                return True
+            case ast.BinOp(left=one, right=two) | ast.IfExp(body=one, orelse=two):
+                fits = isinstance(node, ast.IfExp) or isinstance(node.op, _SET_OPERATORS)
+                return fits and any(self.is_set(side, chain, depth + 1) for side in (one, two))
             case ast.Name(id=name):
-                found = self.bindings(name, chain)
-                return found is not None and all(
-                    item == _SET if isinstance(item, str) else item is not None and self.is_set(item, found[1], depth + 1) for item in found[0]
-                )
+                items, where = self.bindings(name, chain) or ([None], ())
+                return all(item == _SET or (isinstance(item, ast.expr) and self.is_set(item, where, depth + 1)) for item in items)
         return False
 
     def inside(self, owner: ast.AST, names: Iterable[ast.AST], body: Iterable[ast.AST]) -> None:
@@ -350,7 +340,7 @@ class _Scan:
                 self.order(items)
                 self.children(node)
             case ast.AnnAssign(value=value):
-                self.children(ast.Expr(value) if value is not None else ast.Pass())
+                self.visit(value or ast.Pass())
             case ast.Set(elts=elements):
                 for element in elements:
                     self.visit(element.value if isinstance(element, ast.Starred) else element)
@@ -366,14 +356,12 @@ class _Scan:
             self.found(items, "iteration over a set", SORTED)
 
     def comprehension(self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp, orderless: bool) -> None:
-        for generator in node.generators:
-            if not orderless:
-                self.order(generator.iter)
+        for generator in () if orderless else node.generators:
+            self.order(generator.iter)
         self.visit(node.generators[0].iter, orderless)
         results = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
-        rest = [generator.iter for generator in node.generators[1:]]
-        tests = [test for generator in node.generators for test in generator.ifs]
-        self.inside(node, [generator.target for generator in node.generators], [*rest, *tests, *results])
+        rest = [part for each in node.generators for part in (each.iter, *each.ifs)][1:]
+        self.inside(node, [generator.target for generator in node.generators], [*rest, *results])
 
     def reference(self, node: ast.Name | ast.Attribute, orderless: bool) -> None:
         name = self.resolve(node)
@@ -403,21 +391,15 @@ class _Scan:
         if (name in _KEEPS_ORDER or method in _KEEPS_ORDER_METHODS) and not (orderless and name in _PASSES_ON):
             for argument in arguments:
                 self.order(argument)
-        whole = self.resolve(node) if name == "getattr" else None
-        if whole and instead_of(whole):
-            self.found(node, whole, instead_of(whole) or "")
+        if name == "getattr" and (whole := self.resolve(node)) and (instead := instead_of(whole)):
+            self.found(node, whole, instead)
         self.visit(node.func, orderless)
-        passes = name in _ORDERLESS or (orderless and name in _PASSES_ON)
         for argument in arguments[:1] if name in ("isinstance", "issubclass") else arguments:
-            self.visit(argument, passes)
-
-
-def _is_keys(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("keys", "items")
+            self.visit(argument, name in _ORDERLESS or (orderless and name in _PASSES_ON))
 
 
 def _enough(node: ast.Call, count: int) -> bool:
     if any(isinstance(argument, ast.Starred) for argument in node.args) or any(keyword.arg is None for keyword in node.keywords):
         return True
     values = [*node.args, *(keyword.value for keyword in node.keywords)]
-    return len(values) >= count and not (isinstance(values[count - 1], ast.Constant) and values[count - 1].value is None)
+    return len(values) >= count and getattr(values[count - 1], "value", values) is not None

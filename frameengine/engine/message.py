@@ -21,7 +21,7 @@ from frameengine.engine.stops import Ask, Committed, Reply, Stop
 from frameengine.errors import EngineClosed, FrameEngineError, UsageError
 from frameengine.graph.registry import BoundGraph
 from frameengine.inputs import Clear, Given, Input, SwitchGraph, UserMessage
-from frameengine.jsonvalue import EMPTY, freeze
+from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.limits import FRAMES_PER_MESSAGE_MAX, check
 from frameengine.messages import Envelope, plain_message, to_json
 from frameengine.node import NodeContext
@@ -101,9 +101,8 @@ class Engine:
             return "switch"
         return None
 
-    def task(self, name: str, message: Any, frame: int, input: Input) -> NodeTask:  # noqa: A002 - the glossary's word
-        """Prepare one node for one frame."""
-        key = EffectKey(input.number, frame, name, 0, input.stream)
+    def task(self, name: str, message: Any, given: FrozenMap, key: EffectKey) -> NodeTask:
+        """Prepare one node for the frame of *key*; *given* is the JSON of its message."""
         context = NodeContext(
             key,
             self.state.sections,
@@ -112,7 +111,7 @@ class Engine:
             config=self.bound.graph.node(name),
             preview=self._preview(key) if self.instruments.watching("on_preview") else None,
         )
-        return NodeTask(self.bound.implementations[name], message, context, self.guard)
+        return NodeTask(self.bound.implementations[name], message, given, context, self.guard)
 
     def _preview(self, key: EffectKey) -> Callable[[Any], None]:
         count = 0
@@ -148,7 +147,8 @@ class _Message:
             if name is None:
                 path = "ignored"
             else:
-                self.pending.put((name,), entry_message(self.input), "the input")
+                message = entry_message(self.input)
+                self.pending.put((name,), message, to_json(message), "the input")
                 yield from self._frames()
                 path = engine.bound.graph.path_of(self.visited, self.main_frames)
         trace = FrameTrace(
@@ -180,7 +180,8 @@ class _Message:
             if phase == "main":
                 self.main_frames = self.number
                 self.visited += names
-            tasks = [engine.task(name, ready[name], self.number, self.input) for name in names]
+            number, stream = self.input.number, self.input.stream
+            tasks = [engine.task(name, *ready[name], EffectKey(number, self.number, name, 0, stream)) for name in names]
             ran = yield from self._observed(run_frame(tasks))
             reply = yield Committed(self._commit(ran, phase))
             if self.stopped or self.cancelled:
@@ -218,7 +219,8 @@ class _Message:
             raise UsageError(f"input {late.number} is given during a message, and does not say so", hint="set Input.during")
         name = self.engine.entry(late)
         if name is not None:
-            self.pending.put((name,), entry_message(late), f"input {late.number}")
+            message = entry_message(late)
+            self.pending.put((name,), message, to_json(message), f"input {late.number}")
 
     def _commit(self, ran: RanFrame, phase: Phase) -> Frame:
         """Commit in graph order: records, state changes, and the messages that edges carry on."""
@@ -231,8 +233,8 @@ class _Message:
             if record.error is None and not record.open:
                 try:
                     changed = state.apply(record.changes)
-                    if record.route and not self.cancelled and task.result is not None:
-                        self.pending.put(record.route, task.result.message, f"node {task.name!r}")
+                    if record.route and not self.cancelled and task.result is not None and record.output is not None:
+                        self.pending.put(record.route, task.result.message, record.output, f"node {task.name!r}")
                     state = changed
                 except FrameEngineError as error:
                     record = _failed(record, error)
@@ -248,29 +250,29 @@ class _Message:
         return frame
 
     def _record(self, task: NodeTask, phase: Phase, state: RunState) -> FrameRecord:
-        context, result = task.context, task.result
-        record = FrameRecord(
+        context, result, error = task.context, task.result, task.error
+        output, routing = None, NOWHERE
+        if result is not None and result.message is not None and error is None:
+            try:
+                output = to_json(result.message)
+                routing = self.engine.router.route(task.name, output, state.sections)
+            except FrameEngineError as raised:
+                output, error = None, raised
+        return FrameRecord(
             frame=self.number,
             node=task.name,
             phase=phase,
             input=task.given,
+            output=output,
             calls=_call_records(task),
-            emissions=context.joined_emissions(),
+            emissions=context.joined_emissions() if context.emissions else (),
+            changes=result.changes if result is not None and error is None else (),
+            route=routing.targets,
+            condition=routing.conditions,
+            error=None if error is None else freeze(error_value(error)),
             now=context.now() if context.now_read else None,
             open=task.open,
         )
-        if task.error is not None:
-            return _failed(record, task.error)
-        if result is None:
-            return record
-        output, routing = None, NOWHERE
-        if result.message is not None:
-            try:
-                output = to_json(result.message)
-                routing = self.engine.router.route(task.name, output, state.sections)
-            except FrameEngineError as error:
-                return _failed(record, error)
-        return evolve(record, output=output, changes=result.changes, route=routing.targets, condition=routing.conditions)
 
 
 def _call_records(task: NodeTask) -> tuple[CallRecord, ...]:

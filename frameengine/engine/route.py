@@ -85,13 +85,13 @@ class Pending:
 
     def __init__(self, phases: Mapping[str, Phase]) -> None:
         self._phases = phases
-        self._waiting: dict[Phase, dict[str, Any]] = {"main": {}, "epilogue": {}}
+        self._waiting: dict[Phase, dict[str, tuple[Any, FrozenMap]]] = {"main": {}, "epilogue": {}}
 
     def __bool__(self) -> bool:
         return bool(self._waiting["main"] or self._waiting["epilogue"])
 
-    def put(self, targets: tuple[str, ...], message: Any, source: str) -> None:
-        """Hand *message* to each of *targets*, or to none. Raises `GraphError` where one of them has a message already."""
+    def put(self, targets: tuple[str, ...], message: Any, form: FrozenMap, source: str) -> None:
+        """Hand *message*, of which *form* is the JSON, to each of *targets*, or to none. Raises `GraphError` where one of them has a message already."""
         for name in targets:
             if name in self._waiting[self._phases[name]]:
                 raise GraphError(
@@ -100,9 +100,9 @@ class Pending:
                     node=name,
                 )
         for name in targets:
-            self._waiting[self._phases[name]][name] = message
+            self._waiting[self._phases[name]][name] = (message, form)
 
-    def take(self) -> tuple[Phase, dict[str, Any]]:
+    def take(self) -> tuple[Phase, dict[str, tuple[Any, FrozenMap]]]:
         """Return the next frame's phase and messages, and forget them."""
         phase: Phase = "main" if self._waiting["main"] else "epilogue"
         ready, self._waiting[phase] = self._waiting[phase], {}

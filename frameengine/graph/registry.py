@@ -124,8 +124,8 @@ def read_prompt(name: str, module: str = "frameengine.nodes") -> str:
 def code_digest(cls: type[Any]) -> str:
     """Return a digest, in hex, of the code of the module in which *cls* stands.
 
-    Comments, formatting and docstrings do not count, nor does the version of Python. Where there is no source, the name of the
-    class is digested with a marker: a digest that says less is better than a graph that cannot run.
+    Comments, formatting and docstrings do not count, nor do the empty members that newer versions of Python add to syntax trees.
+    Where there is no source, the name of the class is digested with a marker: a digest that says less is better than no run.
     """
     import sys
 

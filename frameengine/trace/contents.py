@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, TypeAlias
 
 from frameengine.codec import REFERENCE, digest
 from frameengine.jsonvalue import FrozenMap, Json, Text, freeze
 from frameengine.limits import CONTENT_WINDOW_BYTES, DEPTH_MAX, TEXT_SHARED_MIN
+from frameengine.trace.numbering import LISTS_KEPT
+
+
+Content: TypeAlias = FrozenMap | Text | tuple[FrozenMap, ...]
+LISTS_REMEMBERED = 2 * LISTS_KEPT
+"""Lists that a reader remembers: more than a writer refers to."""
 
 
 class BadContent(ValueError):
@@ -18,8 +24,9 @@ class Contents:
     """Numbered contents, oldest forgotten first; memory is bounded by twice the writer's window."""
 
     def __init__(self) -> None:
-        self._values: dict[int, FrozenMap | Text] = {}
+        self._values: dict[int, Content] = {}
         self._lines: deque[tuple[int, int, int]] = deque()
+        self._lists: deque[int] = deque()
         self._size = 0
         self._next = 1
 
@@ -29,7 +36,9 @@ class Contents:
         if first != self._next or type(values) is not list or not values:
             raise BadContent(f"a content line that starts at {first!r}, expected {self._next}")
         for value in values:
-            self._values[self._next] = self._decode(value)
+            content = self._values[self._next] = self._decode(value)
+            if type(content) is tuple:
+                self._lists.append(self._next)
             self._next += 1
         self._lines.append((first, self._next, size))
         self._size += size
@@ -40,23 +49,40 @@ class Contents:
             first, end, size = self._lines.popleft()
             self._size -= size
             for number in range(first, end):
-                del self._values[number]
+                self._values.pop(number, None)
+        while len(self._lists) > LISTS_REMEMBERED:
+            self._values.pop(self._lists.popleft(), None)
 
-    def _decode(self, value: Any) -> FrozenMap | Text:
+    def _decode(self, value: Any) -> Content:
         if type(value) is str:
-            text = freeze(value)
-            if type(text) is str:
-                text = Text(value)
-                text.digest = None
-            return text  # type: ignore[no-any-return]
+            text = Text(value)
+            text.digest = None
+            return text
         if type(value) is dict:
+            if "$list" in value:
+                return self._list(value["$list"])
             if "$join" in value:
                 first, last = value["$join"]
                 return self._decode("".join([str(self._text(number)) for number in range(first, last + 1)]))
             decoded = self.resolve(value)
             if type(decoded) is FrozenMap:
                 return decoded
-        raise BadContent("a content is a text or an object")
+        raise BadContent("a content is a text, an object or a list of objects")
+
+    def _list(self, entries: list[Any]) -> tuple[FrozenMap, ...]:
+        items: list[Any] = []
+        for entry in entries:
+            if type(entry) is int:
+                items.append(self.get(entry))
+                continue
+            number, start, count = entry
+            known = self.get(number)
+            if type(known) is not tuple or start < 0 or count < 1 or start + count > len(known):
+                raise BadContent(f"list {number} has no items {start} to {start + count}")
+            items += known[start : start + count]
+        if not all(type(item) is FrozenMap for item in items):
+            raise BadContent("a list of contents holds objects")
+        return tuple(items)
 
     def _text(self, number: int) -> Text:
         value = self.get(number)
@@ -64,7 +90,7 @@ class Contents:
             raise BadContent(f"content {number} is not a text")
         return value
 
-    def get(self, number: int) -> FrozenMap | Text:
+    def get(self, number: int) -> Content:
         """Return content *number*."""
         try:
             return self._values[number]
@@ -97,40 +123,17 @@ class Contents:
         if kind is list:
             if depth >= DEPTH_MAX:
                 raise BadContent(f"nested deeper than {DEPTH_MAX}")
-            return tuple(self._items(value, depth + 1))
+            return tuple([self.resolve(item, depth + 1) for item in value])
         if kind is str and len(value) >= TEXT_SHARED_MIN:
             return freeze(value)
         return value
-
-    def _items(self, values: list[Any], depth: int) -> list[Json]:
-        items: list[Json] = []
-        for value in values:
-            if type(value) is dict and type(value.get("$c")) is list:
-                first, last = self._range(value)
-                items.extend([self.get(number) for number in range(first, last + 1)])
-            else:
-                items.append(self.resolve(value, depth))
-        return items
-
-    def _range(self, value: dict[str, Any]) -> tuple[int, int]:
-        bounds = value["$c"]
-        if len(value) != 1 or len(bounds) != 2 or not all(type(bound) is int for bound in bounds) or bounds[0] > bounds[1]:
-            raise BadContent("a range of references is two numbers")
-        if bounds[1] >= self._next:
-            raise BadContent(f"content {bounds[1]} is not there")
-        return bounds[0], bounds[1]
 
     def canonical(self, body: bytes) -> bytes:
         """Return the canonical form of an encoded body: references replaced by digests."""
         return REFERENCE.sub(self._digests, body)
 
     def _digests(self, match: Any) -> bytes:
-        single, first, last = match.groups()
-        if single is not None:
-            return b"#" + digest(self.get(int(single))).encode()
-        numbers = range(int(first), int(last) + 1)
-        if int(last) >= self._next:
-            raise BadContent(f"content {int(last)} is not there")
-        return b",".join([b"#" + digest(self.get(number)).encode() for number in numbers])
-
-
+        content = self.get(int(match.group(1)))
+        if type(content) is tuple:
+            return ("[" + ",".join(["#" + (item.digest or digest(item)) for item in content]) + "]").encode()
+        return b"#" + digest(content).encode()

@@ -5,19 +5,19 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeAlias
 
-from frameengine.codec import Fragment, Shared, SharedOne, digest, dumps, escaped
+from frameengine.codec import dumps, escaped
 from frameengine.effects import Call, Outcome
 from frameengine.errors import EngineClosed, LimitError, StorageError, TraceLocked, UsageError
 from frameengine.inputs import Input
-from frameengine.jsonvalue import FrozenMap, Json, Text
-from frameengine.limits import CONTENT_WINDOW_BYTES, LINE_BYTES_MAX, TEXT_CHUNK
+from frameengine.jsonvalue import FrozenMap, Json
+from frameengine.limits import LINE_BYTES_MAX
 from frameengine.records import Frame, FrameTrace
 from frameengine.trace.format import CHAIN_HEAD, CHAIN_TAIL, FORMAT, GENESIS, chained, outcome_wire, tail
+from frameengine.trace.numbering import Numbering
 from frameengine.trace.owner import owner_of
 
 Durability: TypeAlias = Literal["durable", "fast"]
@@ -38,11 +38,7 @@ class TraceWriter:
         self.durable = durability == "durable"
         self.inputs = self.frames = self.calls = self.lines = 0
         self._chain = GENESIS
-        self._numbers: dict[str, int] = {}
-        self._order: deque[tuple[str, int]] = deque()
-        self._next = 1
-        self._window = 0
-        self._fresh: list[bytes] = []
+        self._numbering = Numbering()
         self._unsynced = 0
         self._sealed = False
         self._file: int | None = _create(path, replace)
@@ -102,11 +98,13 @@ class TraceWriter:
     def _write(self, wire: dict[str, Any], at: int | None, meta: FrozenMap | None, *, sync: bool) -> None:
         if self._file is None:
             raise EngineClosed(f"{self.path} is closed", hint="a sealed or failed trace takes no more lines")
-        while self._window > CONTENT_WINDOW_BYTES:
-            self._forget()
-        body = dumps(wire, self._by_number)[:-1] + tail(at, meta)
-        lines = self._content_lines()
-        lines.append(self._chained(body))
+        try:
+            body = self._numbering.encode(wire)[:-1] + tail(at, meta)
+            lines = self._content_lines()
+            lines.append(self._chained(body))
+        except Exception:
+            self.close()
+            raise
         self._put(lines, sync=sync)
 
     def _put(self, lines: list[bytes], *, sync: bool) -> None:
@@ -136,62 +134,17 @@ class TraceWriter:
     def _content_lines(self) -> list[bytes]:
         """Return the lines of the contents that the next line is the first to refer to."""
         lines: list[bytes] = []
-        first = self._next - len(self._fresh)
-        while self._fresh:
-            size, count = 0, 0
-            while count < len(self._fresh) and (count == 0 or size + len(self._fresh[count]) < LINE_BYTES_MAX - 256):
-                size += len(self._fresh[count]) + 1
-                count += 1
-            values, self._fresh = self._fresh[:count], self._fresh[count:]
-            lines.append(self._chained(b'{"kind":"content","first":%d,"values":[' % first + b",".join(values) + b"]"))
-            first += count
+        first, fresh = self._numbering.fresh()
+        start = 0
+        while start < len(fresh):
+            size, end = 0, start
+            while end < len(fresh) and (end == start or size + len(fresh[end]) < LINE_BYTES_MAX - 256):
+                size += len(fresh[end]) + 1
+                end += 1
+            values = b",".join(fresh[start:end])
+            lines.append(self._chained(b'{"kind":"content","first":%d,"values":[%b]' % (first + start, values)))
+            start = end
         return lines
-
-    def _by_number(self, value: Any) -> Any:
-        kind = type(value)
-        if kind is FrozenMap:
-            return escaped(value)
-        if kind is Text:
-            return Fragment(b'{"$c":%d}' % self._number(value))
-        if kind is SharedOne:
-            return Fragment(b'{"$c":%d}' % self._number(value.item))
-        if kind is Shared:
-            return _ranges([self._number(item) for item in value.items])
-        raise TypeError(f"{kind.__qualname__} is not JSON")
-
-    def _number(self, value: FrozenMap | Text) -> int:
-        key = digest(value)
-        known = self._numbers.get(key)
-        if known is not None:
-            return known
-        if type(value) is Text:
-            encoded = dumps(str(value)) if len(value) <= TEXT_CHUNK else self._pieces(value)
-        else:
-            encoded = dumps(escaped(value), self._by_number)  # type: ignore[arg-type]
-        number = self._add(encoded)
-        self._numbers[key] = number
-        self._order.append((key, len(encoded)))
-        self._window += len(encoded)
-        return number
-
-    def _pieces(self, text: Text) -> bytes:
-        first = self._next
-        for start in range(0, len(text), TEXT_CHUNK):
-            piece = dumps(str(text[start : start + TEXT_CHUNK]))
-            self._add(piece)
-            self._order.append(("", len(piece)))
-            self._window += len(piece)
-        return b'{"$join":[%d,%d]}' % (first, self._next - 1)
-
-    def _add(self, encoded: bytes) -> int:
-        self._fresh.append(encoded)
-        self._next += 1
-        return self._next - 1
-
-    def _forget(self) -> None:
-        key, size = self._order.popleft()
-        self._window -= size
-        self._numbers.pop(key, None)
 
     def _sync_folder(self) -> None:
         try:
@@ -215,22 +168,6 @@ def _header_body(members: dict[str, Any]) -> bytes:
         return escaped(value) if type(value) is FrozenMap else str(value)
 
     return dumps({"kind": "header", "format": FORMAT, **members}, inline)[:-1]
-
-
-def _ranges(numbers: list[int]) -> list[Any]:
-    """Return references to *numbers*, neighbours joined into ranges."""
-    references: list[Any] = []
-    index = 0
-    while index < len(numbers):
-        end = index
-        while end + 1 < len(numbers) and numbers[end + 1] == numbers[end] + 1:
-            end += 1
-        if end > index:
-            references.append(Fragment(b'{"$c":[%d,%d]}' % (numbers[index], numbers[end])))
-        else:
-            references.append(Fragment(b'{"$c":%d}' % numbers[index]))
-        index = end + 1
-    return references
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -1,0 +1,1 @@
+"""Runs as other systems write them, one format each, computed from inputs and outcomes."""

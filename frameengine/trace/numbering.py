@@ -1,0 +1,122 @@
+"""The writer's side of content: what stands in the file already, by number, so that it is written once.
+
+Three things are contents: long texts, mappings that repeat (chat messages, the input and output of records), and lists of such
+mappings. A list says how it follows from an earlier one: a conversation of forty messages costs a few bytes, not forty references.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from frameengine.codec import Fragment, Shared, SharedOne, digest, dumps, escaped
+from frameengine.jsonvalue import FrozenMap, Text
+from frameengine.limits import CONTENT_WINDOW_BYTES, TEXT_CHUNK
+
+LISTS_KEPT = 16
+"""How many of the newest lists a line may refer to."""
+
+PLACES_KEPT = 4_096
+"""How many contents are remembered with the newest list they stand in."""
+
+
+class Numbering:
+    """Numbers contents as they are first referred to, and forgets the oldest beyond the window."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._order: deque[tuple[str, int]] = deque()
+        self._size = 0
+        self._lists: dict[tuple[int, ...], int] = {}
+        self._newest: dict[int, tuple[int, ...]] = {}
+        self._next = 1
+        self._fresh: list[bytes] = []
+
+    def encode(self, wire: dict[str, Any]) -> bytes:
+        """Return the bytes of *wire* with shared parts as references; what it is the first to refer to is then `fresh`."""
+        while self._size > CONTENT_WINDOW_BYTES:
+            key, size = self._order.popleft()
+            self._size -= size
+            self._numbers.pop(key, None)
+        return dumps(wire, self._reference)
+
+    def fresh(self) -> tuple[int, list[bytes]]:
+        """Return the contents that no line has yet, encoded, with the number of the first; and forget that they are new."""
+        fresh, self._fresh = self._fresh, []
+        return self._next - len(fresh), fresh
+
+    def _reference(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is FrozenMap:
+            return escaped(value)
+        if kind is Text:
+            return Fragment(b'{"$c":%d}' % self._number(value))
+        if kind is SharedOne:
+            return Fragment(b'{"$c":%d}' % self._number(value.item))
+        if kind is Shared:
+            return Fragment(b'{"$c":%d}' % self._list(value.items))
+        raise TypeError(f"{kind.__qualname__} is not JSON")
+
+    def _number(self, value: FrozenMap | Text) -> int:
+        key = value.digest or digest(value)
+        known = self._numbers.get(key)
+        if known is not None:
+            return known
+        if type(value) is Text:
+            encoded = dumps(str(value)) if len(value) <= TEXT_CHUNK else self._pieces(value)
+        else:
+            encoded = dumps(escaped(value), self._reference)  # type: ignore[arg-type]
+        number = self._numbers[key] = self._add(encoded)
+        self._keep(key, encoded)
+        return number
+
+    def _pieces(self, text: Text) -> bytes:
+        first = self._next
+        for start in range(0, len(text), TEXT_CHUNK):
+            piece = dumps(str(text[start : start + TEXT_CHUNK]))
+            self._add(piece)
+            self._keep("", piece)
+        return b'{"$join":[%d,%d]}' % (first, self._next - 1)
+
+    def _add(self, encoded: bytes) -> int:
+        self._fresh.append(encoded)
+        self._next += 1
+        return self._next - 1
+
+    def _keep(self, key: str, encoded: bytes) -> None:
+        self._order.append((key, len(encoded)))
+        self._size += len(encoded)
+
+    def _list(self, items: tuple[FrozenMap, ...]) -> int:
+        known = self._numbers
+        numbers = tuple([known.get(item.digest) or self._number(item) for item in items])  # type: ignore[arg-type]
+        number = self._lists.pop(numbers, None)
+        if number is None:
+            number = self._add(b'{"$list":' + dumps(self._runs(numbers)) + b"}")
+        self._lists[numbers] = number
+        if len(self._lists) > LISTS_KEPT:
+            del self._lists[next(iter(self._lists))]
+        if len(self._newest) > PLACES_KEPT:
+            self._newest.clear()
+        self._newest.update(dict.fromkeys(numbers, numbers))
+        return number
+
+    def _runs(self, numbers: tuple[int, ...]) -> list[int | list[int]]:
+        """Return *numbers* with every run that stands in a kept list as [list, start, count]."""
+        runs: list[int | list[int]] = []
+        at, end = 0, len(numbers)
+        while at < end:
+            known = self._newest.get(numbers[at])
+            length = 0
+            if known is not None and known in self._lists:
+                start = known.index(numbers[at])
+                length = min(len(known) - start, end - at)
+                if known[start : start + length] != numbers[at : at + length]:
+                    length = next(i for i in range(length) if known[start + i] != numbers[at + i])
+            if length > 1:
+                runs.append([self._lists[known], start, length])  # type: ignore[index]
+                at += length
+            else:
+                runs.append(numbers[at])
+                at += 1
+        return runs

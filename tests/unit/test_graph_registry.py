@@ -1,0 +1,286 @@
+"""From names in a graph to code and prompts, and the digests that say which."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+
+import pytest
+
+from frameengine.errors import GraphError, GraphValidation, ReadOnly
+from frameengine.graph import registry
+from frameengine.graph.model import Graph, NodeSpec
+from frameengine.graph.registry import bind, code_digest, fingerprint, read_prompt, resolve
+from frameengine.jsonvalue import freeze
+
+NODE = """
+class Toy:
+    async def run(self, message, ctx):
+        return [1, "x", *message]
+
+class Outer:
+    class Inner(Toy):
+        pass
+
+class Sync:
+    def run(self, message, ctx):
+        return message
+
+class Picky(Toy):
+    def __init__(self, needed):
+        self.needed = needed
+
+function = len
+"""
+
+Write = Callable[..., str]
+_NUMBERS = count()
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Return a function that writes a module of a fresh name and returns the name."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+
+    def make(source: str = NODE, package: str = "") -> str:
+        name = f"toy_nodes_{next(_NUMBERS)}"
+        folder = tmp_path / package
+        folder.mkdir(exist_ok=True)
+        if package:
+            (folder / "__init__.py").touch()
+        (folder / f"{name}.py").write_text(source)
+        importlib.invalidate_caches()
+        return f"{package}.{name}" if package else name
+
+    yield make
+    for name in sorted(set(sys.modules) - before):
+        if name.startswith(("toy_nodes_", "toy_package")):
+            del sys.modules[name]
+
+
+def graph(*nodes: NodeSpec) -> Graph:
+    """Return a graph of *nodes* without edges."""
+    return Graph(name="g", version=1, entry=freeze({"Tick": nodes[0].name}), nodes=nodes)
+
+
+def digest_of(write: Write, source: str) -> str:
+    """Return the code digest of class Toy in a module with *source*."""
+    return code_digest(resolve(f"{write(source)}:Toy"))
+
+
+def test_resolves_module_and_class(write: Write) -> None:
+    """A class is found by module and name, nested ones too."""
+    module = write()
+    assert resolve(f"{module}:Toy").__name__ == "Toy"
+    assert resolve(f"{module}:Outer.Inner").__qualname__ == "Outer.Inner"
+
+
+def test_resolves_registered_names(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registered name leads to its class, which is imported only then."""
+    module = write()
+    monkeypatch.setattr(registry, "BUILT_IN", MappingProxyType({"toy": f"{module}:Toy"}))
+    assert module not in sys.modules
+    assert resolve("toy") is sys.modules[module].Toy
+
+
+def test_resolves_entry_points(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that another package registers is found, and one that two packages register differently is refused."""
+    target = f"{write()}:Toy"
+
+    def points(*targets: str) -> Callable[..., importlib.metadata.EntryPoints]:
+        made = [importlib.metadata.EntryPoint("foreign", value, registry.ENTRY_POINTS) for value in targets]
+        return lambda **wanted: importlib.metadata.EntryPoints(made).select(**wanted)
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", points(target, target))
+    assert resolve("foreign").__name__ == "Toy"
+    monkeypatch.setattr(importlib.metadata, "entry_points", points(target, "other:Toy"))
+    with pytest.raises(GraphError, match="several packages"):
+        resolve("foreign")
+
+
+def test_built_in_names() -> None:
+    """Every built-in name leads into this package, as module and class."""
+    assert {"chat_model", "chat_tools", "chat_output", "input_v2", "director_v2", "ui"} <= set(registry.BUILT_IN)
+    for target in registry.BUILT_IN.values():
+        module, colon, name = target.partition(":")
+        assert module.startswith("frameengine.nodes.")
+        assert colon
+        assert name.isidentifier()
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("Sync", "no async method run"),
+        ("Gone", "is no class"),
+        ("Toy.gone", "is no class"),
+        ("function", "is no class"),
+        ("", "is no class"),
+    ],
+)
+def test_refuses_what_is_no_node(write: Write, name: str, what: str) -> None:
+    """What is no class with an async method run is refused."""
+    with pytest.raises(GraphError, match=what):
+        resolve(f"{write()}:{name}")
+
+
+def test_unknown_name_offers_the_nearest() -> None:
+    """A name that nobody registered is answered with those that are spelled like it."""
+    with pytest.raises(GraphError) as caught:
+        resolve("chat_modle")
+    assert "chat_model" in caught.value.hint
+    assert "director_v2" in caught.value.fields["known"]
+
+
+@pytest.mark.parametrize("source", ["import no_such_module_here", "1 / 0", "def broken("])
+def test_module_that_cannot_be_imported(write: Write, source: str) -> None:
+    """A module that fails while it is imported is an error of the graph that names the reason."""
+    with pytest.raises(GraphError, match="cannot be imported") as caught:
+        resolve(f"{write(source)}:Toy")
+    assert caught.value.__cause__ is not None
+
+
+def test_code_digest_sees_code_only(write: Write) -> None:
+    """Comments, layout and docstrings leave the digest of a module alone."""
+    plain = digest_of(write, NODE)
+    dressed = '"""Toys."""\n# a comment\n' + NODE.replace(
+        "class Toy:\n    async def run(self, message, ctx):\n",
+        "class Toy:\n    '''A toy.'''\n\n    async def run(\n        self, message, ctx,\n    ):\n        '''Run.'''\n",
+    )
+    assert digest_of(write, dressed) == plain
+    assert len(plain) == 64
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"x"', '"y"'),
+        ("[1,", "[True,"),
+        ("[1,", "[1.0,"),
+        ('"x"', 'b"x"'),
+        ("message, ctx", "ctx, message"),
+        ("[1, ", "[-1, "),
+        ("Inner(Toy)", "Inner"),
+    ],
+)
+def test_code_digest_sees_every_change(write: Write, old: str, new: str) -> None:
+    """A changed constant, its type, a parameter or a base changes the digest."""
+    assert old in NODE
+    assert digest_of(write, NODE) != digest_of(write, NODE.replace(old, new, 1))
+
+
+def test_code_digest_tells_structure_apart(write: Write) -> None:
+    """Code of the same words in another nesting has another digest."""
+    first = "class Toy:\n    async def run(self, m, c):\n        if m:\n            c\n        m\n"
+    second = "class Toy:\n    async def run(self, m, c):\n        if m:\n            c\n            m\n"
+    assert digest_of(write, first) != digest_of(write, second)
+
+
+def test_code_without_source(write: Write, tmp_path: Path) -> None:
+    """A class whose source is gone or unreadable still has a digest, which is that of its name and says so."""
+    name = write()
+    cls = resolve(f"{name}:Toy")
+    readable = code_digest(cls)
+    path = tmp_path / f"{name}.py"
+    path.write_text("def broken(")
+    broken = code_digest(cls)
+    path.unlink()
+    assert code_digest(cls) == broken != readable
+    made = ModuleType("toy_nodes_made")
+    exec(NODE, made.__dict__)
+    sys.modules["toy_nodes_made"] = made
+    assert code_digest(made.Toy) != code_digest(made.Sync)
+
+
+def test_bind_makes_one_instance_for_each_node(write: Write) -> None:
+    """Each node gets an instance of its own, and its module's digest."""
+    module = write()
+    bound = bind(graph(NodeSpec(name="a", implementation=f"{module}:Toy"), NodeSpec(name="b", implementation=f"{module}:Toy")))
+    assert bound.implementations["a"] is not bound.implementations["b"]
+    assert bound.code["a"] == bound.code["b"] == code_digest(sys.modules[module].Toy)
+    assert bound.prompts == {}
+    with pytest.raises(TypeError):
+        bound.code["a"] = "x"  # type: ignore[index]
+
+
+def test_bind_reports_every_node(write: Write) -> None:
+    """All nodes that cannot be bound are reported at once, each with its reason."""
+    module = write()
+    names = ("Picky", "Toy", "Sync")
+    nodes = [NodeSpec(name=name.lower(), implementation=f"{module}:{name}") for name in names]
+    nodes.append(NodeSpec(name="mute", implementation=f"{module}:Toy", prompts=("gone",)))
+    with pytest.raises(GraphValidation) as caught:
+        bind(graph(*nodes))
+    listed = caught.value.fields["problems"]
+    assert [problem["place"] for problem in listed] == ["nodes[0] (picky)", "nodes[2] (sync)", "nodes[3] (mute)"]
+    for problem, what in zip(listed, ("cannot be made", "no async method", "no prompt 'gone'"), strict=True):
+        assert what in problem["problem"]
+
+
+def test_prompts_stand_beside_the_module(write: Write, tmp_path: Path) -> None:
+    """A prompt is read from the folder beside its node's module, in a package or not, with line ends as LF."""
+    for folder, package in ((tmp_path, ""), (tmp_path / "toy_package", "toy_package")):
+        module = write(NODE, package)
+        (folder / "prompts").mkdir()
+        (folder / "prompts" / "listen.md").write_bytes(f"Höre {package}\r\n".encode())
+        assert read_prompt("listen", module) == f"Höre {package}\n"
+
+
+@pytest.mark.parametrize("name", ["../secret", "a/b", "", "gone", ".hidden"])
+def test_prompts_stay_in_their_folder(write: Write, tmp_path: Path, name: str) -> None:
+    """A prompt's name never leads out of the folder."""
+    module = write()
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "secret.md").write_text("secret")
+    with pytest.raises(GraphError, match="no prompt"):
+        read_prompt(name, module)
+
+
+def test_bind_digests_prompts(write: Write, tmp_path: Path) -> None:
+    """A prompt's digest follows its text, and nodes may share a prompt."""
+    module = write()
+    (tmp_path / "prompts").mkdir()
+    prompt = tmp_path / "prompts" / "listen.md"
+    both = graph(
+        NodeSpec(name="a", implementation=f"{module}:Toy", prompts=("listen",)),
+        NodeSpec(name="b", implementation=f"{module}:Toy", prompts=("listen",)),
+    )
+    prompt.write_text("one")
+    first = bind(both).prompts
+    prompt.write_text("two")
+    second = bind(both).prompts
+    assert list(first) == ["listen"]
+    assert first != second
+
+
+def test_two_prompts_of_one_name(write: Write, tmp_path: Path) -> None:
+    """Two different prompts of one name are refused: a digest by name could not tell them apart."""
+    inside, outside = write(NODE, "toy_package"), write()
+    for folder in (tmp_path, tmp_path / "toy_package"):
+        (folder / "prompts").mkdir()
+        (folder / "prompts" / "listen.md").write_text(folder.name)
+    nodes = [
+        NodeSpec(name=f"n{i}", implementation=f"{module}:Toy", prompts=("listen",)) for i, module in enumerate((inside, outside))
+    ]
+    with pytest.raises(GraphValidation, match="another prompt that is called 'listen'"):
+        bind(graph(*nodes))
+
+
+def test_fingerprint(write: Write) -> None:
+    """The fingerprint holds the digests of graph, nodes and prompts, frozen."""
+    module = write()
+    bound = bind(graph(NodeSpec(name="a", implementation=f"{module}:Toy")))
+    value = fingerprint(bound)
+    assert value == {
+        "graph": bound.graph.digest,
+        "nodes": {"a": {"implementation": f"{module}:Toy", "code": bound.code["a"]}},
+        "prompts": {},
+    }
+    with pytest.raises(ReadOnly):
+        value["graph"] = ""
