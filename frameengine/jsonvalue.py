@@ -31,8 +31,8 @@ class FrozenMap(dict[str, Any]):
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise ReadOnly("a frozen value cannot be changed", hint="build a new dict: {**value, 'key': new}")
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
 
     def __copy__(self) -> FrozenMap:
         return self

@@ -215,7 +215,7 @@ def to_json(message: Any) -> FrozenMap:
 
 
 @cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
+def _names(kind: type[object]) -> tuple[str, ...]:
     return tuple([attribute.name for attribute in attrs.fields(kind)])
 
 

@@ -1,7 +1,7 @@
 """What a node is, what it is given, and what it returns.
 
-A node is a coroutine that may await one thing only: effects. Everything else it needs (the time, chance, ids, the state) it is given,
-so the same inputs and outcomes lead it to the same record, always.
+A node is a coroutine that may await one thing only: effects. Everything else it needs (the time, chance, ids, the state) it is
+given, so the same inputs and outcomes lead it to the same record, always.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ TEXT_EVENT = "text"
 """Name of the emission that holds the joined text of a stream."""
 
 
+def _changes(changes: Iterable[Change]) -> tuple[Change, ...]:
+    return tuple(changes)
+
+
 @frozen
 class NodeResult:
     """What a node returns."""
 
     message: Any = None
     """The message for the next nodes; None ends this branch."""
-    changes: tuple[Change, ...] = field(default=(), converter=tuple)
+    changes: tuple[Change, ...] = field(default=(), converter=_changes)
     """What changes in the state, applied when the frame is committed."""
 
 
@@ -45,11 +49,12 @@ class Node(Protocol):
 class Performing:
     """Effects that were asked for and are awaited: the one thing a node may await."""
 
-    __slots__ = ("_all", "_keep_failures", "awaited", "calls")
+    __slots__ = ("_all", "_keep_failures", "answered", "awaited", "calls")
 
     def __init__(self, calls: tuple[Call, ...], every: bool, keep_failures: bool) -> None:
         self.calls = calls
         self.awaited = False
+        self.answered = False
         self._all = every
         self._keep_failures = keep_failures
 
@@ -58,6 +63,7 @@ class Performing:
             raise NodeError("an effect was awaited twice", hint="keep the reply in a variable")
         self.awaited = True
         outcomes: tuple[Outcome, ...] = (yield self) if self.calls else ()
+        self.answered = True
         replies: list[Any] = []
         for call, outcome in zip(self.calls, outcomes, strict=True):
             error = outcome.exception(call)
@@ -70,7 +76,20 @@ class Performing:
 class NodeContext:
     """What a node may touch: the state (read only), effects, emissions, and the run's own time, chance and ids."""
 
-    __slots__ = ("_calls", "_now", "_preview", "_random", "_seed", "_serial", "config", "emissions", "key", "now_read", "performings", "state")
+    __slots__ = (
+        "_calls",
+        "_now",
+        "_preview",
+        "_random",
+        "_seed",
+        "_serial",
+        "config",
+        "emissions",
+        "key",
+        "now_read",
+        "performings",
+        "state",
+    )
 
     def __init__(
         self,
@@ -130,7 +149,8 @@ class NodeContext:
         A failure raises the first `EffectError` in call order after all have come back, or stands in its place among the results
         where *keep_failures* is true.
         """
-        return self._performing(tuple(effects), every=True, keep_failures=keep_failures)
+        performing: Awaitable[list[Any]] = self._performing(tuple(effects), every=True, keep_failures=keep_failures)
+        return performing
 
     def _performing(self, effects: tuple[Effect, ...], *, every: bool, keep_failures: bool) -> Any:
         start = self._calls
@@ -138,7 +158,10 @@ class NodeContext:
         check("effects of one node in one frame", CALLS_PER_NODE_MAX, self._calls, "split the work over several frames")
         key = self.key
         calls = tuple(
-            [Call.of(EffectKey(key.input, key.frame, key.node, start + i, key.stream), effect) for i, effect in enumerate(effects)]
+            [
+                Call.of(EffectKey(key.input, key.frame, key.node, start + i, key.stream), effect)
+                for i, effect in enumerate(effects)
+            ]
         )
         performing = Performing(calls, every, keep_failures)
         self.performings.append(performing)
@@ -146,10 +169,14 @@ class NodeContext:
 
     def emit(self, event: str, **data: Json) -> None:
         """Show an event. Instruments see it at once as a preview; the record gets it when the frame is committed."""
-        self._show(Emission(event=event, data=freeze(data) if data else EMPTY))
+        _check_text(self.node, "emit", event)
+        if event == TEXT_EVENT:
+            raise NodeError(f"{event!r} is the name of what say() shows", hint="write ctx.say(...)", node=self.node)
+        self._show(Emission(event=freeze(event), data=freeze(data) if data else EMPTY))
 
     def say(self, text: str, stream: str = "answer") -> None:
         """Show a piece of text. Pieces of one stream are joined in the record."""
+        _check_text(self.node, "say", text, stream)
         self._show(Emission(event=TEXT_EVENT, data=freeze({"stream": stream, "text": text})))
 
     def _show(self, emission: Emission) -> None:
@@ -194,3 +221,10 @@ class NodeContext:
             if pieces is not None:
                 joined.append(Emission(event=TEXT_EVENT, data=freeze({"stream": stream, "text": "".join(pieces)})))
         return tuple(joined)
+
+
+def _check_text(node: str, method: str, *texts: Any) -> None:
+    """Refuse what is no text where it is shown: when the frame is committed it would be too late to blame the node."""
+    for text in texts:
+        if not isinstance(text, str):
+            raise NodeError(f"{method}() takes text, not {type(text).__qualname__}", hint="turn it into text first", node=node)

@@ -1,6 +1,6 @@
-"""Text from outside, made safe for a terminal: the one way by which the words of models, users and files reach a screen.
+r"""Text from outside, made safe for a terminal: the one way by which the words of models, users and files reach a screen.
 
-What may move the cursor, recolour, reorder or hide text is shown as its number instead: ``\\x1b``, ``\\u202e``, ``\\U000e0041``.
+What may move the cursor, recolour, reorder or hide text is shown as its number instead: ``\x1b``, ``\u202e``, ``\U000e0041``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def visible_line(text: str) -> str:
 
 
 def visible_json(document: str) -> str:
-    r"""Return an encoded JSON document that means the same and is safe to look at: what `visible` shows as a number is ``\\uXXXX``."""
+    r"""Return an encoded JSON document that means the same and is safe to look at: what is not visible is written ``\uXXXX``."""
     return _SUSPECT_IN_JSON.sub(_escaped, document)
 
 

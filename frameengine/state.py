@@ -13,10 +13,13 @@ from attrs import field, frozen
 from frameengine.codec import Shared, SharedOne, digest
 from frameengine.errors import NodeError
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze
+from frameengine.limits import DEPTH_MAX, check
 
 Operation: TypeAlias = Literal["set", "append", "delete"]
 HISTORY_KEEP = 40
 """Messages of the history window (C16), unless a node says otherwise."""
+INDEX_DIGITS = 9
+"""Digits of an index in a change's pointer: no list is longer."""
 
 
 @frozen(kw_only=True)
@@ -74,7 +77,10 @@ class RunState:
         for change in changes:
             steps = [step.replace("~1", "/").replace("~0", "~") for step in change.at.split("/")[1:]]
             if not steps or not change.at.startswith("/"):
-                raise NodeError(f"a change needs the pointer of a section, not {change.at!r}", hint="write '/history', '/memory/topic', …")
+                raise NodeError(
+                    f"a change needs the pointer of a section, not {change.at!r}", hint="write '/history', '/memory/topic', …"
+                )
+            check("steps of a change's pointer", DEPTH_MAX, len(steps), "flatten the state")
             sections = _changed(sections, steps, change, change.at)
         return self if sections is self.sections else RunState(sections)
 
@@ -105,8 +111,9 @@ def _changed(value: Json, steps: list[str], change: Change, at: str) -> Json:
         else:
             raise NodeError(f"nothing to delete at {at!r}", hint="delete what is there, or leave the change out")
         return freeze(members)
-    if type(value) is tuple and step.isdecimal() and int(step) < len(value):
+    if type(value) is tuple and step.isdecimal() and len(step) <= INDEX_DIGITS and int(step) < len(value):
         index = int(step)
+        new: tuple[Json, ...]
         if rest:
             new = (_changed(value[index], rest, change, at),)
         elif change.op == "set":

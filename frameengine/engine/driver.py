@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable
+from contextlib import closing
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -14,8 +15,10 @@ from attrs import frozen
 from frameengine.effects import Answer, Call, EffectKey, Outcome
 from frameengine.engine.message import Engine
 from frameengine.engine.stops import Ask, Reply, Stop
-from frameengine.inputs import Body, Cancel, During, Input
+from frameengine.errors import UsageError
+from frameengine.inputs import Body, Cancel, Clear, During, Given, Input, SwitchGraph, UserMessage
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
+from frameengine.limits import check
 from frameengine.records import Frame, FrameTrace
 
 VIRTUAL_INPUT = 1_000_000_000
@@ -24,6 +27,8 @@ VIRTUAL_FRAME = 1_000_000
 """Microseconds of virtual time between two frames."""
 VIRTUAL_CALL = 1_000
 """Microseconds of virtual time between two calls of a frame."""
+IDLE_ANSWERS_MAX = 10_000
+"""Times in a row that a performer may answer nothing. Each `Inbox.put` explains one."""
 
 
 def virtual_at(key: EffectKey) -> int:
@@ -53,7 +58,7 @@ class AsyncPerformer(Protocol):
 class Recorder(Protocol):
     """Keeps what happens. Not an observer: one that raises stops the run."""
 
-    def input(self, input: Input) -> None:  # noqa: A002 - the glossary's word
+    def input(self, input: Input) -> None:
         """Keep an input, before anything runs for it."""
         ...
 
@@ -70,6 +75,26 @@ class Recorder(Protocol):
         ...
 
 
+class Redactor(Protocol):
+    """Keeps secrets out of the run: nodes and recorder see placeholders, the performer sees the real text."""
+
+    def enter(self, body: Body) -> Body:
+        """Return an input without its secrets."""
+        ...
+
+    def outcome(self, key: EffectKey, outcome: Outcome) -> Outcome:
+        """Return an outcome without its secrets."""
+        ...
+
+    def leave(self, call: Call) -> Call:
+        """Return a call with its secrets put back."""
+        ...
+
+    def settle(self) -> None:
+        """Take note that a frame is over."""
+        ...
+
+
 class Inbox:
     """Inputs that arrive while a message is under way: ticks, dashboards, a cancel. Safe to put from any thread."""
 
@@ -80,7 +105,10 @@ class Inbox:
         """Called after a put, so that a performer which waits returns."""
 
     def put(self, body: Body) -> None:
-        """Let *body* enter at the next place where it can."""
+        """Let *body* enter at the next place where it can. Raises `UsageError` for what must wait until the message is done."""
+        if isinstance(body, UserMessage | Given | Clear | SwitchGraph):
+            kind = type(body).__name__
+            raise UsageError(f"a {kind} cannot enter during a message", hint="send it when the message is done", kind=kind)
         (self._cancel if isinstance(body, Cancel) else self._waiting).append(body)
         if self.wake is not None:
             self.wake()
@@ -95,6 +123,10 @@ class Inbox:
     def cancelled(self) -> bool:
         """Return whether a Cancel waits, and forget it."""
         return bool(self._cancel and self._cancel.popleft())
+
+    def begin(self) -> None:
+        """Forget a Cancel that came when no message was under way: it was not meant for the next one."""
+        self._cancel.clear()
 
 
 @frozen
@@ -117,6 +149,7 @@ class Run:
         recorder: Recorder | None = None,
         *,
         clock: Clock | None = None,
+        redactor: Redactor | None = None,
         inputs: int = 0,
     ) -> None:
         """Drive *engine*. *inputs* is how many it has had already; without *clock* time is virtual."""
@@ -126,46 +159,51 @@ class Run:
         self.inbox = Inbox()
         self.inputs = inputs
         self._clock = clock
-        self._cancelled = False
+        self._redactor = redactor
+        self._cancel: Input | None = None
         self._frame = 1
+        self._idle = 0
 
     def send(self, body: Body, at: int | None = None) -> FrameTrace:
         """Take one input through the engine and return its figures."""
-        loop = self._loop(self._number(body, at, None))
         answers: Iterable[Answer] | None = None
-        while True:
-            try:
-                ask = loop.send(answers)
-            except StopIteration as end:
-                trace: FrameTrace = end.value
-                return trace
-            answers = self.performer.perform(ask)
+        with closing(self._loop(self._number(body, at, None))) as loop:
+            while True:
+                try:
+                    ask = loop.send(answers)
+                except StopIteration as end:
+                    trace: FrameTrace = end.value
+                    return trace
+                answers = self.performer.perform(ask)
 
     async def send_async(self, body: Body, at: int | None = None) -> FrameTrace:
         """Take one input through the engine, awaiting an `AsyncPerformer`."""
-        loop = self._loop(self._number(body, at, None))
         answers: Iterable[Answer] | None = None
-        while True:
-            try:
-                ask = loop.send(answers)
-            except StopIteration as end:
-                trace: FrameTrace = end.value
-                return trace
-            answers = await self.performer.perform(ask)
+        with closing(self._loop(self._number(body, at, None))) as loop:
+            while True:
+                try:
+                    ask = loop.send(answers)
+                except StopIteration as end:
+                    trace: FrameTrace = end.value
+                    return trace
+                answers = await self.performer.perform(ask)
 
     def _number(self, body: Body, at: int | None, during: During | None) -> Input:
         self.inputs += 1
         if at is None:
             at = self._clock.now() if self._clock is not None else self.inputs * VIRTUAL_INPUT
+        if self._redactor is not None:
+            body = self._redactor.enter(body)
         return Input(number=self.inputs, body=body, at=at, during=during)
 
-    def _loop(self, input: Input) -> Generator[Ask, Iterable[Answer], FrameTrace]:  # noqa: A002 - the glossary's word
+    def _loop(self, input: Input) -> Generator[Ask, Iterable[Answer] | None, FrameTrace]:
         recorder, clock = self.recorder, self._clock
+        steps: Generator[Stop, Reply, FrameTrace] = self.engine.message(input)
         if recorder is not None:
             recorder.input(input)
-        self._cancelled, self._frame = False, 1
+        self.inbox.begin()
+        self._cancel, self._frame, self._idle = None, 1, 0
         started = frame_started = clock.monotonic() if clock is not None else 0.0
-        steps: Generator[Stop, Reply, FrameTrace] = self.engine.message(input)
         reply: Reply | None = None
         while True:
             try:
@@ -182,28 +220,42 @@ class Run:
                 recorder.frame(stop.frame, self._meta(frame_started))
             if clock is not None:
                 frame_started = clock.monotonic()
+            if self._redactor is not None:
+                self._redactor.settle()
             self._frame = stop.frame.frame + 1
-            during = During(input=input.number, frame=stop.frame.frame)
-            reply = Reply(late=tuple([self._enter(body, during) for body in self.inbox.take()]))
+            reply = self._late(During(input=input.number, frame=stop.frame.frame))
 
-    def _answer(self, ask: Ask, input: Input) -> Generator[Ask, Iterable[Answer], Reply]:  # noqa: A002 - the glossary's word
+    def _late(self, during: During) -> Reply:
+        """Let in what waits for the frame boundary. After a Cancel no frame follows: it waits for the next message then."""
+        if self._cancel is not None:
+            return Reply()
+        return Reply(late=tuple([self._enter(body, during) for body in self.inbox.take()]))
+
+    def _answer(self, ask: Ask, input: Input) -> Generator[Ask, Iterable[Answer] | None, Reply]:
         recorder = self.recorder
-        if self.inbox.cancelled() and not self._cancelled:
-            self._cancelled = True
-            self._enter(Cancel(), During(input=input.number, frame=self._frame))
-        answers: list[Answer] = []
-        if self._cancelled:
+        if self._cancel is None and self.inbox.cancelled():
+            self._cancel = self._enter(Cancel(), During(input=input.number, frame=self._frame))
+            self.engine.instruments.call("on_input", self._cancel)
+        answers: dict[EffectKey, Answer] = {}
+        if self._cancel is not None:
             for key, call in ask.outstanding.items():
-                outcome = Outcome(status="cancelled", at=self.engine.now)
+                answers[key] = Answer(key, Outcome(status="cancelled", at=self._cancel.at))
                 if recorder is not None:
-                    recorder.outcome(call, outcome)
-                answers.append(Answer(key, outcome))
-            return Reply(tuple(answers), cancel=True)
-        for answer in (yield ask):
+                    recorder.outcome(call, answers[key].outcome)
+            return Reply(tuple(answers.values()), cancel=True)
+        redactor = self._redactor
+        outward = ask if redactor is None else Ask(tuple([redactor.leave(call) for call in ask.new]), ask.outstanding)
+        for answer in (yield outward) or ():
+            # Refused before it is recorded: the engine would refuse it too, when it stands in the trace already.
+            if answer.key not in ask.outstanding or answer.key in answers:
+                raise UsageError(f"an answer to {answer.key}, which nobody awaits", hint="answer each effect of an Ask once")
+            outcome = answer.outcome if redactor is None else redactor.outcome(answer.key, answer.outcome)
             if recorder is not None:
-                recorder.outcome(ask.outstanding[answer.key], answer.outcome)
-            answers.append(answer)
-        return Reply(tuple(answers))
+                recorder.outcome(ask.outstanding[answer.key], outcome)
+            answers[answer.key] = Answer(answer.key, outcome)
+        self._idle = 0 if answers else self._idle + 1
+        check("empty answers in a row", IDLE_ANSWERS_MAX, self._idle, "let the performer wait until it has an answer")
+        return Reply(tuple(answers.values()))
 
     def _enter(self, body: Body, during: During) -> Input:
         entered = self._number(body, None if self._clock is not None else self.engine.now, during)

@@ -1,13 +1,15 @@
 """One frame: start every ready node, hand its effects out, resume it as outcomes come, until all have ended.
 
-Nodes run one after another on the caller's thread with no running event loop, so only effects can suspend them. Outcomes are looked
-up by key and nodes are resumed in graph order, so the order of arrival reaches no record.
+Nodes run one after another on the caller's thread with no running event loop, so only effects can suspend them. Outcomes are
+looked up by key and nodes are resumed in graph order, so the order of arrival reaches no record.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from contextlib import suppress
+from os.path import basename
 from typing import Any
 
 from attrs import frozen
@@ -18,12 +20,25 @@ from frameengine.engine.stops import Ask, Reply
 from frameengine.errors import DeterminismError, ForeignAwait, ForgottenEffect, FrameEngineError, NodeError, UsageError
 from frameengine.jsonvalue import FrozenMap
 from frameengine.node import Node, NodeContext, NodeResult, Performing
+from frameengine.state import Change
 
 
 class NodeTask:
     """One node at work in one frame."""
 
-    __slots__ = ("_awaiting", "_coroutine", "_guard", "_missing", "context", "error", "given", "name", "open", "outcomes", "result")
+    __slots__ = (
+        "_awaiting",
+        "_coroutine",
+        "_guard",
+        "_missing",
+        "context",
+        "error",
+        "given",
+        "name",
+        "open",
+        "outcomes",
+        "result",
+    )
 
     def __init__(self, node: Node, message: Any, given: FrozenMap, context: NodeContext, guard: Guard) -> None:
         """Prepare *node* to work on *message*, of which *given* is the JSON."""
@@ -86,11 +101,13 @@ class NodeTask:
         return self._await(suspended, coroutine)
 
     def _await(self, suspended: Any, coroutine: Coroutine[Any, Any, NodeResult]) -> tuple[Call, ...]:
-        if type(suspended) is not Performing:
+        if type(suspended) is not Performing or suspended.calls[0].key[:3] != self.context.key[:3]:
             where = _place(coroutine)
             self._stop()
+            file, _, line = where.rpartition(":")
+            # Only the file's name goes into the message: it is recorded, and a folder is no part of what a node does.
             self.error = ForeignAwait(
-                f"node {self.name!r} awaited {_described(suspended)} (frame {self.context.frame}, {where})",
+                f"node {self.name!r} awaited {_described(suspended)} (frame {self.context.frame}, {basename(file)}:{line})",
                 hint="a node may await ctx.perform(...) and ctx.perform_all(...) only; put waiting and I/O into a tool",
                 node=self.name,
                 frame=self.context.frame,
@@ -102,7 +119,7 @@ class NodeTask:
         return suspended.calls
 
     def _end(self, result: Any) -> None:
-        forgotten = [performing for performing in self.context.performings if not performing.awaited]
+        forgotten = [performing for performing in self.context.performings if not performing.answered]
         if forgotten:
             effect = next((call.effect for performing in forgotten for call in performing.calls), None)
             what = "an empty perform_all" if effect is None else f"{effect.kind} call {effect.name!r}"
@@ -114,24 +131,39 @@ class NodeTask:
             )
         elif result is None:
             self.result = NodeResult()
-        elif isinstance(result, NodeResult):
-            self.result = result
+        elif not isinstance(result, NodeResult):
+            self._broken(f"returned {type(result).__qualname__}, not NodeResult", "return NodeResult(message, changes)")
+        elif not all(isinstance(change, Change) for change in result.changes):
+            self._broken("returned changes that are no Change", "write Change.set(...), Change.append(...) or Change.delete(...)")
         else:
-            self.error = NodeError(
-                f"node {self.name!r} returned {type(result).__qualname__}, not NodeResult",
-                hint="return NodeResult(message, changes)",
-                node=self.name,
-                frame=self.context.frame,
-            )
+            self.result = result
+
+    def _broken(self, what: str, hint: str) -> None:
+        self.error = NodeError(f"node {self.name!r} {what}", hint=hint, node=self.name, frame=self.context.frame)
 
     def _stop(self) -> None:
+        """End the coroutine where it stands. Its ``finally`` blocks run, guarded as the rest of it."""
+        coroutine, self._coroutine = self._coroutine, None
+        if coroutine is None:
+            return
+        self._guard.enter(self.name, self.context.frame)
+        try:
+            coroutine.close()
+        except DeterminismError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a node that cannot even be closed is recorded as failed
+            self.error = self.error or error
+        finally:
+            refusal = self._guard.leave()
+            if refusal is not None:
+                raise refusal
+
+    def abandon(self) -> None:
+        """End the node where it stands, because the run was given up: nothing that comes of it is looked at."""
         coroutine, self._coroutine = self._coroutine, None
         if coroutine is not None:
-            coroutine.close()
-
-    def close(self) -> None:
-        """End the node where it stands: the run was abandoned."""
-        self._stop()
+            with suppress(Exception):
+                coroutine.close()
 
 
 @frozen
@@ -161,7 +193,7 @@ def run_frame(tasks: Sequence[NodeTask]) -> Generator[Ask, Reply, RanFrame]:
             ready = [task for task in tasks if task.name in touched and task.ready]
     finally:
         for task in tasks:
-            task.close()
+            task.abandon()
 
 
 def _resume_all(ready: Iterable[NodeTask]) -> list[Call]:
@@ -185,7 +217,7 @@ def _take(answers: Sequence[Answer], outstanding: dict[EffectKey, Call], owner: 
 
 
 def _without_loop(step: Callable[[Iterable[NodeTask]], list[Call]], ready: Iterable[NodeTask]) -> list[Call]:
-    """Run *step* with the running event loop hidden, so that a node which awaits a future fails at once instead of hanging later."""
+    """Run *step* with the running event loop hidden, so that a node which awaits a future fails at once and does not hang."""
     events = sys.modules.get("asyncio.events")
     loop = events._get_running_loop() if events is not None else None
     if loop is None or events is None:
@@ -198,7 +230,11 @@ def _without_loop(step: Callable[[Iterable[NodeTask]], list[Call]], ready: Itera
 
 
 def _described(suspended: Any) -> str:
-    return "something that is no effect" if suspended is None else f"a {type(suspended).__module__}.{type(suspended).__qualname__}"
+    if suspended is None:
+        return "something that is no effect"
+    if type(suspended) is Performing:
+        return f"the effect {suspended.calls[0].key}, which is not its own"
+    return f"a {type(suspended).__module__}.{type(suspended).__qualname__}"
 
 
 def _place(coroutine: Any) -> str:
@@ -217,4 +253,10 @@ def error_value(error: Exception) -> dict[str, Any]:
     """Return what a record says of an exception: its type, its message, and its code where it is one of ours."""
     if isinstance(error, FrameEngineError):
         return {"type": error.code, "message": error.message}
-    return {"type": f"{type(error).__module__}.{type(error).__qualname__}", "message": str(error)}
+    try:
+        said = str(error)
+    except Exception as broken:  # noqa: BLE001 - an exception that cannot say what it is must not take the run with it
+        said = f"(its __str__ raised {type(broken).__qualname__})"
+    # A trace holds no lone surrogates, and what a node raises may.
+    message = said.encode(errors="backslashreplace").decode()
+    return {"type": f"{type(error).__module__}.{type(error).__qualname__}", "message": message}

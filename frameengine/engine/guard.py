@@ -16,8 +16,7 @@ moment of garbage collection; installed time zones, locale and library versions;
 were opened before the step. ``type(x) is datetime`` is false where ``datetime`` was substituted (``isinstance``, ``==`` and
 ``match`` hold). The comparison of digests is the backstop for all of these.
 
-Let pass below a node: imports with all that they read, `_LET_PASS` (tracebacks read source files, a log line holds the time) and
-finalisers, which run whenever they like.
+Let pass below a node: imports with all they read, `_LET_PASS` (tracebacks read source files, log lines hold time), finalisers.
 """
 
 from __future__ import annotations
@@ -32,8 +31,7 @@ from threading import local
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType, ModuleType, new_class
 from typing import Any, Literal
 
-from frameengine.engine import guard_static as static_guard
-from frameengine.engine.guard_static import IDENTITY_METHODS, INSTEAD, OWNERS, PURE_FROM, Finding, instead_of
+from frameengine.engine.guard_static import IDENTITY_METHODS, INSTEAD, OWNERS, PURE_FROM, WORLD, Finding, instead_of, scan
 from frameengine.errors import Nondeterminism, UsageError
 
 _EVENTS = frozenset(
@@ -46,9 +44,7 @@ _LET_PASS = frozenset("linecache logging logging.handlers _strptime weakref fram
 _ALIASES = {"posix": "os", "nt": "os", "posixpath": "os.path", "ntpath": "os.path", "genericpath": "os.path"}
 _COROUTINE = 0x80  # inspect.CO_COROUTINE, without the cost of inspect
 _OWN_CODE_ONLY = frozenset("id hash sys.getrefcount _thread.get_ident threading.get_ident threading.current_thread".split())
-_CORE = (
-    "builtins time datetime random uuid os os.path secrets socket threading _thread locale platform gc sys io tempfile".split()
-)
+_CORE = "builtins time datetime random uuid os os.path secrets socket threading _thread locale platform gc sys tempfile".split()
 
 
 class _Here(local):
@@ -70,8 +66,6 @@ class Guard:
     An audit hook cannot be removed and the names in a module belong to all who use it, so both are put in place for the whole
     process; they do nothing unless the current thread is between `enter` and `leave`.
     """
-
-    __slots__ = ("_files", "_watched", "level", "static")
 
     def __init__(self, level: Literal["off", "on", "full"] = "on", *, static: bool = True) -> None:
         if level not in ("off", "on", "full"):
@@ -96,18 +90,14 @@ class Guard:
         if implementation_class in self._watched:
             return
         kinds = (implementation_class, *(kind for kind in implementation_class.__mro__ if "run" in vars(kind)))[:2]
-        findings: list[Finding] = []
-        methods = [method for kind in kinds for method in _first_method(kind)]
-        for code in dict.fromkeys(method.__code__ for method in methods):
-            self._files[code.co_filename] = True
-            if self.static:
-                linecache.checkcache(code.co_filename)
-                source = "".join(linecache.getlines(code.co_filename))
-                findings.extend(static_guard.scan(source, code.co_filename, code.co_firstlineno))
+        methods = [method for kind in dict.fromkeys(kinds) for method in _first_method(kind)]
+        findings = [finding for method in methods if self.static for finding in _scan(method.__code__)]
         if findings:
             raise _refused_source(findings)
-        for method in methods if self.level != "off" else ():
-            _substitute(method.__globals__)
+        for method in methods:
+            self._files[method.__code__.co_filename] = True
+            if self.level != "off":
+                _substitute(method.__globals__)
         self._watched[implementation_class] = True
 
     def enter(self, node: str, frame: int) -> None:
@@ -127,7 +117,7 @@ class Guard:
     def leave(self) -> Nondeterminism | None:
         """End the step; return its first refusal, even one that the node caught."""
         here = _here
-        if here.guard is None:
+        if here.guard is not self:
             return None
         here.guard = None
         if self.level == "full":
@@ -144,12 +134,12 @@ def _refuse(name: str, frame: FrameType | None, *, verb: str = "called", instead
     if here.guard is None or frame is None or _let_pass(name, frame):
         return
     own = _own_frame(here.guard._files, frame)
-    file, line, way = own.f_code.co_filename, own.f_lineno, instead or instead_of(name) or static_guard.WORLD
+    file, line, way = own.f_code.co_filename, own.f_lineno, instead or instead_of(name) or WORLD
     through = "" if own is frame else f"{basename(frame.f_code.co_filename)}:{frame.f_lineno}"
     place = f"frame {here.frame}, {basename(file)}:{line}" + (f", through {through}" if through else "")
     facts = {"name": name, "instead": way, "file": file, "line": line, "node": here.node, "frame": here.frame, "through": through}
-    what = f"{name}()" if verb == "called" else name
-    refusal = Nondeterminism(f"node {here.node!r} {verb} {what} ({place})", hint=f"use {way} instead", **facts)
+    message = f"node {here.node!r} {verb} {name}{'()' if verb == 'called' else ''} ({place})"
+    refusal = Nondeterminism(message, hint=f"use {way} instead", **facts)
     here.refusal = here.refusal or refusal
     raise refusal
 
@@ -181,6 +171,11 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
+def _scan(code: CodeType) -> tuple[Finding, ...]:
+    linecache.checkcache(code.co_filename)
+    return scan("".join(linecache.getlines(code.co_filename)), code.co_filename, code.co_firstlineno)
+
+
 def _refused_source(findings: list[Finding]) -> Nondeterminism:
     facts = [{"name": item.name, "instead": item.instead, "file": item.file, "line": item.line} for item in findings]
     first, more = findings[0], f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
@@ -206,8 +201,10 @@ def _install_hook() -> None:
 
 
 def _first_method(kind: type) -> list[FunctionType]:
-    members = (getattr(member, "__wrapped__", member) for member in vars(kind).values())
-    return [member for member in members if isinstance(member, FunctionType)][:1]
+    """Return ``run``, or else any method that is written in the class (generated ones have globals of their own)."""
+    members = (getattr(member, "__wrapped__", member) for member in (vars(kind).get("run"), *vars(kind).values()))
+    functions = (member for member in members if isinstance(member, FunctionType))
+    return [function for function in functions if function.__globals__.get("__name__") == kind.__module__][:1]
 
 
 def _substitute(names: dict[str, Any]) -> None:
@@ -246,13 +243,14 @@ def _member(name: str, value: Any, *, held: bool = False) -> Any:
         return _module(name, value) if name in OWNERS else value
     if isinstance(value, type) and (name in OWNERS or (name in INSTEAD and not issubclass(value, BaseException))):
         return _class(name, value)
-    if isinstance(value, type) or instead_of(name) is None or not (callable(value) or name in INSTEAD):
+    if isinstance(value, type) or instead_of(name) is None:
         return value
     if callable(value):
         return _function(name, value)
-    if held:
+    if name in INSTEAD and held:
         return _Held(name, value)
-    _refuse(name, sys._getframe(1), verb="read")
+    if name in INSTEAD:
+        _refuse(name, sys._getframe(1), verb="read")
     return value
 
 
@@ -291,25 +289,21 @@ for _method in "__getitem__ __setitem__ __delitem__ __contains__ __iter__ __len_
 class _Module(ModuleType):
     """A module whose refused members refuse while a node runs; to write to it is to write to the real one."""
 
-    __slots__ = ("_name", "_original")
-
     def __init__(self, name: str, original: ModuleType) -> None:
-        object.__setattr__(self, "_name", name)
-        object.__setattr__(self, "_original", original)
+        object.__setattr__(self, "_own", (name, original))
 
-    __dict__ = property(lambda self: self._original.__dict__)
-
-    def __getattr__(self, attr: str) -> Any:
-        return _member(f"{self._name}.{attr}", getattr(self._original, attr))
+    def __getattribute__(self, attr: str) -> Any:
+        name, original = object.__getattribute__(self, "_own")
+        return _member(f"{name}.{attr}", getattr(original, attr))
 
     def __setattr__(self, attr: str, value: Any) -> None:
-        setattr(self._original, attr, value)
+        setattr(object.__getattribute__(self, "_own")[1], attr, value)
 
     def __delattr__(self, attr: str) -> None:
-        delattr(self._original, attr)
+        delattr(object.__getattribute__(self, "_own")[1], attr)
 
     def __repr__(self) -> str:
-        return repr(self._original)
+        return repr(object.__getattribute__(self, "_own")[1])
 
 
 class _Class(type):
@@ -319,7 +313,6 @@ class _Class(type):
     _original: type
 
     def __new__(cls, name: str, bases: tuple[Any, ...], names: dict[str, Any], **kwargs: Any) -> Any:
-        """Make a subclass of the real class."""
         return new_class(
             name, tuple([getattr(base, "_original", base) for base in bases]), kwargs, lambda space: space.update(names)
         )
@@ -401,5 +394,4 @@ def _class_clock(function: Any) -> str | None:
 
 @cache
 def _library_folders() -> tuple[str, ...]:
-    paths = import_module("sysconfig").get_paths()
-    return tuple([paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")])
+    return tuple([import_module("sysconfig").get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")])

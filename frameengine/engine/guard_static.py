@@ -37,8 +37,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     (CHANCE, "os", "urandom getrandom"),
     (NUMBER, "uuid", "uuid1 uuid4 uuid6 uuid7 uuid8 getnode"),
     (CONFIG, "os", "environ environb getenv getenvb putenv unsetenv getcwd getcwdb getpid getppid getlogin uname cpu_count"),
-    (CONFIG, "os.path", "abspath relpath expanduser expandvars"),
-    (CONFIG, "pathlib.Path", "cwd home absolute expanduser"),
+    (CONFIG, "os.path pathlib.Path", "abspath relpath expanduser expandvars cwd home absolute"),
     (CONFIG, "sys", "argv stdin getrefcount"),
     (CONFIG, "platform getpass", "*"),
     (CONFIG, "socket", "gethostname getfqdn"),
@@ -77,8 +76,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
 _ROWS = [(f"{o}.{name}".strip("."), way) for way, owners, names in _TABLE for o in owners.split(" ") for name in names.split()]
 INSTEAD = MappingProxyType(dict(reversed(_ROWS)))
 """Qualified name -> what to use instead; an earlier row of the table wins."""
-_OWNERS = [owner.split(".") for _, owners, _ in _TABLE for owner in owners.split()]
-OWNERS = frozenset(".".join(parts[: end + 1]) for parts in _OWNERS for end in range(len(parts)))
+OWNERS = frozenset(".".join(name.split(".")[:end]) for name in INSTEAD for end in range(1, name.count(".") + 1))
 """Modules and classes with refused members, and the packages that they are in."""
 PURE_FROM = MappingProxyType(
     {"time.gmtime": 1, "time.asctime": 1, "time.strftime": 2, "random.Random": 1, "datetime.datetime.fromtimestamp": 2}
@@ -106,6 +104,7 @@ _ALIAS_DEPTH = 8
 
 Binding: TypeAlias = "str | ast.expr | None"
 """What a name stands for in a scope: a qualified name, the expression assigned to it, or something unknown."""
+_Chain: TypeAlias = "tuple[_Scope, ...]"
 _Functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -123,6 +122,7 @@ class Finding:
     """Line, from 1."""
 
 
+@lru_cache(maxsize=4096)
 def instead_of(name: str) -> str | None:
     """Return what to use instead of a qualified name, None when it may be used."""
     owner, _, member = name.rpartition(".")
@@ -172,9 +172,6 @@ class _Scope:
     names: dict[str, list[Binding]]
 
 
-_Chain: TypeAlias = "tuple[_Scope, ...]"
-
-
 def _own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """Yield the nodes of one scope, without those of scopes inside it."""
     stack = list(body)
@@ -214,11 +211,10 @@ def _scope(owner: ast.AST, body: Iterable[ast.AST]) -> _Scope:
             ):
                 taken[target.lineno, target.col_offset] = True
                 bind(name, value)
-            case ast.AnnAssign(target=ast.Name(id=name) as target):
+            case ast.AnnAssign(target=ast.Name() as target) | ast.AugAssign(target=ast.Name() as target):
                 taken[target.lineno, target.col_offset] = True
-                bind(name, _SET if _set_annotation(node.annotation) else node.value)
-            case ast.AugAssign(target=ast.Name() as target):
-                taken[target.lineno, target.col_offset] = True
+                if isinstance(node, ast.AnnAssign):
+                    bind(target.id, _SET if _set_annotation(node.annotation) else node.value)
             case ast.Name(id=name, ctx=ast.Store()) if (node.lineno, node.col_offset) not in taken:
                 bind(name)
             case ast.arg(arg=name, annotation=annotation):
@@ -399,7 +395,6 @@ class _Scan:
 
 
 def _enough(node: ast.Call, count: int) -> bool:
-    if any(isinstance(argument, ast.Starred) for argument in node.args) or any(keyword.arg is None for keyword in node.keywords):
-        return True
+    spread = any(isinstance(argument, ast.Starred) for argument in node.args) or any(item.arg is None for item in node.keywords)
     values = [*node.args, *(keyword.value for keyword in node.keywords)]
-    return len(values) >= count and getattr(values[count - 1], "value", values) is not None
+    return spread or (len(values) >= count and getattr(values[count - 1], "value", values) is not None)

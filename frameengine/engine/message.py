@@ -1,12 +1,12 @@
 """One message, straight through: frames until nothing is pending.
 
-`Engine.message` is a generator with two stopping places: `Ask` (nodes wait for effects) and `Committed` (a frame is done). It has no
-event loop, no clock, no network and no file, and does not know whether a live system, a recording or a person answers it.
+`Engine.message` is a generator with two stopping places: `Ask` (nodes wait for effects) and `Committed` (a frame is done). It has
+no event loop, no clock, no network and no file, and does not know whether a live system, a recording or a person answers it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from attrs import evolve
@@ -61,11 +61,19 @@ class Engine:
         for name in self.order:
             self.guard.watch(type(bound.implementations[name]))
 
-    def message(self, input: Input) -> Generator[Stop, Reply, FrameTrace]:  # noqa: A002 - the glossary's word
-        """Take one input through its frames. Raises `EngineClosed` after a run that failed in the engine itself."""
+    def message(self, input: Input) -> Generator[Stop, Reply, FrameTrace]:
+        """Take one input through its frames.
+
+        Raises `EngineClosed` at once, before anything can be recorded, while another message is under way or after one that
+        failed in the engine itself.
+        """
         if self.closed:
-            raise EngineClosed("this run has ended", hint="start a new Engine, from a checkpoint if there is one")
+            hint = "send one message after another; after a failure start a new Engine, from a checkpoint if there is one"
+            raise EngineClosed("this run has ended, or a message is under way in it", hint=hint)
         self.closed = True
+        return self._run(input)
+
+    def _run(self, input: Input) -> Generator[Stop, Reply, FrameTrace]:
         trace = yield from _Message(self, input).run()
         self.closed = False
         return trace
@@ -80,12 +88,12 @@ class Engine:
         """The run's time in microseconds: the newest of all that has come in."""
         return self._now
 
-    def entry(self, input: Input) -> str | None:  # noqa: A002 - the glossary's word
+    def entry(self, input: Input) -> str | None:
         """Return the node that inputs of this kind enter at; None where the graph has none."""
         name: str | None = self.bound.graph.entry.get(input.type)
         return name
 
-    def absorb(self, input: Input) -> str | None:  # noqa: A002 - the glossary's word
+    def absorb(self, input: Input) -> str | None:
         """Apply an input that runs no node, and return its path label; None for inputs that run nodes."""
         body = input.body
         if isinstance(body, Given):
@@ -96,7 +104,9 @@ class Engine:
             return "clear"
         if isinstance(body, SwitchGraph):
             if self._switch is None:
-                raise UsageError(f"this run cannot switch to graph {body.graph!r}", hint="give the Engine a 'switch' that finds graphs")
+                raise UsageError(
+                    f"this run cannot switch to graph {body.graph!r}", hint="give the Engine a 'switch' that finds graphs"
+                )
             self._use(self._switch(body.graph))
             return "switch"
         return None
@@ -127,7 +137,7 @@ class Engine:
 class _Message:
     """The way of one input through its frames."""
 
-    def __init__(self, engine: Engine, input: Input) -> None:  # noqa: A002 - the glossary's word
+    def __init__(self, engine: Engine, input: Input) -> None:
         self.engine = engine
         self.input = input
         self.number = 0
@@ -135,6 +145,7 @@ class _Message:
         self.calls = 0
         self.visited: list[str] = []
         self.pending = Pending(engine.router.phases)
+        self.late: list[Input] = []
         self.failed = self.stopped = self.cancelled = False
 
     def run(self) -> Generator[Stop, Reply, FrameTrace]:
@@ -182,12 +193,18 @@ class _Message:
                 self.visited += names
             number, stream = self.input.number, self.input.stream
             tasks = [engine.task(name, *ready[name], EffectKey(number, self.number, name, 0, stream)) for name in names]
-            ran = yield from self._observed(run_frame(tasks))
+            try:
+                ran = yield from self._observed(run_frame(tasks))
+            except BaseException:
+                for task in tasks:
+                    engine.instruments.call("on_retract", task.context.key)
+                raise
             reply = yield Committed(self._commit(ran, phase))
             if self.stopped or self.cancelled:
                 return
             for late in (reply or NO_REPLY).late:
                 self._take_late(late)
+            self._admit_late()
 
     def _observed(self, frame: Generator[Ask, Reply, RanFrame]) -> Generator[Stop, Reply, RanFrame]:
         """Hand the frame's Asks on, telling instruments and the run's time of what passes."""
@@ -217,10 +234,20 @@ class _Message:
         self.engine.instruments.call("on_input", late)
         if late.during is None:
             raise UsageError(f"input {late.number} is given during a message, and does not say so", hint="set Input.during")
-        name = self.engine.entry(late)
-        if name is not None:
-            message = entry_message(late)
-            self.pending.put((name,), message, to_json(message), f"input {late.number}")
+        self.late.append(late)
+
+    def _admit_late(self) -> None:
+        """Hand late inputs to their nodes, in order; one whose node has a message already waits for the next frame boundary."""
+        waiting, self.late = self.late, []
+        for late in waiting:
+            name = self.engine.entry(late)
+            if name is None:
+                continue
+            if self.pending.has(name):
+                self.late.append(late)
+            else:
+                message = entry_message(late)
+                self.pending.put((name,), message, to_json(message), f"input {late.number}")
 
     def _commit(self, ran: RanFrame, phase: Phase) -> Frame:
         """Commit in graph order: records, state changes, and the messages that edges carry on."""
@@ -234,7 +261,10 @@ class _Message:
                 try:
                     changed = state.apply(record.changes)
                     if record.route and not self.cancelled and task.result is not None and record.output is not None:
-                        self.pending.put(record.route, task.result.message, record.output, f"node {task.name!r}")
+                        message = task.result.message
+                        # A plain mapping can be changed, and several nodes may get it.
+                        given = record.output if isinstance(message, Mapping) else message
+                        self.pending.put(record.route, given, record.output, f"node {task.name!r}")
                     state = changed
                 except FrameEngineError as error:
                     record = _failed(record, error)
@@ -298,7 +328,7 @@ def _failed(record: FrameRecord, error: Exception) -> FrameRecord:
     return evolve(record, output=None, changes=(), route=(), condition=EMPTY, error=freeze(error_value(error)))
 
 
-def entry_message(input: Input) -> Any:  # noqa: A002 - the glossary's word
+def entry_message(input: Input) -> Any:
     """Return the message that an input becomes for the node it enters at."""
     body = input.body
     if isinstance(body, UserMessage):

@@ -74,7 +74,8 @@ class Router:
                     holds = conditions[route.condition] = bool(route.expression.evaluate(names))
                 if not holds:
                     continue
-            targets.extend(route.targets)
+            # Two edges to one node may both hold: it gets the message once.
+            targets.extend([name for name in route.targets if name not in targets])
         if not targets and not conditions:
             return NOWHERE
         return Routing(targets=tuple(targets), conditions=freeze(conditions) if conditions else EMPTY)
@@ -91,9 +92,12 @@ class Pending:
         return bool(self._waiting["main"] or self._waiting["epilogue"])
 
     def put(self, targets: tuple[str, ...], message: Any, form: FrozenMap, source: str) -> None:
-        """Hand *message*, of which *form* is the JSON, to each of *targets*, or to none. Raises `GraphError` where one of them has a message already."""
+        """Hand *message*, of which *form* is the JSON, to each of *targets*, or to none.
+
+        Raises `GraphError` where one of them has a message already.
+        """
         for name in targets:
-            if name in self._waiting[self._phases[name]]:
+            if self.has(name):
                 raise GraphError(
                     f"node {name!r} would get two messages in one frame, the second from {source}",
                     hint="let one node send both, or give the edges conditions that exclude each other",
@@ -101,6 +105,10 @@ class Pending:
                 )
         for name in targets:
             self._waiting[self._phases[name]][name] = (message, form)
+
+    def has(self, name: str) -> bool:
+        """Return whether a message waits for the node *name*."""
+        return name in self._waiting[self._phases[name]]
 
     def take(self) -> tuple[Phase, dict[str, tuple[Any, FrozenMap]]]:
         """Return the next frame's phase and messages, and forget them."""

@@ -24,7 +24,7 @@ class Ask:
 
 @frozen
 class Committed:
-    """A frame is committed. Give back inputs that came in meanwhile (ticks, dashboards); they are applied before the next frame."""
+    """A frame is committed. Give back inputs that came in meanwhile (ticks, dashboards): they enter before the next frame."""
 
     frame: Frame
     """The frame's records."""

@@ -101,7 +101,14 @@ def bind(graph: Graph) -> BoundGraph:
 
 def fingerprint(bound: BoundGraph) -> FrozenMap:
     """Return what a trace header says about the graph, its code and its prompts: digests in hex."""
-    nodes = {spec.name: {"implementation": spec.implementation, "code": bound.code[spec.name]} for spec in bound.graph.nodes}
+    nodes = {
+        spec.name: {
+            "implementation": spec.implementation,
+            "code": bound.code[spec.name],
+            "contract": getattr(bound.implementations[spec.name], "contract", ""),
+        }
+        for spec in bound.graph.nodes
+    }
     value: FrozenMap = freeze({"graph": bound.graph.digest, "nodes": nodes, "prompts": dict(bound.prompts)})
     return value
 

@@ -73,8 +73,8 @@ class Plan:
 def plan(messages: Sequence[FrozenMap]) -> Plan:
     """Cut a conversation into turns that a tool loop can run, and messages that are given to it.
 
-    A turn is a user's message, replies that call tools with their results in call order, and a reply that calls none; the last turn
-    may stop anywhere, and then ends in outcomes without a value. Raises `UsageError` for a message that has no role.
+    A turn is a user's message, replies that call tools with their results in call order, and a reply that calls none; the last
+    turn may stop anywhere, and then ends in outcomes without a value. Raises `UsageError` for a message that has no role.
     """
     for index, message in enumerate(messages):
         check_message(message, index)
@@ -86,9 +86,9 @@ def plan(messages: Sequence[FrozenMap]) -> Plan:
 def check_message(message: object, index: int) -> None:
     """Refuse what is no chat message. Raises `UsageError` naming its index."""
     if not isinstance(message, FrozenMap):
-        raise UsageError(f"message {index} is no object", hint='a message looks like {"role": "user", "content": "…"}', message=index)
+        raise UsageError(f"message {index} is no object", hint='write {"role": "user", "content": "…"}', index=index)
     if not isinstance(message.get("role"), str):
-        raise UsageError(f"message {index} has no role", hint="a message needs a role: system, user, assistant, tool", message=index)
+        raise UsageError(f"message {index} has no role", hint="give it one: system, user, assistant, tool", index=index)
 
 
 class _Planner:
@@ -210,7 +210,7 @@ class _Attempt:
         if calls is not None and not isinstance(calls, tuple):
             self._note(self.at, "tool_calls is no list; the message is taken as one without tool calls")
         elif any(not isinstance(call.get("function"), FrozenMap) for call in calls or ()):
-            self._note(self.at, "a tool call without a function; its tool is named by its own 'name', and its arguments are all of it")
+            self._note(self.at, "a tool call without a function: it is recorded whole, as the arguments of the tool it names")
 
     def _odd_result(self, call: FrozenMap, message: FrozenMap, index: int) -> None:
         if not _comparable(call, message):

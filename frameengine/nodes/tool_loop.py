@@ -10,7 +10,7 @@ from typing import ClassVar
 from frameengine import foreign
 from frameengine.codec import dumps
 from frameengine.effects import ModelCall, ToolCall, ToolReply
-from frameengine.errors import EffectError, ValueRefused
+from frameengine.errors import EffectError, LimitError, ValueRefused
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze
 from frameengine.messages import Answer, Envelope, ToolRequest, ToolResults
 from frameengine.node import NodeContext, NodeResult
@@ -54,7 +54,7 @@ class ChatTools:
         """Run every tool call of one reply."""
         effects = [tool_call(call) for call in message.calls]
         replies = await ctx.perform_all(effects, keep_failures=True)
-        results = [_result(call, reply) for call, reply in zip(message.calls, replies, strict=True)]
+        results = [tool_message(call, reply) for call, reply in zip(message.calls, replies, strict=True)]
         return NodeResult(ToolResults(count=len(results)), [Change.append(HISTORY, result) for result in results])
 
 
@@ -83,22 +83,23 @@ def _arguments(arguments: Json) -> Json:
         return EMPTY if arguments is None else arguments
     try:
         parsed = foreign.parse(arguments)
-    except ValueRefused:
+    except (LimitError, ValueRefused):
         return arguments
     return parsed if isinstance(parsed, FrozenMap) else arguments
 
 
-def _result(call: FrozenMap, reply: ToolReply | EffectError) -> FrozenMap:
+def tool_message(call: FrozenMap, reply: ToolReply | EffectError) -> FrozenMap:
+    """Return the chat message of a tool's result or failure: the one that carried it, or else one for *call*."""
     if isinstance(reply, EffectError):
-        return _tool_message(call, f"Error: {reply.message}")
+        return _message_for(call, f"Error: {reply.message}")
     if reply.message is not None:
         return reply.message
     content = reply.content
     if not isinstance(content, str):
         content = dumps(content).decode()
-    return _tool_message(call, content)
+    return _message_for(call, content)
 
 
-def _tool_message(call: FrozenMap, content: str) -> FrozenMap:
+def _message_for(call: FrozenMap, content: str) -> FrozenMap:
     message: FrozenMap = freeze({"role": "tool", "tool_call_id": call.get("id", ""), "content": content})
     return message

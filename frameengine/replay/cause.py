@@ -2,57 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from frameengine.jsonvalue import EMPTY, FrozenMap
 from frameengine.replay.divergence import Cause, Divergence
 
 
-def with_cause(found: Divergence, recorded: FrozenMap, current: FrozenMap, prompts: Mapping[str, tuple[str, ...]]) -> Divergence:
-    """Return *found* with its likely cause. *recorded* and *current* are fingerprints; *prompts* names each node's prompts."""
-    consequence = found.consequence
-    if consequence is not None:
-        cause: Cause = "model" if _effect_of(consequence, found) == "model" else "tool"
-        consequence = evolve(consequence, cause=cause, because=f"the outcome of {found.key} is not the one that was recorded")
-    cause, because = _cause(found, recorded, current, prompts)
-    return evolve(found, cause=cause, because=because, consequence=consequence)
+@frozen
+class Changed:
+    """Something that has another digest than when it was recorded."""
+
+    cause: Cause
+    """graph, node code or prompt."""
+    name: str = ""
+    """Name of the node or prompt."""
+
+    def __str__(self) -> str:
+        if self.cause == "node code":
+            return f"code of node {self.name}"
+        return f"{self.cause} {self.name}".rstrip()
 
 
-def _effect_of(consequence: Divergence, found: Divergence) -> str:
-    return "model" if consequence is found or found.because == "model" else found.because
-
-
-def _cause(found: Divergence, recorded: FrozenMap, current: FrozenMap, prompts: Mapping[str, tuple[str, ...]]) -> tuple[Cause, str]:
-    if found.kind == "outcome":
-        kind: Cause = "model" if found.because == "model" else "tool"
-        return kind, "the outcome line and the frame's record of it differ"
-    if found.kind == "input" and found.frame == 1:
-        return "input", "the input line and the frame's record of it differ"
-    changes = _changes(found, recorded, current, prompts)
-    if len(changes) == 1:
-        return changes[0]
-    if not changes:
-        return "undetermined", "graph, prompts and code are as recorded; run again with --guard full to look for a source of chance"
-    return "undetermined", "several changed: " + "; ".join(because for _, because in changes)
-
-
-def _changes(found: Divergence, recorded: FrozenMap, current: FrozenMap, prompts: Mapping[str, tuple[str, ...]]) -> list[tuple[Cause, str]]:
-    """Return everything that changed since the recording and could have led to *found*."""
-    changes: list[tuple[Cause, str]] = []
+def changed(recorded: FrozenMap, current: FrozenMap) -> Iterator[Changed]:
+    """Yield what differs between two fingerprints. What only one of them has is a change of the graph."""
     if recorded.get("graph") != current.get("graph"):
-        changes.append(("graph", "the graph's digest differs"))
+        yield Changed("graph")
     before, after = recorded.get("nodes", EMPTY), current.get("nodes", EMPTY)
-    changed = [name for name in before if name in after and before[name].get("code") != after[name].get("code")]
-    if changed:
-        changes.append(("node code", "the code of " + ", ".join(changed) + " differs"))
+    for name in before:
+        if name in after and before[name].get("code") != after[name].get("code"):
+            yield Changed("node code", name)
     ours, theirs = recorded.get("prompts", EMPTY), current.get("prompts", EMPTY)
-    edited = [name for name in theirs if name in ours and ours[name] != theirs[name]]
-    if edited:
-        changes.append(("prompt", "the prompt " + ", ".join(edited) + " differs"))
-    if len(changes) == 1 and changes[0][0] == "prompt" and found.kind in ("request", "extra", "missing"):
-        used = prompts.get(found.node, ())
-        if not any(name in used for name in edited) and found.kind == "request":
-            return []
-    return changes
+    for name in ours:
+        if name in theirs and ours[name] != theirs[name]:
+            yield Changed("prompt", name)
+
+
+@frozen(kw_only=True)
+class Circumstances:
+    """What a cause is told from."""
+
+    recorded: FrozenMap
+    """Fingerprint that was recorded; empty where none was."""
+    current: FrozenMap
+    """Fingerprint of what was replayed."""
+    prompts: Mapping[str, tuple[str, ...]]
+    """Names of the prompts that each node uses."""
+    ran: Container[str]
+    """Nodes that ran before the place of the divergence."""
+
+    def of(self, found: Divergence) -> Divergence:
+        """Return *found*, and what follows from it, with their likely causes."""
+        consequence = found.consequence
+        if consequence is not None:
+            cause, because = self._effect(found), f"the outcome of {found.key} is not the one that was recorded"
+            others = self._suspects(consequence)
+            if others:
+                cause, because = "undetermined", f"{because}; and changed: {_listed(others)}"
+            consequence = evolve(consequence, cause=cause, because=because)
+        cause, because = self._cause(found)
+        return evolve(found, cause=cause, because=because, consequence=consequence)
+
+    def _cause(self, found: Divergence) -> tuple[Cause, str]:
+        if found.kind == "outcome":
+            return self._effect(found), "the outcome line and the frame's record of it differ"
+        if found.kind == "input" and found.frame == 1:
+            return "input", "the input line and the frame's record of it differ"
+        if not self.recorded:
+            return "undetermined", "the record has no digests of graph, prompts and code"
+        suspects = self._suspects(found)
+        causes = tuple(dict.fromkeys(suspect.cause for suspect in suspects))
+        if len(causes) == 1:
+            return causes[0], f"changed: {_listed(suspects)}"
+        if causes:
+            return "undetermined", f"several changed: {_listed(suspects)}"
+        harmless = tuple(changed(self.recorded, self.current))
+        if harmless:
+            return "undetermined", f"what changed had not been used yet: {_listed(harmless)}"
+        return "undetermined", "graph, prompts and code are as recorded; replay with --guard full to look for a source of chance"
+
+    def _effect(self, found: Divergence) -> Cause:
+        return "model" if found.effect == "model" else "tool"
+
+    def _suspects(self, found: Divergence) -> tuple[Changed, ...]:
+        """Return what changed and could have led to *found*: code and prompts of nodes that ran before it, or at it."""
+        if not self.recorded:
+            return ()
+        used = [prompt for node, names in self.prompts.items() if node == found.node or node in self.ran for prompt in names]
+        suspects = []
+        for change in changed(self.recorded, self.current):
+            code = change.cause == "node code" and (change.name == found.node or change.name in self.ran)
+            if change.cause == "graph" or code or (change.cause == "prompt" and change.name in used):
+                suspects.append(change)
+        return tuple(suspects)
+
+
+def _listed(changes: tuple[Changed, ...]) -> str:
+    return ", ".join([str(change) for change in changes])

@@ -45,6 +45,8 @@ class Divergence:
     """Name of the node; empty for what concerns the whole frame."""
     call: int | None = None
     """Index of the effect, where one is concerned."""
+    effect: str = ""
+    """Kind of that effect: model or tool."""
     pointer: str = ""
     """JSON pointer of the first difference inside what is compared."""
     recorded: Json = None
@@ -86,6 +88,7 @@ class Divergence:
             "frame": self.frame,
             "node": self.node,
             "call": self.call,
+            "effect": self.effect,
             "pointer": self.pointer,
             "recorded": self.recorded,
             "replayed": self.replayed,
@@ -112,6 +115,7 @@ def compare(recorded: Json, replayed: Json, **place: Any) -> Divergence | None:
 
 def compare_requests(recorded: tuple[str, FrozenMap], replayed: tuple[str, FrozenMap], **place: Any) -> Divergence | None:
     """Compare two effects, the readable difference first: kind, then name, then the whole request."""
+    place["effect"] = replayed[0]
     if recorded[0] != replayed[0]:
         return Divergence(kind="effect kind", recorded=recorded[0], replayed=replayed[0], **place)
     member = "model" if recorded[0] == "model" else "name"
@@ -136,21 +140,43 @@ _PARTS: tuple[tuple[Kind, str], ...] = (
 
 def compare_records(recorded: FrozenMap, replayed: FrozenMap, **place: Any) -> list[Divergence]:
     """Return the differences of one node's records in the order of `KINDS`, at most one of each kind and call."""
-    found: list[Divergence] = []
-    calls, made = recorded.get("calls", ()), replayed.get("calls", ())
-    for one, other in zip(calls, made, strict=False):
-        if one[4] != other[4]:
-            found.append(Divergence(kind="request", call=one[0], recorded=one[4], replayed=other[4], **place))
-        if one[5] != other[5]:
-            found.append(Divergence(kind="outcome", call=one[0], recorded=one[5], replayed=other[5], **place))
-    if len(calls) > len(made):
-        found.append(Divergence(kind="missing", call=calls[len(made)][0], recorded=calls[len(made)][2], replayed=NOTHING, **place))
-    elif len(made) > len(calls):
-        found.append(Divergence(kind="extra", call=made[len(calls)][0], recorded=NOTHING, replayed=made[len(calls)][2], **place))
+    found = _compare_calls(recorded.get("calls", ()), replayed.get("calls", ()), place)
     for kind, part in _PARTS:
         difference = compare(recorded.get(part), replayed.get(part), kind=kind, **place)
         if difference is not None:
             found.append(evolve(difference, pointer=f"/{part}{difference.pointer}"))
+    if not found:
+        # A member that has no kind of its own differs all the same.
+        other = compare(recorded, replayed, kind="length", **place)
+        found = [] if other is None else [other]
+    return found
+
+
+_CALL_PARTS: tuple[tuple[Kind, int], ...] = (
+    ("effect kind", 1),
+    ("effect name", 2),
+    ("request", 4),
+    ("outcome", 3),
+    ("outcome", 5),
+    ("length", 0),
+)
+
+
+def _compare_calls(recorded: tuple[Json, ...], replayed: tuple[Json, ...], place: dict[str, Any]) -> list[Divergence]:
+    """Compare two lists of calls as `records.CallRecord.wire` writes them, one difference for each call."""
+    found: list[Divergence] = []
+    for one, other in zip(recorded, replayed, strict=False):
+        for kind, part in _CALL_PARTS:
+            if one[part] != other[part]:
+                values = {"call": other[0], "effect": other[1], "recorded": one[part], "replayed": other[part]}
+                found.append(Divergence(kind=kind, **values, **place))
+                break
+    if len(recorded) > len(replayed):
+        lost = recorded[len(replayed)]
+        found.append(Divergence(kind="missing", call=lost[0], effect=lost[1], recorded=lost[2], replayed=NOTHING, **place))
+    elif len(replayed) > len(recorded):
+        new = replayed[len(recorded)]
+        found.append(Divergence(kind="extra", call=new[0], effect=new[1], recorded=NOTHING, replayed=new[2], **place))
     return found
 
 
@@ -180,4 +206,3 @@ def _whole(value: Any) -> Any:
     if kind is SharedOne:
         return value.item
     return value
-

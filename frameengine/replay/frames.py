@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 from typing import Any
 
-from attrs import define, field
+from attrs import evolve, frozen
 
 from frameengine.codec import dumps
 from frameengine.effects import Answer, Call, EffectKey, Outcome
@@ -14,69 +14,110 @@ from frameengine.engine.stops import Ask
 from frameengine.errors import TraceFormat
 from frameengine.inputs import Cancel, Input
 from frameengine.jsonvalue import FrozenMap, freeze
+from frameengine.limits import CALLS_PER_NODE_MAX
 from frameengine.records import Frame
-from frameengine.replay.divergence import KINDS, NOTHING, Divergence, compare_records, compare_requests, wired
-from frameengine.trace.format import outcome_canonical
+from frameengine.replay.divergence import KINDS, NOTHING, Divergence, Kind, compare, compare_records, compare_requests, wired
+from frameengine.trace.format import outcome_canonical, outcome_wire
 from frameengine.trace.reader import Line
 
 
-@define
+@frozen
+class Recorded:
+    """A recorded outcome, decoded while the reader stood on it."""
+
+    line: Line
+    """Its line."""
+    outcome: Outcome
+    """What came back."""
+    form: bytes
+    """Canonical form of the line."""
+
+
+@frozen(kw_only=True)
 class Segment:
     """The recorded lines up to the end of one frame, or of the message."""
 
     end: Line
     """The frame's or the trace's line."""
-    outcomes: dict[EffectKey, tuple[Line, Outcome]] = field(factory=dict)
+    outcomes: Mapping[EffectKey, Recorded]
     """Recorded outcomes, in order of arrival."""
-    late: list[Input] = field(factory=list)
+    late: tuple[Input, ...]
     """Inputs that entered before this frame."""
-    cancel: Input | None = None
+    cancel: Input | None
     """A Cancel during this frame."""
-    canonical: list[tuple[EffectKey | None, bytes]] = field(factory=list)
+    early: Mapping[EffectKey, None]
+    """Keys of the outcomes that arrived before the Cancel."""
+    canonical: tuple[tuple[EffectKey | None, bytes], ...]
     """Canonical forms of the lines before the end, outcomes with their keys."""
 
+    def cancelled(self, answers: list[Answer]) -> bool:
+        """Return whether *answers* bring the news of this frame's Cancel."""
+        return self.cancel is not None and any(answer.outcome.status == "cancelled" for answer in answers)
 
-def read_segment(lines: Iterator[Line]) -> Segment:
-    """Read on to the end of a frame or message."""
-    outcomes: dict[EffectKey, tuple[Line, Outcome]] = {}
+
+def read_segment(lines: Iterator[Line], number: int, frame: int) -> Segment:
+    """Read on to the end of a frame of input *number*, or of its message. Raises `TraceFormat` where lines are out of place."""
+    outcomes: dict[EffectKey, Recorded] = {}
     late: list[Input] = []
-    cancel: Input | None = None
     forms: list[tuple[EffectKey | None, bytes]] = []
+    cancel: Input | None = None
+    early: dict[EffectKey, None] = {}
+    last: Line | None = None
     for line in lines:
-        if line.kind in ("frame", "trace"):
-            return Segment(end=line, outcomes=outcomes, late=late, cancel=cancel, canonical=forms)
+        last = line
+        if line.kind == "frame" or (line.kind == "trace" and not outcomes and cancel is None):
+            return Segment(end=line, outcomes=outcomes, late=tuple(late), cancel=cancel, early=early, canonical=tuple(forms))
         if line.kind == "outcome":
-            key = line.key()
+            key = _key(line, number, frame)
             if key in outcomes:
-                raise _bad(line, f"a second outcome for {key}")
-            outcomes[key] = (line, line.outcome())
-            forms.append((key, line.canonical()))
-            continue
-        entered = line.input()
-        if entered.during is None:
-            raise _bad(line, f"input {entered.number} begins before the message before it has ended")
-        if isinstance(entered.body, Cancel):
-            cancel = entered
+                raise bad_line(line, f"a second outcome for {key}")
+            outcomes[key] = Recorded(line, line.outcome(), line.canonical())
+            forms.append((key, outcomes[key].form))
+        elif line.kind == "input":
+            entered = line.input()
+            if isinstance(entered.body, Cancel) and cancel is None:
+                cancel, early = entered, dict.fromkeys(outcomes)
+                place = (number, frame)
+            else:
+                late.append(entered)
+                place = (number, frame - 1 if frame > 1 and not outcomes and cancel is None else -1)
+            if entered.during is None or (entered.during.input, entered.during.frame) != place:
+                raise bad_line(line, f"input {entered.number} stands in frame {frame} of input {number}, and says otherwise")
+            forms.append((None, line.canonical()))
         else:
-            late.append(entered)
-        forms.append((None, line.canonical()))
-    raise AssertionError("a reader ends with a seal or an error")
+            raise bad_line(line, f"a {line.kind} before the end of frame {frame} of input {number}")
+    raise bad_line(last, f"the file ends inside frame {frame} of input {number}")
 
 
-def _bad(line: Line, what: str) -> TraceFormat:
-    return TraceFormat(f"line {line.number}: {what}", hint="the file was not written by this tool", line=line.number)
+def _key(line: Line, number: int, frame: int) -> EffectKey:
+    key = line.key()
+    if (key.input, key.frame) != (number, frame):
+        raise bad_line(line, f"the outcome {key} stands in frame {frame} of input {number}")
+    return key
+
+
+def bad_line(line: Line | None, what: str) -> TraceFormat:
+    """Return the error for lines that are whole and out of place."""
+    place = "" if line is None else f"line {line.number}: "
+    return TraceFormat(f"{place}{what}", hint="the file was not written by this tool", line=line and line.number)
+
+
+STOPPED = Outcome(status="not_recorded")
+"""Answers a call that differs: its node stands still there, and the nodes beside it go on to their ends."""
 
 
 class Lockstep:
     """One frame being replayed: answers from the record, and keeps what differs."""
 
-    def __init__(self, segment: Segment, order: Mapping[str, int], input: int, frame: int) -> None:  # noqa: A002 - the glossary's word
+    def __init__(self, segment: Segment, order: Mapping[str, int], input: int, frame: int) -> None:
         self._segment = segment
         self._order = order
         self._input = input
         self._frame = frame
-        self._made: set[EffectKey] = set()
+        self._made: dict[EffectKey, None] = {}
         self._found: list[Divergence] = []
+        self.stopped: dict[str, None] = {}
+        """Nodes with a call that differs."""
         self._answered: dict[EffectKey, tuple[Call, Outcome]] = {}
 
     @property
@@ -89,39 +130,45 @@ class Lockstep:
         return [self._answered[key] for key in sorted(self._answered)]
 
     def answer(self, ask: Ask) -> list[Answer]:
-        """Answer the new effects from the record, in call order. One that differs gets no answer: its node stands still."""
+        """Answer the new effects from the record, in call order, and those that differ with `STOPPED`."""
         answers = []
         for call in ask.new:
-            self._made.add(call.key)
+            self._made[call.key] = None
             recorded = self._segment.outcomes.get(call.key)
-            if recorded is None:
-                self._found.append(self._extra(call))
-                continue
-            line, outcome = recorded
-            if outcome_canonical(call, outcome) != line.canonical():
-                difference = self._differs(call, line)
-                if difference is not None:
-                    self._found.append(difference)
-                    continue
-            self._answered[call.key] = (call, outcome)
+            difference = self._extra(call) if recorded is None else self._differs(call, recorded)
+            outcome = STOPPED if recorded is None or difference is not None else recorded.outcome
+            if difference is None:
+                self._answered[call.key] = (call, outcome)
+            else:
+                self._found.append(difference)
+                self.stopped[call.key.node] = None
             answers.append(Answer(call.key, outcome))
         return answers
 
-    def _differs(self, call: Call, line: Line) -> Divergence | None:
+    def _differs(self, call: Call, recorded: Recorded) -> Divergence | None:
+        line, outcome = recorded.line, recorded.outcome
+        if outcome_canonical(call, outcome) == recorded.form:
+            return None
         replayed = wired(call.effect.wire())
-        return compare_requests((line.value["effect"], line.data["request"]), (call.effect.kind, replayed), **_place(call.key))
+        place = _place(call.key)
+        difference = compare_requests((line.value["effect"], line.data["request"]), (call.effect.kind, replayed), **place)
+        return difference or compare(
+            line.data, wired(outcome_wire(call, outcome)), kind="outcome", effect=call.effect.kind, **place
+        )
 
     def _extra(self, call: Call) -> Divergence:
-        return Divergence(
-            kind="extra", recorded=NOTHING, replayed=f"{call.effect.kind} call {call.effect.name}", nearest=self._nearest(call), **_place(call.key)
-        )
+        kind = call.effect.kind
+        replayed = f"{kind} call {call.effect.name}"
+        nearest = self._nearest(call)
+        return Divergence(kind="extra", effect=kind, recorded=NOTHING, replayed=replayed, nearest=nearest, **_place(call.key))
 
     def _nearest(self, call: Call) -> FrozenMap | None:
         """Return the recorded call of this frame most like *call*, unused ones first."""
         replayed = wired(call.effect.wire())
         text = dumps(replayed).decode()[:4000]
         best: tuple[tuple[bool, bool, float], EffectKey, Line] | None = None
-        for key, (line, _) in self._segment.outcomes.items():
+        for key, recorded in self._segment.outcomes.items():
+            line = recorded.line
             if line.value["effect"] != call.effect.kind:
                 continue
             ratio = SequenceMatcher(None, text, dumps(line.data["request"]).decode()[:4000], autojunk=False).quick_ratio()
@@ -140,44 +187,50 @@ class Lockstep:
 
     def missing(self) -> None:
         """Keep every recorded call that the replay did not make."""
-        for key, (line, _) in self._segment.outcomes.items():
+        for key, recorded in self._segment.outcomes.items():
             if key not in self._made:
-                name = line.data["request"].get("model" if line.value["effect"] == "model" else "name")
-                self._found.append(Divergence(kind="missing", recorded=f"{line.value['effect']} call {name}", replayed=NOTHING, **_place(key)))
+                line = recorded.line
+                kind = line.value["effect"]
+                what = f"{kind} call {line.data['request'].get('model' if kind == 'model' else 'name')}"
+                self._found.append(Divergence(kind="missing", effect=kind, recorded=what, replayed=NOTHING, **_place(key)))
 
     def compare(self, frame: Frame) -> None:
-        """Compare the committed frame with the record."""
+        """Compare the committed frame with the record, but for nodes that were stopped."""
         recorded, replayed = self._segment.end.data, wired(frame.wire())
-        if recorded.get("phase") != replayed.get("phase"):
-            self._found.append(
-                Divergence(
-                    kind="length", input=self._input, frame=self._frame, pointer="/phase", recorded=recorded.get("phase", "main"), replayed=frame.phase
-                )
-            )
+        whole = {"input": self._input, "frame": self._frame}
+        known = len(self._found)
         ours = {record["node"]: record for record in replayed["records"]}
         theirs = {record["node"]: record for record in recorded["records"]}
         for node in [*theirs, *[node for node in ours if node not in theirs]]:
-            place = {"input": self._input, "frame": self._frame, "node": node}
+            place = {**whole, "node": node}
             if node not in ours:
                 self._found.append(Divergence(kind="missing", recorded=f"node {node} ran", replayed=NOTHING, **place))
             elif node not in theirs:
                 self._found.append(Divergence(kind="extra", recorded=NOTHING, replayed=f"node {node} ran", **place))
-            else:
+            elif node not in self.stopped:
                 self._found.extend(compare_records(theirs[node], ours[node], **place))
+            else:
+                given = compare(theirs[node]["input"], ours[node]["input"], kind="input", **place)
+                self._found.extend([] if given is None else [evolve(given, pointer=f"/input{given.pointer}")])
+        if len(self._found) == known and not self.stopped:
+            other = compare(recorded, replayed, kind="length", **whole)
+            self._found.extend([] if other is None else [other])
 
     def divergences(self) -> list[Divergence]:
         """Return what differs, the earliest place first, and at one place the readable kind first."""
-        unknown = len(self._order)
-        rank = {kind: index for index, kind in enumerate(KINDS)}
+        return sorted(self._found, key=self._position)
 
-        def position(found: Divergence) -> tuple[int, int, int]:
-            call = 1 << 30 if found.call is None else found.call
-            return (self._order.get(found.node, unknown), call, rank[found.kind])
+    def _position(self, found: Divergence) -> tuple[int, int, int]:
+        step = _AFTER_CALLS if found.call is None else found.call
+        if found.call is None and found.kind in _BEFORE_CALLS:
+            step = -1
+        return (self._order.get(found.node, len(self._order)), step, KINDS.index(found.kind))
 
-        return sorted(self._found, key=position)
+
+_BEFORE_CALLS: tuple[Kind, ...] = ("missing", "extra", "input")
+"""Differences of a whole node that come before anything it asks: it did not run, or was given something else."""
+_AFTER_CALLS = CALLS_PER_NODE_MAX + 1
 
 
 def _place(key: EffectKey) -> dict[str, Any]:
     return {"input": key.input, "frame": key.frame, "node": key.node, "call": key.call}
-
-

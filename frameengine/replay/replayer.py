@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -17,10 +17,10 @@ from frameengine.engine.stops import Ask, Committed, Reply, Stop
 from frameengine.errors import Diverged, NothingCompared, TraceFormat
 from frameengine.graph.model import Graph
 from frameengine.graph.registry import BoundGraph, bind, fingerprint
-from frameengine.inputs import Input
+from frameengine.inputs import Input, SwitchGraph
 from frameengine.jsonvalue import EMPTY, FrozenMap
 from frameengine.records import Frame, FrameTrace
-from frameengine.replay.cause import with_cause
+from frameengine.replay.cause import Circumstances, changed
 from frameengine.replay.divergence import NOTHING, Divergence, Kind, compare, wired
 from frameengine.replay.frames import Lockstep, Segment, read_segment
 from frameengine.state import RunState
@@ -29,6 +29,8 @@ from frameengine.trace.reader import Counts, Line, TraceReader
 from frameengine.trace.writer import TraceWriter
 
 Verdict: TypeAlias = Literal["same", "diverged"]
+_WRITERS_OWN = ("kind", "format", "durability", "meta")
+"""Members of a header that a replay's output does not take over."""
 
 
 @frozen(kw_only=True)
@@ -86,26 +88,29 @@ class Replayer:
     ) -> None:
         """Prepare to replay *path*, with *bound* or else with the definition in its header; *output* takes the replayed run."""
         self.path = path
-        self._stack = ExitStack()
-        self._reader = self._stack.enter_context(TraceReader(path))
-        header = self.header = self._reader.header
-        self.bound = bound or bind(embedded_graph(header, path))
-        state = header.get("state")
-        self.engine = Engine(
-            self.bound,
-            seed=header.get("seed", 0),
-            state=None if state is None else RunState(state),
-            guard=guard or Guard(),
-            instruments=instruments,
-            switch=switch,
-        )
         self._digest = CanonicalDigest()
         self._counts = {"inputs": 0, "frames": 0, "calls": 0}
+        self._ran: dict[str, None] = {}
         self._changed_outcome: Divergence | None = None
         self._writer: TraceWriter | None = None
-        if output is not None:
-            members = {name: value for name, value in header.items() if name not in ("kind", "format", "durability")}
-            self._writer = self._stack.enter_context(TraceWriter(output, members))
+        with ExitStack() as stack:
+            self._reader = stack.enter_context(TraceReader(path))
+            header = self.header = self._reader.header
+            self._fingerprint: FrozenMap = header.get("fingerprint", EMPTY)
+            self.bound = bound or bind(embedded_graph(header, path))
+            state = header.get("state")
+            self.engine = Engine(
+                self.bound,
+                seed=header.get("seed", 0),
+                state=None if state is None else RunState(state),
+                guard=guard or Guard(),
+                instruments=instruments,
+                switch=switch,
+            )
+            if output is not None:
+                members = {name: value for name, value in header.items() if name not in _WRITERS_OWN}
+                self._writer = stack.enter_context(TraceWriter(output, members))
+            self._stack = stack.pop_all()
 
     def run(self) -> ReplayResult:
         """Replay to the seal or to the first divergence. Raises `TraceError` or `NothingCompared`."""
@@ -126,10 +131,11 @@ class Replayer:
         return self._result(divergence)
 
     def _result(self, divergence: Divergence | None) -> ReplayResult:
-        recorded, current = self.header.get("fingerprint", EMPTY), fingerprint(self.bound)
+        bound = self.engine.bound
+        current = fingerprint(bound)
         if divergence is not None:
-            prompts = {spec.name: tuple(spec.prompts) for spec in self.bound.graph.nodes}
-            divergence = with_cause(divergence, recorded, current, prompts)
+            prompts = {spec.name: spec.prompts for spec in bound.graph.nodes}
+            divergence = Circumstances(recorded=self._fingerprint, current=current, prompts=prompts, ran=self._ran).of(divergence)
         return ReplayResult(
             path=self.path,
             header=self.header,
@@ -137,8 +143,8 @@ class Replayer:
             counts=Counts(**self._counts),
             canonical=self._digest.hexdigest(),
             divergence=divergence,
-            graph=self.bound.graph.name,
-            changed=tuple(_changed(recorded, current)),
+            graph=bound.graph.name,
+            changed=tuple([str(change) for change in changed(self._fingerprint, current)]),
         )
 
     def _check_counts(self) -> None:
@@ -146,9 +152,10 @@ class Replayer:
         ours = Counts(**self._counts)
         if ours != counts or not self._reader.sealed:
             raise NothingCompared(
-                f"{self.path}: the file has {counts}, the replay compared {ours}", hint="this is a defect of the replayer: please report it"
+                f"{self.path}: the file has {counts}, the replay compared {ours}",
+                hint="this is a defect of the replayer: please report it",
             )
-        if not counts.inputs or not (counts.frames or counts.calls):
+        if not (counts.inputs and counts.frames and counts.calls):
             raise NothingCompared(
                 f"{self.path}: {counts.inputs} inputs, {counts.frames} frames, {counts.calls} calls: there is nothing to compare",
                 hint="record a run that does something",
@@ -158,20 +165,21 @@ class Replayer:
     def _message(self, line: Line, lines: Iterator[Line]) -> None:
         """Replay one input, frame by frame beside the record."""
         recorded = self._begin(line)
-        steps = self.engine.message(recorded)
         reply: Reply | None = None
-        for number in count(1):
-            segment = self._segment(lines, recorded)
-            if segment.late:
-                reply = Reply(late=tuple(segment.late))
-            stop = _advance(steps, reply)
-            if segment.end.kind == "trace":
-                self._end(segment.end, stop, recorded.number, number)
-                return
-            if isinstance(stop, FrameTrace):
-                self._stop_at("missing", recorded.number, number, recorded=f"frame {number}", replayed=NOTHING)
-            self._frame(segment, steps, stop, recorded.number, number)
-            reply = Reply()
+        with closing(self.engine.message(recorded)) as steps:
+            for number in count(1):
+                segment = self._segment(lines, recorded, number)
+                if segment.late:
+                    reply = Reply(late=segment.late)
+                stop = _advance(steps, reply)
+                if segment.end.kind == "trace":
+                    self._end(segment, stop, recorded.number, number)
+                    return
+                if isinstance(stop, FrameTrace):
+                    self._stop_at("missing", recorded.number, number, recorded=f"frame {number}", replayed=NOTHING)
+                else:
+                    self._frame(segment, steps, stop, recorded.number, number)
+                reply = Reply()
 
     def _begin(self, line: Line) -> Input:
         if line.kind != "input":
@@ -181,18 +189,21 @@ class Replayer:
         self._digest.line(line.canonical())
         if recorded.number != self._counts["inputs"] or recorded.during is not None:
             raise self._bad(line, f"input {recorded.number} where input {self._counts['inputs']} of its own was expected")
+        if isinstance(recorded.body, SwitchGraph):
+            self._fingerprint, self._ran = recorded.body.fingerprint, {}
         if self._writer is not None:
             self._writer.input(recorded)
         return recorded
 
-    def _segment(self, lines: Iterator[Line], recorded: Input) -> Segment:
-        segment = read_segment(lines)
-        self._counts["inputs"] += len(segment.late) + (segment.cancel is not None)
+    def _segment(self, lines: Iterator[Line], recorded: Input, frame: int) -> Segment:
+        segment = read_segment(lines, recorded.number, frame)
+        for entered in (*segment.late, *([segment.cancel] if segment.cancel else ())):
+            self._counts["inputs"] += 1
+            if entered.number != self._counts["inputs"]:
+                raise self._bad(segment.end, f"input {entered.number} where input {self._counts['inputs']} was expected")
         for key, form in segment.canonical:
             if key is None:
                 self._digest.line(form)
-            elif key.input != recorded.number:
-                raise self._bad(segment.end, f"the outcome {key} stands inside input {recorded.number}")
             else:
                 self._digest.outcome(key, form)
         self._digest.line(segment.end.canonical())
@@ -202,18 +213,20 @@ class Replayer:
         lockstep = Lockstep(segment, self.engine.order, number, frame)
         while isinstance(stop, Ask):
             answers = lockstep.answer(stop)
-            if not answers:
-                break
-            cancel = segment.cancel is not None and any(answer.outcome.status == "cancelled" for answer in answers)
+            cancel = segment.cancelled(answers)
+            if cancel and segment.cancel is not None:
+                self.engine.instruments.call("on_input", segment.cancel)
             stop = steps.send(Reply(tuple(answers), cancel=cancel))
         self._counts["calls"] += lockstep.calls
         lockstep.missing()
         if isinstance(stop, Committed):
-            self._counts["frames"] += 1
             if canonical(stop.frame.wire()) != segment.end.canonical():
                 lockstep.compare(stop.frame)
-            self._write(segment, lockstep, stop.frame)
+            if not lockstep.stopped:
+                self._counts["frames"] += 1
+                self._write(segment, lockstep, stop.frame)
         self._judge(lockstep.divergences())
+        self._ran.update(dict.fromkeys(record["node"] for record in segment.end.value["records"]))
 
     def _judge(self, found: list[Divergence]) -> None:
         """Stop at the first difference. One of an outcome alone is kept until what follows from it is found."""
@@ -226,28 +239,40 @@ class Replayer:
             else:
                 raise _Stopped(divergence)
 
-    def _end(self, line: Line, stop: Stop | FrameTrace, number: int, frame: int) -> None:
+    def _end(self, segment: Segment, stop: Stop | FrameTrace, number: int, frame: int) -> None:
         """Compare the figures of an input that the record is done with."""
+        line = segment.end
         if not isinstance(stop, FrameTrace):
             self._stop_at("extra", number, frame, recorded=NOTHING, replayed=f"frame {frame}")
         elif canonical(stop.wire()) != line.canonical():
             difference = compare(line.data, wired(stop.wire()), kind="length", input=number, frame=0)
-            if difference is not None:
-                kind: Kind = "state" if difference.pointer == "/state" else "route" if difference.pointer == "/path" else "length"
-                self._judge([evolve(difference, kind=kind)])
+            if difference is None:
+                raise self._bad(line, "not in the form in which a trace is written")
+            kind: Kind = "state" if difference.pointer == "/state" else "route" if difference.pointer == "/path" else "length"
+            self._judge([evolve(difference, kind=kind)])
         if self._writer is not None and isinstance(stop, FrameTrace):
+            for late in segment.late:
+                self._writer.input(late)
             self._writer.trace(stop, EMPTY)
 
-    def _stop_at(self, kind: Kind, number: int, frame: int, **values: str) -> None:
-        self._judge([Divergence(kind=kind, input=number, frame=frame, **values)])
+    def _stop_at(self, kind: Kind, number: int, frame: int, *, recorded: str, replayed: str) -> None:
+        self._judge([Divergence(kind=kind, input=number, frame=frame, recorded=recorded, replayed=replayed)])
 
     def _write(self, segment: Segment, lockstep: Lockstep, frame: Frame) -> None:
         if self._writer is None:
             return
-        for late in (*segment.late, *([segment.cancel] if segment.cancel else ())):
+        for late in segment.late:
             self._writer.input(late)
-        for call, outcome in lockstep.answered():
-            self._writer.outcome(call, evolve(outcome, meta=EMPTY))
+        answered = [(call, evolve(outcome, meta=EMPTY)) for call, outcome in lockstep.answered()]
+        if segment.cancel is not None:
+            # A Cancel stands between what had arrived and what it cut off: that order is digested.
+            answered.sort(key=lambda pair: pair[0].key not in segment.early)
+        entered = False
+        for call, outcome in answered:
+            if segment.cancel is not None and not entered and call.key not in segment.early:
+                self._writer.input(segment.cancel)
+                entered = True
+            self._writer.outcome(call, outcome)
         self._writer.frame(frame, EMPTY)
 
     def _drain(self, lines: Iterator[Line]) -> None:
@@ -260,7 +285,10 @@ class Replayer:
 
     def _bad(self, line: Line, what: str) -> TraceFormat:
         return TraceFormat(
-            f"{self.path}: line {line.number}: {what}", hint="the file was not written by this tool", path=str(self.path), line=line.number
+            f"{self.path}: line {line.number}: {what}",
+            hint="the file was not written by this tool",
+            path=str(self.path),
+            line=line.number,
         )
 
 
@@ -274,19 +302,6 @@ def _advance(steps: Steps, reply: Reply | None) -> Stop | FrameTrace:
     except StopIteration as end:
         trace: FrameTrace = end.value
         return trace
-
-
-def _changed(recorded: FrozenMap, current: FrozenMap) -> Iterator[str]:
-    """Yield what has another digest than when it was recorded."""
-    if recorded.get("graph") != current.get("graph"):
-        yield "graph"
-    for group, member in (("nodes", "code"), ("prompts", None)):
-        before, after = recorded.get(group, EMPTY), current.get(group, EMPTY)
-        for name in before:
-            if name in after and (before[name] if member is None else before[name].get(member)) != (
-                after[name] if member is None else after[name].get(member)
-            ):
-                yield f"{'code of node' if member else 'prompt'} {name}"
 
 
 def embedded_graph(header: FrozenMap, path: Path) -> Graph:

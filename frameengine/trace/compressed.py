@@ -1,75 +1,44 @@
-"""Sealed traces in zstd form: read as a stream with a byte budget, whatever the file claims of itself."""
+"""Write the zstd form of a sealed trace. Reading needs nothing of this: `source.open_trace` unpacks as it reads."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Any
 
-from frameengine.errors import TraceFormat
+from frameengine.errors import InternalError, UsageError
+from frameengine.trace.files import part_of, published
+from frameengine.trace.reader import TraceReader
+from frameengine.trace.source import WINDOW_LOG_MAX, is_compressed, open_trace, zstd
 
-MAGIC = b"\x28\xb5\x2f\xfd"
-"""First bytes of a zstd frame."""
-
-
-def is_compressed(file: IO[bytes]) -> bool:
-    """Whether *file*, standing at its start, is a zstd stream. It stays at its start."""
-    return file.peek(len(MAGIC))[: len(MAGIC)] == MAGIC  # type: ignore[attr-defined, no-any-return]
-
-
-def open_compressed(file: IO[bytes], path: Path) -> IO[bytes]:
-    """Return the decompressed stream of *file*."""
-    try:
-        zstd = _zstd()
-    except ImportError:
-        file.close()
-        raise TraceFormat(f"{path} is zstd-compressed", hint="pip install backports.zstd", path=str(path), line=1) from None
-    stream: IO[bytes] = _Stream(zstd, file)  # type: ignore[assignment]
-    return stream
+LEVEL = 19
+"""The highest level whose window every reader grants: a trace is compressed once and kept for long."""
+SUFFIX = ".zst"
+_BLOCK = 1 << 18
 
 
-def _zstd() -> Any:
-    try:
-        from compression import zstd  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        from backports import zstd
-    return zstd
+def compress(path: Path, target: Path, *, replace: bool = False) -> None:
+    """Write the zstd form of a sealed trace, whole or not at all.
+
+    Raises `TraceError` where *path* is not a sealed trace, `UsageError` where it is compressed already or *target* exists, and
+    `StorageError`.
+    """
+    if is_compressed(path):
+        raise UsageError(f"{path} is compressed already", hint="use it as it is: every command reads it", path=str(path))
+    head = _head(path)
+    module = zstd(path)
+    parameter = module.CompressionParameter
+    options = {parameter.compression_level: LEVEL, parameter.window_log: WINDOW_LOG_MAX, parameter.checksum_flag: 1}
+    with published(target, replace=replace) as sink:
+        with open_trace(path) as source, module.ZstdFile(sink, "w", options=options) as packed:
+            while block := source.read(_BLOCK):
+                packed.write(block)
+        sink.flush()
+        if _head(part_of(target)) != head:
+            raise InternalError(f"{target}: what was packed is not what was read", hint="is something writing to the file?")
 
 
-class _Stream:
-    """The part of a file object that the reader uses; a broken stream is an OSError, as for any file."""
-
-    def __init__(self, zstd: Any, file: IO[bytes]) -> None:
-        self._error = zstd.ZstdError
-        self._file = file
-        self._stream = zstd.ZstdFile(file)
-
-    def readline(self, size: int) -> bytes:
-        try:
-            return self._stream.readline(size)  # type: ignore[no-any-return]
-        except (self._error, EOFError) as error:
-            raise OSError(f"the zstd stream is broken: {error}") from None
-
-    def read(self, size: int) -> bytes:
-        try:
-            return self._stream.read(size)  # type: ignore[no-any-return]
-        except (self._error, EOFError) as error:
-            raise OSError(f"the zstd stream is broken: {error}") from None
-
-    def close(self) -> None:
-        self._stream.close()
-        self._file.close()
-
-
-def compress(path: Path, target: Path) -> None:
-    """Write the zstd form of a sealed trace. Raises `TraceError` where *path* is not a sealed trace."""
-    from frameengine.trace.reader import TraceReader
-
+def _head(path: Path) -> str:
+    """Return the chain value of the seal of a trace, proven line by line."""
     with TraceReader(path) as reader:
         for _ in reader.lines():
             pass
-    zstd = _zstd()
-    temporary = target.with_name(target.name + ".part")
-    with path.open("rb") as source, zstd.open(temporary, "wb", level=19) as sink:
-        while block := source.read(1 << 20):
-            sink.write(block)
-    temporary.replace(target)
+        return reader.head

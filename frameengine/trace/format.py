@@ -56,3 +56,14 @@ def outcome_wire(call: Call, outcome: Outcome) -> dict[str, Any]:
         "request": call.effect.wire(),
         "outcome": outcome.wire(),
     }
+
+
+def seal_wire(*, inputs: int, frames: int, calls: int, lines: int, head: bytes) -> dict[str, Any]:
+    """Return the seal's line: how much the file holds, itself included, and the chain value of the line before."""
+    return {"kind": "seal", "inputs": inputs, "frames": frames, "calls": calls, "lines": lines, "head": head.decode()}
+
+
+def linked(previous: bytes, body: bytes) -> tuple[bytes, bytes]:
+    """Return a whole line and its chain value. *body* is everything before its chain member."""
+    chain = chained(previous, body)
+    return body + CHAIN_HEAD + chain + CHAIN_TAIL, chain

@@ -44,7 +44,7 @@ def verify(path: Path) -> Receipt:
                 canonical.outcome(line.key(), line.canonical())
             else:
                 canonical.line(line.canonical())
-                is_open = is_open or (line.kind == "trace" and line.value["status"] == "open")
+                is_open = is_open or (line.kind == "trace" and line.data["status"] == "open")
         counts = reader.counts
         if not counts.inputs or not (counts.frames or counts.calls):
             raise NothingCompared(

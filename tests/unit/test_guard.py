@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import dedent, indent
 from types import ModuleType
@@ -21,6 +21,7 @@ import pytest
 
 from frameengine.engine.guard import Guard
 from frameengine.engine.guard_static import instead_of, scan
+from frameengine.engine.instruments import Instruments
 from frameengine.errors import Nondeterminism, UsageError
 
 Level = Literal["off", "on", "full"]
@@ -35,6 +36,7 @@ class Workshop:
         self.names: list[str] = []
 
     def module(self, source: str) -> ModuleType:
+        """Write and import a module."""
         name = f"guarded_{next(_serial)}"
         (self.folder / f"{name}.py").write_text(source)
         importlib.invalidate_caches()
@@ -64,18 +66,21 @@ def step(guard: Guard, node: Any, frame: int = 3) -> tuple[Any, Nondeterminism |
 
 
 def run(module: ModuleType, level: Level, *, static: bool = False) -> tuple[Any, Nondeterminism | None]:
+    """Watch the node of a module and run one step of it."""
     guard = Guard(level, static=static)
     guard.watch(module.Node)
     return step(guard, module.Node())
 
 
 def marked(module: ModuleType) -> int:
+    """Return the line that ends in ``# here``."""
     lines = Path(str(module.__file__)).read_text().splitlines()
     return next(number for number, line in enumerate(lines, 1) if line.endswith("# here"))
 
 
 @pytest.fixture
 def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
+    """Make a workshop whose modules are forgotten afterwards."""
     monkeypatch.syspath_prepend(str(tmp_path))
     shop = Workshop(tmp_path)
     yield shop
@@ -323,7 +328,7 @@ HARMLESS: dict[str, tuple[str, str]] = {
     "traceback": ("import traceback", "try:\n    1 / 0\nexcept ZeroDivisionError:\n    return traceback.format_exc()"),
     "warnings": (
         "import warnings",
-        "with warnings.catch_warnings():\n    warnings.simplefilter('default')\n    warnings.warn('x')",
+        "with warnings.catch_warnings(record=True):\n    warnings.simplefilter('always')\n    warnings.warn('x')",
     ),
     "import inside": ("", "import colorsys\nreturn colorsys.rgb_to_hsv(0, 0, 0)"),
     "import that looks about": ("", "import guarded_import_effects\nreturn guarded_import_effects.started"),
@@ -417,12 +422,56 @@ def test_other_threads_are_not_refused_during_a_step(workshop: Workshop) -> None
     assert len(results[0]) == 4
 
 
+@pytest.mark.parametrize("level", ["on", "full"])
+def test_a_traceback_may_read_source_files(level: Level, workshop: Workshop) -> None:
+    """Formatting an exception opens the files that it passed through, which is no reading of the node."""
+    helper = workshop.module("def fail():\n    raise ValueError('by the helper')\n")
+    body = "try:\n    fail()\nexcept ValueError:\n    return traceback.format_exc()"
+    module = workshop.node(body, f"import traceback\nfrom {helper.__name__} import fail")
+    text, refusal = run(module, level, static=True)
+    assert refusal is None
+    assert "raise ValueError('by the helper')" in text
+
+
+@pytest.mark.parametrize("level", ["on", "full"])
+def test_an_instrument_may_look_at_the_clock_and_write(level: Level, workshop: Workshop) -> None:
+    """What a node shows reaches instruments in mid-step; what they do is not the node's doing."""
+    seen: list[Any] = []
+
+    class Recorder:
+        def on_preview(self, *_: Any) -> None:
+            seen.append((time.time(), Path(os.devnull).write_text("x", encoding="utf-8")))
+
+    instruments = Instruments([Recorder()])
+    module = workshop.node("show()", "show = None")
+    vars(module)["show"] = lambda: instruments.call("on_preview")
+    assert run(module, level)[1] is None
+    assert not instruments.dropped
+    assert len(seen) == 1
+
+
+def test_an_import_is_no_cover_for_what_the_node_does(workshop: Workshop) -> None:
+    """Only what happens within an import is let pass, not what follows it, nor a run that was itself started by an import."""
+    module = workshop.node("import colorsys\nreturn open('/dev/null')  # here")
+    refusal = run(module, "on")[1]
+    assert refusal is not None
+    assert refusal.fields["line"] == marked(module)
+    inner = workshop.node("return open('/dev/null')")
+    workshop.module(
+        f"import {inner.__name__} as inner\nfrom frameengine.engine.guard import Guard\n"
+        "guard = Guard('on', static=False)\nguard.watch(inner.Node)\nwork = inner.Node().run(None, None)\nguard.enter('n', 1)\n"
+        "try:\n    work.send(None)\nexcept BaseException as error:\n    caught = error\n"
+        "refusal = guard.leave()\nassert refusal is caught\n"
+    )
+
+
 def test_nothing_is_refused_outside_a_step(workshop: Workshop) -> None:
     """Substituted names and the hook behave like the originals before `enter` and after `leave`."""
     imports = "import os, random, time\nfrom datetime import datetime\nfrom os import environ\nfrom uuid import uuid4"
-    calls = "time.time(), random.random(), datetime.now(), uuid4(), os.getcwd(), os.environ['PATH'], len(environ), open('/dev/null').close()"
+    calls = "time.time(), random.random(), datetime.now(), uuid4(), os.getcwd(), os.environ['PATH'], len(environ)"
     module = workshop.module(
-        f"{imports}\ndef tool():\n    return {calls}\nclass Node:\n    async def run(self, message, ctx): ...\n"
+        f"{imports}\ndef tool():\n    open(__file__).close()\n    return {calls}\n"
+        "class Node:\n    async def run(self, message, ctx): ...\n"
     )
     guard = Guard("full", static=False)
     guard.watch(module.Node)
@@ -464,6 +513,14 @@ def test_only_the_node_and_what_it_reaches_is_scanned(workshop: Workshop) -> Non
     with pytest.raises(Nondeterminism) as caught:
         Guard("off").watch(workshop.node("return helper()", f"import time{tail}").Node)
     assert [finding["line"] for finding in caught.value.fields["findings"]] == [6]
+
+
+def test_another_class_of_the_file_is_no_matter(workshop: Workshop) -> None:
+    """Of several classes in one file, the one that is watched is scanned."""
+    clock = "import time\nclass Clock:\n    def read(self):\n        return time.time()\n"
+    Guard("off").watch(workshop.node("return 1", clock).Node)
+    with pytest.raises(Nondeterminism):
+        Guard("off").watch(workshop.node("return Clock().read()", clock).Node)
 
 
 def test_an_inherited_run_is_watched_where_it_is_written(workshop: Workshop) -> None:
@@ -509,6 +566,7 @@ def test_all_findings_are_reported_in_order_of_lines(workshop: Workshop) -> None
         ("def f(moment):\n    return moment.astimezone()", [2]),
         ("import importlib\nx = importlib.import_module('time').time()", [2]),
         ("x = sorted(data, key=id)", [1]),
+        ("import time\ndef f():\n    global time\n    time = time\n    return time.time()", [5]),
     ],
 )
 def test_the_scan_follows_the_text(source: str, lines: list[int]) -> None:
@@ -585,4 +643,4 @@ def test_the_real_modules_stay_as_they_are(workshop: Workshop) -> None:
     assert module.time is not time
     assert type(sys.modules["time"]) is ModuleType
     assert (subprocess.run.__module__, tempfile.mkdtemp.__module__) == ("subprocess", "tempfile")
-    assert datetime.now(timezone.utc).tzinfo is timezone.utc
+    assert datetime.now(UTC).tzinfo is UTC

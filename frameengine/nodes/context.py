@@ -1,0 +1,55 @@
+"""What every node does that asks a model: take its part of the history, mark what came from outside, fit it, say how full it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from frameengine.effects import ModelCall
+from frameengine.graph.registry import read_prompt
+from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
+from frameengine.node import NodeContext
+from frameengine.nodes.context_fit import fit
+
+HISTORY: Final = "/history"
+"""Where the conversation stands in the state."""
+
+
+def system_prompt(name: str, text: str | None = None) -> FrozenMap:
+    """Return the system message of a prompt file, or of *text* instead. Called when a node is made: a running one reads no file."""
+    return chat("system", read_prompt(name) if text is None else text)
+
+
+def chat(role: str, text: str) -> FrozenMap:
+    """Return a chat message."""
+    message: FrozenMap = freeze({"role": role, "content": text})
+    return message
+
+
+def untrusted(name: str, text: str) -> str:
+    """Return *text* between tags, which the prompts declare to hold data and no orders. It cannot close the tag itself."""
+    return f"<{name}>\n{re.sub(rf'</(?={name})', '< /', text, flags=re.IGNORECASE)}\n</{name}>"
+
+
+def history(ctx: NodeContext, last: int) -> tuple[FrozenMap, ...]:
+    """Return the conversation's newest *last* messages, and the system messages that it begins with."""
+    messages: tuple[FrozenMap, ...] = ctx.state.get("history", ())
+    split = next((index for index, message in enumerate(messages) if message.get("role") != "system"), len(messages))
+    return (*messages[:split], *messages[split:][-last:])
+
+
+def model_call(ctx: NodeContext, messages: Sequence[FrozenMap], *, budget: int, show: bool = False) -> ModelCall:
+    """Return the call with *messages* fitted to the node's budget (else to *budget* tokens); emits ``context``."""
+    spec = ctx.config
+    fitted = fit(messages, spec.budget or budget)
+    ctx.emit(
+        "context", messages=len(fitted.messages), tokens=fitted.tokens, max_tokens=fitted.budget, fill_pct=fitted.fill_pct
+    )
+    return ModelCall(model=spec.model or "", messages=fitted.messages, params=spec.config.get("params", EMPTY), show=show)
+
+
+def note_problems(ctx: NodeContext, problems: Sequence[str]) -> None:
+    """Emit ``parse_failed`` where a reply was not what it should have been: the run goes on with defaults, and says so."""
+    if problems:
+        ctx.emit("parse_failed", problems=list(problems))

@@ -1,0 +1,94 @@
+"""Really do it: ask the model, run the tools."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Condition
+from typing import Protocol
+
+from frameengine.effects import Answer, Call, EffectKey, ModelReply, Outcome, ToolReply, failed
+from frameengine.engine.driver import Clock, virtual_at
+from frameengine.engine.stops import Ask
+from frameengine.errors import LiveCallRefused
+from frameengine.jsonvalue import FrozenMap, freeze
+from frameengine.tools.registry import ToolRegistry
+
+
+class Model(Protocol):
+    """Whatever answers model calls: an HTTP client, a local model, a script."""
+
+    def __call__(self, call: Call) -> ModelReply | Outcome:
+        """Answer one call. An exception becomes the call's outcome."""
+        ...
+
+
+class Live:
+    """A performer that asks a model and runs tools of a registry, several at a time where it has threads.
+
+    Without a clock, time is virtual and nothing of the machine enters the outcomes.
+    """
+
+    def __init__(self, model: Model | None = None, tools: ToolRegistry | None = None, *, clock: Clock | None = None, threads: int = 1) -> None:
+        self._model = model
+        self._tools = tools or ToolRegistry()
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="frameengine-effect") if threads > 1 else None
+        self._done: deque[Answer] = deque()
+        self._changed = Condition()
+        self._woken = False
+
+    def perform(self, ask: Ask) -> Iterable[Answer]:
+        """Answer the new effects one after another; with threads, answer what is ready, waiting until something is."""
+        if self._pool is None:
+            return [Answer(call.key, self.answer(call)) for call in ask.new]
+        for call in ask.new:
+            self._pool.submit(self.answer, call).add_done_callback(self._finish(call.key))
+        with self._changed:
+            self._changed.wait_for(lambda: self._woken or self._done)
+            self._woken = False
+            ready = [answer for answer in self._done if answer.key in ask.outstanding]
+            self._done.clear()
+        return ready
+
+    def wake(self) -> None:
+        """Let a waiting `perform` return; set as `Inbox.wake`."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Wait for what is under way and let the threads go."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _finish(self, key: EffectKey) -> Callable[[Future[Outcome]], None]:
+        def finish(future: Future[Outcome]) -> None:
+            with self._changed:
+                self._done.append(Answer(key, future.result()))
+                self._changed.notify_all()
+
+        return finish
+
+    def answer(self, call: Call) -> Outcome:
+        """Perform one effect; whatever it raises becomes its outcome."""
+        clock = self._clock
+        started = clock.monotonic() if clock is not None else 0.0
+        try:
+            outcome = self._perform(call)
+        except Exception as error:  # noqa: BLE001 - a failing model or tool is an outcome, not the end of the run
+            outcome = failed(error)
+        if clock is None:
+            return Outcome(status=outcome.status, value=outcome.value, error=outcome.error, at=virtual_at(call.key), meta=outcome.meta)
+        latency: FrozenMap = freeze({**outcome.meta, "ms": round((clock.monotonic() - started) * 1000, 3)})
+        return Outcome(status=outcome.status, value=outcome.value, error=outcome.error, at=clock.now(), meta=latency)
+
+    def _perform(self, call: Call) -> Outcome:
+        effect = call.effect
+        if effect.kind == "model":
+            if self._model is None:
+                raise LiveCallRefused(f"{call.key} asks model {effect.name!r}, and this run has no model", hint="give the run a model or a script")
+            reply = self._model(call)
+            return reply if isinstance(reply, Outcome) else Outcome(value=reply)
+        return Outcome(value=ToolReply(content=self._tools.run(effect.name, effect.arguments)))  # type: ignore[union-attr]

@@ -1,0 +1,167 @@
+"""Cassettes: every recorded reply is found the stated way, used once, and missed loudly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frameengine.cassette.cassette import Cassette, Recorded
+from frameengine.cassette.match import Matcher
+from frameengine.effects import Call, EffectKey, ModelCall, ModelReply, Outcome, ToolCall
+from frameengine.engine.driver import Run
+from frameengine.engine.message import Engine
+from frameengine.errors import CassetteMiss, CassetteUnused
+from frameengine.graph.loader import load_graph
+from frameengine.graph.registry import bind
+from frameengine.inputs import UserMessage
+from frameengine.jsonvalue import freeze
+from frameengine.performers.replaying import Replaying
+from frameengine.performers.scripted import Scripted
+from frameengine.trace.header import header
+from frameengine.trace.verify import verify
+from frameengine.trace.writer import TraceWriter
+
+NODES = {"a": ("a", "chat"), "b": ("b", "plan")}
+
+
+def asked(node: str, text: str, *, input: int = 1, frame: int = 1, call: int = 0) -> Call:
+    """Return a model call with one message."""
+    return Call.of(EffectKey(input, frame, node, call), ModelCall(model="m", messages=[{"role": "user", "content": text}]))
+
+
+def recorded(calls: list[Call], replies: list[str]) -> Cassette:
+    """Return a cassette of these calls, each answered with its reply."""
+    entries = []
+    counts: dict[Any, int] = {}
+    for number, (call, reply) in enumerate(zip(calls, replies, strict=True)):
+        slot, contract = NODES[call.key.node]
+        nth = counts[call.key.input, slot] = counts.get((call.key.input, slot), -1) + 1
+        outcome = Outcome(value=ModelReply(message=freeze({"role": "assistant", "content": reply})))
+        entries.append(
+            Recorded(number=number, source=Path("x"), call=call, outcome=outcome, slot=slot, contract=contract, nth=nth)
+        )
+    return Cassette(tuple(entries))
+
+
+def text(matcher: Matcher, call: Call) -> str:
+    """Return the text of the reply that is found."""
+    value = matcher.find(call).recorded.outcome.value
+    assert isinstance(value, ModelReply)
+    return value.text
+
+
+@given(st.integers(2, 50), st.randoms(use_true_random=False))
+@settings(max_examples=40)
+def test_equal_requests_answer_in_order(count: int, chance: Any) -> None:
+    """Equal requests of one node get the recorded replies in recorded order, each once."""
+    calls = [asked("a", "same", frame=number + 1) for number in range(count)]
+    matcher = Matcher(recorded(calls, [f"reply {number}" for number in range(count)]), "exact", NODES)
+    shifted = [asked("a", "same", frame=100 + number) for number in range(count)]
+    assert [text(matcher, call) for call in shifted] == [f"reply {number}" for number in range(count)]
+    assert not matcher.cassette.unused()
+
+
+@given(st.permutations(list(range(12))))
+def test_equal_requests_at_their_own_places(order: list[int]) -> None:
+    """Equal requests asked at recorded places get the reply of that place, in whatever order they are asked."""
+    calls = [asked("a", "same", call=number) for number in range(12)]
+    matcher = Matcher(recorded(calls, [f"reply {number}" for number in range(12)]), "exact", NODES)
+    assert {number: text(matcher, calls[number]) for number in order} == {number: f"reply {number}" for number in range(12)}
+    assert not matcher.hits["ambiguous"]
+
+
+def test_equal_requests_of_other_nodes_are_ambiguous() -> None:
+    """An equal request asked by a node that never asked it is answered, and counted as ambiguous where several could be meant."""
+    matcher = Matcher(recorded([asked("a", "same"), asked("a", "same", frame=2)], ["one", "two"]), "exact", NODES)
+    hit = matcher.find(asked("b", "same", frame=7))
+    assert hit.ambiguous
+    assert matcher.hits == {"exact": 1, "ambiguous": 1}
+
+
+def test_miss_names_the_nearest_and_why() -> None:
+    """A request without a reply stops, naming the nearest recorded call and the place where it differs."""
+    matcher = Matcher(recorded([asked("a", "how many customers are there"), asked("b", "zzz")], ["12", "no"]), "exact", NODES)
+    with pytest.raises(CassetteMiss) as caught:
+        matcher.find(asked("a", "how many customers were there"))
+    nearest = caught.value.fields["nearest"][0]
+    assert nearest["key"] == [1, 1, "a", 0]
+    assert nearest["why"] == "it differs at /messages/0/content"
+    assert caught.value.fields["used"] is False
+
+
+def test_miss_tells_consumed_from_absent() -> None:
+    """A request whose replies were all used says so."""
+    matcher = Matcher(recorded([asked("a", "once")], ["1"]), "exact", NODES)
+    matcher.find(asked("a", "once"))
+    with pytest.raises(CassetteMiss, match="used already"):
+        matcher.find(asked("a", "once", frame=2))
+
+
+def test_slot_answers_a_changed_request() -> None:
+    """By slot the nth call of a node's slot within an input is answered though its request changed, and the likeness is told."""
+    matcher = Matcher(recorded([asked("a", "old prompt"), asked("a", "old prompt two", call=1)], ["1", "2"]), "slot", NODES)
+    first = matcher.find(asked("a", "new prompt"))
+    assert (first.how, first.recorded.nth) == ("slot", 0)
+    assert 0 < first.similarity < 1
+    assert text(matcher, asked("a", "newer", call=1)) == "2"
+
+
+def test_contracts_never_mix() -> None:
+    """A reply of another contract is no match by slot or nearest, however alike the request."""
+    nodes = {"a": ("s", "plan"), "b": ("s", "chat")}
+    matcher = Matcher(recorded([asked("a", "the very same words")], ["1"]), "nearest", {**nodes, "a": ("a", "plan")})
+    with pytest.raises(CassetteMiss) as caught:
+        matcher.find(asked("a", "the very same word"))
+    assert "contract" in caught.value.fields["nearest"][0]["why"]
+
+
+def test_nearest_reports_likeness() -> None:
+    """The nearest request above the bound is answered with its likeness; an unlike one is a miss."""
+    calls = [asked("a", "list all customers of the city of Bern", input=1), asked("a", "what is the weather like", input=2)]
+    matcher = Matcher(recorded(calls, ["list", "weather"]), "nearest", NODES)
+    hit = matcher.find(asked("a", "list all customers of the city of Basel", input=9))
+    assert hit.how == "nearest"
+    assert hit.similarity < 1
+    with pytest.raises(CassetteMiss):
+        matcher.find(Call.of(EffectKey(9, 1, "a", 1), ToolCall("query", {"q": "x"})))
+
+
+def test_unused_replies_fail() -> None:
+    """A reply that nothing asked for is named."""
+    matcher = Matcher(recorded([asked("a", "one"), asked("a", "two")], ["1", "2"]), "exact", NODES)
+    matcher.find(asked("a", "one"))
+    with pytest.raises(CassetteUnused, match="1 of 2"):
+        matcher.cassette.check_used()
+
+
+def test_trace_as_cassette_gives_the_same_run(tmp_path: Path) -> None:
+    """A run answered from a trace's own calls has that trace's canonical digest and an exact verdict."""
+    bound = bind(load_graph("tool-loop"))
+    scripted = Scripted({"model": ["one", "two", "three"]})
+    paths = [tmp_path / "first.trace.jsonl", tmp_path / "second.trace.jsonl"]
+    for path in paths:
+        nodes = {spec.name: (spec.slot, "chat" if spec.name == "model" else "tool") for spec in bound.graph.nodes}
+        performer: Any = scripted if path == paths[0] else Replaying(Matcher(Cassette.of(paths[0]), "exact", nodes))
+        with TraceWriter(path, header(bound)) as writer:
+            run = Run(Engine(bound), performer, writer)
+            for said in ("hi", "hi", "ho"):
+                run.send(UserMessage.of(said))
+            writer.seal()
+    assert verify(paths[0]).canonical == verify(paths[1]).canonical
+    assert performer.verdict == "exact"
+
+
+def test_miss_can_be_answered_elsewhere() -> None:
+    """With on_miss the run goes on, the call is listed, and the verdict is approximate."""
+    from frameengine.engine.stops import Ask
+
+    call = asked("a", "new")
+    fallback = Outcome(value=ModelReply(message=freeze({"role": "assistant", "content": "scripted"})))
+    performer = Replaying(Matcher(recorded([], []), "exact", NODES), on_miss=lambda _: fallback)
+    assert performer.perform(Ask((call,), {call.key: call}))[0].outcome is fallback
+    assert performer.missed == [call.key]
+    assert performer.verdict == "approximate"

@@ -1,0 +1,145 @@
+"""Redaction: no secret reaches nodes, records or the file, and none is missing where it is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from frameengine.effects import Answer, EffectKey, ModelReply, Outcome, ToolReply
+from frameengine.engine.driver import Run, virtual_at
+from frameengine.engine.message import Engine
+from frameengine.engine.stops import Ask
+from frameengine.errors import UsageError
+from frameengine.graph.loader import load_graph
+from frameengine.graph.registry import bind
+from frameengine.inputs import UserMessage
+from frameengine.jsonvalue import freeze
+from frameengine.replay.replayer import Replayer
+from frameengine.trace.header import header
+from frameengine.trace.redact import Redactor
+from frameengine.trace.writer import TraceWriter
+
+SECRETS = (
+    "sk-proj-" + "Ab1" * 12,
+    "ghp_" + "x9Y" * 12,
+    "AKIA" + "ABCD1234EFGH5678",
+    "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl",
+    "hf_" + "q" * 34,
+)
+
+
+class Answering:
+    """A model and a tool that remember what they were asked and answer with secrets of their own."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def perform(self, ask: Ask) -> list[Answer]:
+        """Answer with a tool call first, then with the tool's secret."""
+        answers = []
+        for call in ask.new:
+            self.seen.append(repr(call.effect))
+            if call.effect.kind == "tool":
+                value: ModelReply | ToolReply = ToolReply(content=f"the token is {SECRETS[1]}.")
+            elif call.key.frame == 1:
+                function = {"name": "look", "arguments": f'{{"key":"{SECRETS[0]}"}}'}
+                value = ModelReply(message=freeze({"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": function}]}))
+            else:
+                value = ModelReply(message=freeze({"role": "assistant", "content": f"done with {SECRETS[0]} and {SECRETS[1]}"}))
+            answers.append(Answer(call.key, Outcome(value=value, at=virtual_at(call.key))))
+        return answers
+
+
+def record(path: Path, text: str, secrets: tuple[str, ...] = ()) -> Answering:
+    """Record one message with redaction on."""
+    bound = bind(load_graph("tool-loop"))
+    performer = Answering()
+    with TraceWriter(path, header(bound)) as writer:
+        Run(Engine(bound), performer, writer, redactor=Redactor(secrets)).send(UserMessage.of(text))
+        writer.seal()
+    return performer
+
+
+def test_no_secret_is_written(tmp_path: Path) -> None:
+    """Secrets of the user, of the model's arguments and of a tool's result stand nowhere in the file."""
+    path = tmp_path / "run.trace.jsonl"
+    record(path, f"use {SECRETS[0]} please")
+    written = path.read_text()
+    for secret in SECRETS[:2]:
+        assert secret not in written
+    assert "[secret:1" in written
+
+
+def test_performer_sees_the_real_text(tmp_path: Path) -> None:
+    """Models and tools behind the boundary get the secrets that the user wrote."""
+    performer = record(tmp_path / "run.trace.jsonl", f"use {SECRETS[0]} please")
+    assert SECRETS[0] in performer.seen[0]
+    assert SECRETS[0] in performer.seen[1]
+    assert SECRETS[1] in performer.seen[2]
+
+
+def test_redacted_run_replays(tmp_path: Path) -> None:
+    """A recording made with secrets replays the same without them."""
+    path = tmp_path / "run.trace.jsonl"
+    record(path, f"use {SECRETS[0]} please")
+    assert Replayer(path).run().verdict == "same"
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("cut", [1, 5, 9, 20])
+def test_cut_inside_a_secret_leaks_nothing(secret: str, cut: int) -> None:
+    """A text cut at any place inside a secret holds the same cut of the placeholder, of equal length."""
+    redacted = Redactor().enter(UserMessage.of(f"before {secret} after"))
+    assert isinstance(redacted, UserMessage)
+    assert len(redacted.text) == len(f"before {secret} after")
+    assert secret[4:12] not in redacted.text[: 7 + cut]
+
+
+def test_equal_secrets_share_a_placeholder() -> None:
+    """The same secret gets the same placeholder wherever it stands, another one another."""
+    redactor = Redactor()
+    first = redactor.enter(UserMessage.of(f"{SECRETS[0]} {SECRETS[1]}"))
+    second = redactor.enter(UserMessage.of(SECRETS[1]))
+    assert isinstance(first, UserMessage)
+    assert isinstance(second, UserMessage)
+    assert first.text.split()[1] == second.text
+    assert first.text.split()[0] != second.text
+    assert redactor.count == 2
+
+
+def test_numbers_do_not_depend_on_arrival() -> None:
+    """Two parallel outcomes with one secret are numbered by their keys, in whichever order they arrive."""
+    keys = [EffectKey(1, 1, "a", 0), EffectKey(1, 1, "a", 1)]
+
+    def redacted(order: list[EffectKey]) -> dict[EffectKey, str]:
+        redactor = Redactor()
+        texts = {}
+        for key in order:
+            outcome = redactor.outcome(key, Outcome(value=ToolReply(content=f"{key.call} {SECRETS[0]}")))
+            assert isinstance(outcome.value, ToolReply)
+            texts[key] = outcome.value.content
+        redactor.settle()
+        later = redactor.enter(UserMessage.of(SECRETS[0]))
+        assert isinstance(later, UserMessage)
+        texts[EffectKey(2, 0, "", 0)] = later.text
+        return texts
+
+    assert redacted(keys) == redacted(keys[::-1])
+
+
+def test_given_secrets_are_found_anywhere() -> None:
+    """A secret that the caller names is replaced though no rule knows its form; one too short is refused."""
+    redacted = Redactor(["correct horse battery"]).enter(UserMessage.of("say correct horse battery, twice"))
+    assert isinstance(redacted, UserMessage)
+    assert "horse" not in redacted.text
+    with pytest.raises(UsageError, match="shorter"):
+        Redactor(["short"])
+
+
+def test_members_named_like_secrets_are_replaced_whole() -> None:
+    """The value of a member called password or authorization is replaced whatever it looks like."""
+    outcome = Redactor().outcome(EffectKey(1, 1, "a", 0), Outcome(value=ToolReply(content={"Password": "plain words here", "user": "plain words here"})))
+    assert isinstance(outcome.value, ToolReply)
+    assert outcome.value.content["Password"] != "plain words here"
+    assert outcome.value.content["user"] == "plain words here"
