@@ -18,7 +18,9 @@ from frameengine.state import HISTORY_KEEP, Change
 NODES = ("input", "director", "thinker", "interpreter", "output")
 CALLING = ("input", "director", "interpreter", "output")
 MESSAGE_CHARS = 300
-SYSTEM = {node: freeze({"role": "system", "content": f"You are the {node}. " + "Do your part, and no other. " * 8}) for node in CALLING}
+SYSTEM = {
+    node: freeze({"role": "system", "content": f"You are the {node}. " + "Do your part, and no other. " * 8}) for node in CALLING
+}
 
 GRAPH = "\n".join(
     [
@@ -29,7 +31,9 @@ GRAPH = "\n".join(
         *[f'[[nodes]]\nname = "{name}"\nimplementation = "benchmarks.pipeline:{name.capitalize()}"' for name in NODES],
         *[
             f'[[edges]]\nfrom = "{one}"\nto = "{other}"\ncarries = "{carries}"'
-            for one, other, carries in zip(NODES, NODES[1:], ("Command", "DirectorPlan", "ThoughtResult", "InterpretedResult"), strict=False)
+            for one, other, carries in zip(
+                NODES, NODES[1:], ("Command", "DirectorPlan", "ThoughtResult", "InterpretedResult"), strict=False
+            )
         ],
         '[[paths]]\nlabel = "all"\nwhen = "frames == 5"',
         "[state]\nhistory = []",

@@ -1,8 +1,8 @@
 """Bytes and digests of JSON: the one place that imports orjson.
 
 There is one encoding: compact JSON in the order in which members were written (the order is data: an exported message keeps it).
-The *canonical* form of a value is that encoding with every shared part standing as ``#`` and its digest, so a digest costs the new
-parts only, and does not depend on where in which file a part was stored.
+The *canonical* form of a value is that encoding with every shared part standing as ``#`` and its digest, so a digest costs the
+new parts only, and does not depend on where in which file a part was stored.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """What leaves a node and what comes back: effects, outcomes, and the key that identifies each pair.
 
-An effect is identified by where the run asks for it (`EffectKey`), never by an id that came from outside: real recordings repeat those.
+An effect is identified by where the run asks for it (`EffectKey`), never by an id that came from outside: real recordings
+repeat those.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
 from hashlib import sha256
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
@@ -183,6 +183,18 @@ class Outcome:
     """When it arrived, in microseconds; not digested."""
     meta: FrozenMap = EMPTY
     """What may differ between two equal runs: latency, cost, chunk times, host."""
+    canonical: bytes = field(init=False, repr=False, eq=False)
+    """The canonical form of the digested part."""
+    digest: str = field(init=False, repr=False, eq=False)
+    """sha256 of it, in hex."""
+
+    @canonical.default
+    def _canonical(self) -> bytes:
+        return canonical(self.wire())
+
+    @digest.default
+    def _digest(self) -> str:
+        return sha256(self.canonical).hexdigest()
 
     def wire(self) -> dict[str, Any]:
         """Return the digested part as JSON."""
@@ -191,16 +203,6 @@ class Outcome:
         if self.error is not None:
             return {"status": self.status, "error": self.error.wire()}
         return {"status": self.status}
-
-    @cached_property
-    def canonical(self) -> bytes:
-        """The canonical form of the digested part."""
-        return canonical(self.wire())
-
-    @cached_property
-    def digest(self) -> str:
-        """sha256 of the canonical form, in hex."""
-        return sha256(self.canonical).hexdigest()
 
     def exception(self, call: Call) -> EffectError | None:
         """Return the error that the node sees; None where the status is ok."""

@@ -27,7 +27,9 @@ def parse(document: str | bytes) -> Json:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_number)
     except json.JSONDecodeError as error:
         raise ValueRefused(
-            f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}", hint="check the document there", line=error.lineno
+            f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}",
+            hint="check the document there",
+            line=error.lineno,
         ) from None
     return freeze(value)
 
@@ -61,7 +63,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: dict[str, Any] = {}
         for key, value in pairs:
             if key in seen:
-                raise ValueRefused(f"the key {key!r} stands twice in one object", hint="JSON parsers disagree on such objects; remove one")
+                raise ValueRefused(
+                    f"the key {key!r} stands twice in one object", hint="JSON parsers disagree on such objects; remove one"
+                )
             seen[key] = value
     return result
 
@@ -73,7 +77,11 @@ def _constant(name: str) -> NoReturn:
 def _integer(digits: str) -> int:
     if len(digits) > FOREIGN_DIGITS_MAX:
         raise LimitError(
-            f"an integer of {len(digits):,} digits", hint="carry it as a string", name="digits", bound=FOREIGN_DIGITS_MAX, actual=len(digits)
+            f"an integer of {len(digits):,} digits",
+            hint="carry it as a string",
+            name="digits",
+            bound=FOREIGN_DIGITS_MAX,
+            actual=len(digits),
         )
     return int(digits)
 

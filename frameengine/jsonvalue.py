@@ -65,7 +65,8 @@ def freeze(value: Json, depth: int = 0) -> Json:
     """Return *value* as frozen JSON.
 
     Raises `ValueRefused`, with the JSON pointer of the place, for anything a trace could not give back exactly: NaN and infinity,
-    integers beyond 64 bit, lone surrogates, keys that are not strings, nesting beyond `limits.DEPTH_MAX`, and types that JSON has not.
+    integers beyond 64 bit, lone surrogates, keys that are not strings, nesting beyond `limits.DEPTH_MAX`, and types that JSON
+    has not.
     """
     kind = type(value)
     if kind is FrozenMap or kind is Text or value is None or kind is bool:
@@ -84,32 +85,27 @@ def freeze(value: Json, depth: int = 0) -> Json:
         raise _refused(f"{value} is not a JSON number", "carry it as a string or as null")
     if depth >= DEPTH_MAX:
         raise _refused(f"nested deeper than {DEPTH_MAX}", "flatten the value, or carry it as text")
-    if kind is dict or isinstance(value, Mapping):
-        return _freeze_map(value, depth)
-    if kind is list or kind is tuple:
+    if kind is list or kind is tuple or kind is dict or isinstance(value, Mapping):
+        if depth:
+            return _freeze_parts(value, depth)
         try:
-            return tuple([item if type(item) in _FROZEN else freeze(item, depth + 1) for item in value])
-        except ValueRefused:
-            for index, item in enumerate(value):
-                _locate(index, item, depth)
-            raise
+            return _freeze_parts(value, depth)
+        except ValueRefused as error:
+            raise _located(value, error) from None
     if isinstance(value, str):
         return freeze(str(value), depth)
     raise _refused(f"{kind.__module__}.{kind.__qualname__} is not a JSON type", "convert it to plain JSON first")
 
 
-def _freeze_map(value: Mapping[str, Any], depth: int) -> FrozenMap:
+def _freeze_parts(value: Any, depth: int) -> Json:
+    if isinstance(value, list | tuple):
+        return tuple([item if type(item) in _FROZEN else freeze(item, depth + 1) for item in value])
     if len(value) > KEYS_MAX:
         raise _refused(f"{len(value):,} keys, the bound is {KEYS_MAX:,}", "use a list of pairs")
     if not set(map(type, value)) <= _STRINGS:
         odd = next(key for key in value if type(key) is not str)
         raise _refused(f"the key {odd!r} is not a string", "use string keys")
-    try:
-        frozen = FrozenMap({key: item if type(item) in _FROZEN else freeze(item, depth + 1) for key, item in value.items()})
-    except ValueRefused:
-        for key, item in value.items():
-            _locate(key, item, depth)
-        raise
+    frozen = FrozenMap({key: item if type(item) in _FROZEN else freeze(item, depth + 1) for key, item in value.items()})
     keys = "".join(frozen)
     if not keys.isascii():
         _check_text(keys)
@@ -145,20 +141,31 @@ def _refused(what: str, hint: str) -> ValueRefused:
     return ValueRefused(what, hint=hint, pointer="")
 
 
-def _inside(error: ValueRefused, step: str | int) -> ValueRefused:
-    step = _step(str(step))
-    inner = error.fields["pointer"]
-    what = error.message.removesuffix(f" at {inner}") if inner else error.message
-    pointer = f"/{step}{inner}"
-    return ValueRefused(f"{what} at {pointer}", hint=error.hint, pointer=pointer)
+def _located(value: Any, error: ValueRefused) -> ValueRefused:
+    """Return the refusal with the pointer of what was refused.
+
+    Only the outermost call looks for it, going down step by step: if every level did, the time would double with each of them.
+    """
+    pointer, depth = "", 0
+    while True:
+        inside = _refused_part(value, depth)
+        if inside is None:
+            break
+        step, value, error = inside
+        pointer, depth = f"{pointer}/{_step(str(step))}", depth + 1
+    what = f"{error.message} at {pointer}" if pointer else error.message
+    return ValueRefused(what, hint=error.hint, pointer=pointer)
 
 
-def _locate(step: str | int, item: Json, depth: int) -> None:
-    """Raise again, with the place, where *item* is what was refused."""
-    try:
-        freeze(item, depth + 1)
-    except ValueRefused as error:
-        raise _inside(error, step) from None
+def _refused_part(value: Any, depth: int) -> tuple[Any, Any, ValueRefused] | None:
+    if depth > DEPTH_MAX or not isinstance(value, list | tuple | Mapping):
+        return None
+    for step, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+        try:
+            freeze(item, depth + 1)
+        except ValueRefused as error:
+            return step, item, error
+    return None
 
 
 def _short(number: int) -> str:

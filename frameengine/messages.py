@@ -1,12 +1,12 @@
 """The messages that nodes hand on: plain values with a type, stored as JSON with a ``type`` member.
 
-A graph's edges carry messages by type name. The cog roles' messages keep the field names and defaults of C01 to C08; the last three
-belong to the tool loop. Any attrs class serves as a message of a graph of your own.
+A graph's edges carry messages by type name. The cog roles' messages keep the field names and defaults of C01 to C08; the last
+three belong to the tool loop. Any attrs class serves as a message of a graph of your own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
 from typing import Any, Literal, TypeAlias
 
@@ -204,31 +204,37 @@ def to_json(message: Any) -> FrozenMap:
     """Return a message as frozen JSON with its type. Raises `ValueRefused` where it holds what JSON cannot."""
     if type(message) is FrozenMap:
         return message
-    if attrs.has(type(message)):
-        return frozen_map({"type": type(message).__name__, **_members(message)})
+    kind: Any = type(message)
+    names = _names(kind)
+    if names is not None:
+        return frozen_map({"type": kind.__name__, **_members(message, names)})
     if isinstance(message, Mapping):
         result: FrozenMap = freeze(message)
         return result
     raise ValueRefused(
-        f"a message of type {type(message).__module__}.{type(message).__qualname__}", hint="hand on an attrs class or a mapping", pointer=""
+        f"a message of type {type(message).__module__}.{type(message).__qualname__}",
+        hint="hand on an attrs class or a mapping",
+        pointer="",
     )
 
 
 @cache
-def _names(kind: type[object]) -> tuple[str, ...]:
-    return tuple([attribute.name for attribute in attrs.fields(kind)])
+def _names(kind: Hashable) -> tuple[str, ...] | None:
+    """Return the fields of an attrs class; None for any other class."""
+    if isinstance(kind, type) and attrs.has(kind):
+        return tuple([attribute.name for attribute in attrs.fields(kind)])
+    return None
 
 
-def _members(value: Any) -> dict[str, Json]:
-    return {name: _plain(getattr(value, name)) for name in _names(type(value))}
+def _members(value: Any, names: tuple[str, ...]) -> dict[str, Json]:
+    return {name: _plain(getattr(value, name)) for name in names}
 
 
 def _plain(value: Any) -> Json:
-    kind = type(value)
-    if kind is FrozenMap or kind is bool or value is None:
-        return value
-    if kind is str or kind is int or kind is float:
+    kind: Any = type(value)
+    if kind is str or kind is FrozenMap or value is None:
         return freeze(value)
     if kind is tuple:
-        return tuple([_plain(item) for item in value])
-    return frozen_map(_members(value)) if attrs.has(kind) else freeze(value)
+        return tuple([_plain(item) for item in value]) if value else value
+    names = _names(kind)
+    return freeze(value) if names is None else frozen_map(_members(value, names))

@@ -2,20 +2,20 @@
 
 ::
 
-    graph = "v3-framed"                # name, or path of a .toml relative to this file
+    graph = "v3-framed"  # name, or path of a .toml relative to this file
     seed = 7
-    [provenance]                       # copied into the header of the trace
+    [provenance]  # copied into the header of the trace
     note = "written by hand"
     [[inputs]]
     type = "UserMessage"
     text = "How many customers do we have?"
-    [model]                            # node -> its replies, in the order in which it asks
+    [model]  # node -> its replies, in the order in which it asks
     output = ["Twenty-four."]
-    [[model.director]]                 # a table is a reply in JSON; with `content`, a chat message
+    [[model.director]]  # a table is a reply in JSON; with `content`, a chat message
     response_hint = "24"
-    [tools.databases]                  # live: name -> SQLite file, relative to this file
+    [tools.databases]  # live: name -> SQLite file, relative to this file
     billing = "../../build/billing.sqlite"
-    [tools.scripted]                   # or scripted: node -> results
+    [tools.scripted]  # or scripted: node -> results
     thinker = ["…"]
 """
 
@@ -29,7 +29,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from frameengine.codec import dumps
-from frameengine.effects import Answer, Call, Outcome, ToolReply, failed
+from frameengine.effects import Answer, Call, ModelCall, Outcome, ToolReply, failed
 from frameengine.engine.driver import virtual_at
 from frameengine.engine.stops import Ask
 from frameengine.errors import FrameEngineError, UsageError, ValueRefused
@@ -66,7 +66,7 @@ class Scenario:
     databases: Mapping[str, Path]
     """Name -> SQLite file that live tools query."""
 
-    def at(self, databases: Mapping[str, Path]) -> Scenario:
+    def with_databases(self, databases: Mapping[str, Path]) -> Scenario:
         """Return the scenario with its databases in other places. Raises `UsageError` for a name that it does not use."""
         unknown = sorted(databases.keys() - self.databases.keys())
         if unknown:
@@ -105,13 +105,14 @@ class ScenarioPerformer:
             script.check_used()
 
     def _outcome(self, call: Call) -> Outcome:
-        if call.effect.kind == "model":
+        effect = call.effect
+        if isinstance(effect, ModelCall):
             return self.scripts[0](call)
         if len(self.scripts) > 1:
             return self.scripts[1](call)
         at = virtual_at(call.key)
         try:
-            return Outcome(value=ToolReply(content=self._registry.run(call.effect.name, call.effect.arguments)), at=at)
+            return Outcome(value=ToolReply(content=self._registry.run(effect.name, effect.arguments)), at=at)
         except FrameEngineError as error:
             return evolve(failed(error), at=at)
 
@@ -123,7 +124,9 @@ def load_scenario(path: str | Path) -> Scenario:
         text = path.read_bytes().decode().replace("\r\n", "\n")
         document = tomllib.loads(text)
     except OSError as error:
-        raise UsageError(f"the scenario {path} cannot be read: {error.strerror}", hint="check the path", path=str(path)) from error
+        raise UsageError(
+            f"the scenario {path} cannot be read: {error.strerror}", hint="check the path", path=str(path)
+        ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: not TOML: {error}", hint="correct the file there", path=str(path)) from error
     reader = _Reader(path)
@@ -186,6 +189,9 @@ class _Reader:
         kind = BODIES.get(name) if isinstance(name, str) else None
         if kind is None:
             self._note((*place, "type"), f"must be one of {', '.join(BODIES)}")
+            return None
+        if kind is UserMessage and not isinstance(members.get("text", ""), str):
+            self._note((*place, "text"), "must be a text")
             return None
         frozen_members = self._frozen(place, members)
         try:

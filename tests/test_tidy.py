@@ -24,7 +24,7 @@ CLI = "frameengine_cli"
 
 LAYERS = [
     ["frameengine.errors"],
-    ["frameengine.limits"],
+    ["frameengine.limits", "frameengine.plaintext"],
     ["frameengine.jsonvalue"],
     ["frameengine.codec", "frameengine.foreign"],
     ["frameengine.expr"],
@@ -38,6 +38,7 @@ LAYERS = [
     ["frameengine.trace"],
     ["frameengine.cassette"],
     ["frameengine.performers"],
+    ["frameengine.scenario"],
     ["frameengine.replay"],
     ["frameengine.diff"],
     ["frameengine.debug"],

@@ -86,7 +86,7 @@ class Cassette:
         """Whether the cassette held a call of this digest, all of them used by now."""
         return digest in self._by_digest and not self._by_digest[digest]
 
-    def in_slot(self, input: int, slot: str, contract: str, kind: str, nth: int) -> Recorded | None:  # noqa: A002 - the glossary's word
+    def in_slot(self, input: int, slot: str, contract: str, kind: str, nth: int) -> Recorded | None:
         """Return the unused nth call of a slot within an input; None where there is none."""
         entry = self._by_slot.get((input, slot, contract, kind, nth))
         return None if entry is None or entry.number in self._used else entry
@@ -126,7 +126,11 @@ def _by_key(lines: Iterable[Line]) -> Iterable[tuple[EffectKey, Effect, Outcome]
 
 
 def _entry(
-    item: tuple[EffectKey, Effect, Outcome], path: Path, number: int, nodes: dict[str, tuple[str, str]], counts: dict[tuple[int, str, str], int]
+    item: tuple[EffectKey, Effect, Outcome],
+    path: Path,
+    number: int,
+    nodes: dict[str, tuple[str, str]],
+    counts: dict[tuple[int, str, str], int],
 ) -> Recorded | None:
     key, effect, outcome = item
     slot, contract = nodes.get(key.node, (key.node, ""))
@@ -134,9 +138,7 @@ def _entry(
     nth = counts[place] = counts.get(place, -1) + 1
     if outcome.status == "not_recorded":
         return None
-    return Recorded(
-        number=number, source=path, call=Call.of(key, effect), outcome=outcome, slot=slot, contract=contract, nth=nth
-    )
+    return Recorded(number=number, source=path, call=Call.of(key, effect), outcome=outcome, slot=slot, contract=contract, nth=nth)
 
 
 def _slots(header: FrozenMap) -> dict[str, tuple[str, str]]:

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from frameengine.cassette.cassette import Cassette, Recorded
 from frameengine.codec import dumps
-from frameengine.effects import Call
+from frameengine.effects import Call, ModelCall
 from frameengine.errors import CassetteMiss
 from frameengine.jsonvalue import first_difference, freeze
 
@@ -53,7 +53,7 @@ class Matcher:
     _counts: Counter[tuple[int, str, str]] = field(factory=Counter)
 
     def find(self, call: Call) -> Hit:
-        """Return the reply for *call*, and take it out. Raises `CassetteMiss`, naming the nearest calls and why each was rejected."""
+        """Return the reply for *call*, and take it out. Raises `CassetteMiss`: the nearest, why each was rejected."""
         slot, contract = self.nodes.get(call.key.node, (call.key.node, ""))
         place = (call.key.input, slot, call.effect.kind)
         nth = self._counts[place]
@@ -131,9 +131,9 @@ def _text(call: Call) -> str:
 
 def _request(call: Call) -> dict[str, Any]:
     effect = call.effect
-    if effect.kind == "model":
-        return {"model": effect.model, "messages": effect.messages, "tools": effect.tools, "params": effect.params}  # type: ignore[union-attr]
-    return {"name": effect.name, "arguments": effect.arguments}  # type: ignore[union-attr]
+    if isinstance(effect, ModelCall):
+        return {"model": effect.model, "messages": effect.messages, "tools": effect.tools, "params": effect.params}
+    return {"name": effect.name, "arguments": effect.arguments}
 
 
 def _rejected(call: Call, ratio: float, entry: Recorded, contract: str) -> dict[str, Any]:

@@ -210,9 +210,7 @@ class Run:
                 stop = next(steps) if reply is None else steps.send(reply)
             except StopIteration as end:
                 trace: FrameTrace = end.value
-                if recorder is not None:
-                    recorder.trace(trace, self._meta(started))
-                return trace
+                break
             if isinstance(stop, Ask):
                 reply = yield from self._answer(stop, input)
                 continue
@@ -224,6 +222,12 @@ class Run:
                 self._redactor.settle()
             self._frame = stop.frame.frame + 1
             reply = self._late(During(input=input.number, frame=stop.frame.frame))
+        if recorder is not None:
+            # Until its figures are kept the message is not done, and a recorder that fails closes the run.
+            self.engine.closed = True
+            recorder.trace(trace, self._meta(started))
+            self.engine.closed = False
+        return trace
 
     def _late(self, during: During) -> Reply:
         """Let in what waits for the frame boundary. After a Cancel no frame follows: it waits for the next message then."""

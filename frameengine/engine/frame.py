@@ -238,13 +238,14 @@ def _described(suspended: Any) -> str:
 
 
 def _place(coroutine: Any) -> str:
-    """Return file:line of the innermost Python frame in which a coroutine is suspended."""
-    place = "?"
+    """Return file:line of the innermost await in the file of a node; what is below it is a library's, and changes with it."""
+    own, place = coroutine.cr_code.co_filename, "?"
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
         if frame is None:
             break
-        place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        if frame.f_code.co_filename == own:
+            place = f"{own}:{frame.f_lineno}"
         coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
     return place
 

@@ -91,7 +91,8 @@ class Engine:
     def entry(self, input: Input) -> str | None:
         """Return the node that inputs of this kind enter at; None where the graph has none."""
         name: str | None = self.bound.graph.entry.get(input.type)
-        return name
+        # Plain, as the graph's nodes are called: a long name in a frozen mapping is a text that is stored once.
+        return None if name is None else str(name)
 
     def absorb(self, input: Input) -> str | None:
         """Apply an input that runs no node, and return its path label; None for inputs that run nodes."""

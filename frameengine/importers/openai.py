@@ -19,7 +19,7 @@ from frameengine.engine.message import Engine
 from frameengine.engine.stops import Ask
 from frameengine.errors import InternalError, UsageError
 from frameengine.graph.loader import load_graph
-from frameengine.graph.registry import bind
+from frameengine.graph.registry import BoundGraph, bind
 from frameengine.importers.openai_plan import Note, Plan, Planned, Turn, plan
 from frameengine.importers.openai_read import Conversation, Shape, read_conversations
 from frameengine.jsonvalue import FrozenMap, Json, freeze
@@ -27,7 +27,7 @@ from frameengine.state import RunState
 from frameengine.trace.header import header
 from frameengine.trace.writer import TraceWriter
 
-__all__ = ["Conversation", "ImportReport", "Note", "Plan", "Shape", "import_messages", "plan", "read_conversations"]
+__all__ = ["Conversation", "ImportReport", "Note", "Plan", "Shape", "import_messages", "plan", "read_conversations", "tool_loop"]
 
 GRAPH = "tool-loop"
 """The graph that imported conversations run through."""
@@ -70,6 +70,11 @@ class ImportReport:
         }
 
 
+def tool_loop() -> BoundGraph:
+    """Return the graph that imported conversations run through, bound to its nodes."""
+    return bind(load_graph(GRAPH))
+
+
 def import_messages(
     conversation: Conversation,
     target: Path,
@@ -78,19 +83,21 @@ def import_messages(
     model: str = "",
     tools: Sequence[Mapping[str, Json]] = (),
     params: Mapping[str, Json] | None = None,
+    bound: BoundGraph | None = None,
     replace: bool = False,
 ) -> ImportReport:
     """Run one conversation through the tool loop, record it in *target* and seal it.
 
     *source* is what the header says of its origin; *model*, *tools* and *params*, where they are given, stand in for what the
-    document says of them. Time is virtual. Raises what `TraceWriter` raises, and `UsageError` for what is no conversation.
+    document says of them; *bound* is `tool_loop`, bound once by a caller who imports many. Time is virtual. Raises what
+    `TraceWriter` raises, and `UsageError` for what is no conversation.
     """
     if not conversation.messages:
         raise UsageError("a conversation without a message", hint="leave it out")
     planned = plan(conversation.messages)
     source = source or conversation.source
     about, lost = _kept(conversation.about)
-    bound = bind(load_graph(GRAPH))
+    bound = bound or tool_loop()
     state = RunState(
         freeze(
             {

@@ -119,14 +119,14 @@ def _parsed(raw: bytes, name: str, line: int) -> Json:
 
 def _conversations(document: Json, shape: Shape, source: str) -> Iterator[Conversation]:
     """Yield the conversations of one document, or of a list of documents."""
-    try:
-        if isinstance(document, tuple) and document and not _is_message(document[0]):
-            for index, item in enumerate(document):
-                yield _conversation(item, shape, f"{source}[{index}]")
-        else:
-            yield _conversation(document, shape, source)
-    except UsageError as error:
-        raise UsageError(f"{source}: {error.message}", hint=error.hint, **error.fields) from None
+    several = isinstance(document, tuple) and document and not _is_message(document[0])
+    places = [(f"{source}[{index}]", item) for index, item in enumerate(document)] if several else [(source, document)]
+    for place, item in places:
+        try:
+            conversation = _conversation(item, shape, place)
+        except UsageError as error:
+            raise UsageError(f"{place}: {error.message}", hint=error.hint, **error.fields) from None
+        yield conversation
 
 
 def _is_message(value: Json) -> bool:

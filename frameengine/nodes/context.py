@@ -1,4 +1,4 @@
-"""What every node does that asks a model: take its part of the history, mark what came from outside, fit it, say how full it is."""
+"""What every node does that asks a model: take a part of the history, mark what came from outside, fit it, say how full it is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HISTORY: Final = "/history"
 
 
 def system_prompt(name: str, text: str | None = None) -> FrozenMap:
-    """Return the system message of a prompt file, or of *text* instead. Called when a node is made: a running one reads no file."""
+    """Return the system message of a prompt file, or of *text*. Called when a node is made: a running one reads no file."""
     return chat("system", read_prompt(name) if text is None else text)
 
 
@@ -43,9 +43,7 @@ def model_call(ctx: NodeContext, messages: Sequence[FrozenMap], *, budget: int, 
     """Return the call with *messages* fitted to the node's budget (else to *budget* tokens); emits ``context``."""
     spec = ctx.config
     fitted = fit(messages, spec.budget or budget)
-    ctx.emit(
-        "context", messages=len(fitted.messages), tokens=fitted.tokens, max_tokens=fitted.budget, fill_pct=fitted.fill_pct
-    )
+    ctx.emit("context", messages=len(fitted.messages), tokens=fitted.tokens, max_tokens=fitted.budget, fill_pct=fitted.fill_pct)
     return ModelCall(model=spec.model or "", messages=fitted.messages, params=spec.config.get("params", EMPTY), show=show)
 
 

@@ -1,7 +1,7 @@
 """Fit chat messages into a budget of tokens (C12 to C15).
 
-Instructions outlast the conversation: a system message goes only when no chat is left that could go instead. A message in the middle
-that is too large is passed over, and the older ones behind it still get their chance.
+Instructions outlast the conversation: a system message goes only when no chat is left that could go instead. A message in the
+middle that is too large is passed over, and the older ones behind it still get their chance.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def estimate(text: str) -> int:
 def fit(messages: Sequence[FrozenMap], budget: int) -> Fitted:
     """Return the messages that fit into *budget* tokens.
 
-    Leading system messages and the newest `PROTECTED` others are kept; the rest is added from the newest back. Where those alone are
-    too many, the oldest chat goes first, the newest message never, and system messages only then, the first never.
+    Leading system messages and the newest `PROTECTED` others are kept; the rest is added from the newest back. Where those
+    alone are too many, the oldest chat goes first, the newest message never, and system messages only then, the first never.
     """
     split = next((index for index, message in enumerate(messages) if message.get("role") != "system"), len(messages))
     sizes = [estimate(text_of(message)) for message in messages]

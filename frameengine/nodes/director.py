@@ -26,8 +26,8 @@ BUDGET: Final = 4_000
 class DecidingDirector:
     """Turn a command into a plan: which tools with which arguments, or what to answer without any.
 
-    The tools that it may plan stand in the graph (``config.tools``: name, arguments, description). Schemas that earlier plans looked
-    up stand in the state, so that no table is described twice.
+    The tools that it may plan stand in the graph (``config.tools``: name, arguments, description). Schemas that earlier plans
+    looked up stand in the state, so that no table is described twice.
     """
 
     slot: ClassVar[str] = "director"

@@ -22,8 +22,8 @@ NOTHING_SAID: Final = "I could not put an answer into words. Please ask again."
 class Output:
     """Word the answer, show it, and add it to the history.
 
-    A thought brings findings to be put into words. A `Command` is the user's own message, come straight from the Input (the reflex
-    path): the conversation alone is the request, and nobody's words are taken for a finding.
+    A thought brings findings to be put into words. A `Command` is the user's own message, come straight from the Input (the
+    reflex path): the conversation alone is the request, and nobody's words are taken for a finding.
     """
 
     slot: ClassVar[str] = "output"

@@ -1,7 +1,7 @@
 """Model replies as typed values. A reply is untrusted: whatever it holds, reading it ends, in linear time, with a value.
 
-What cannot be used is replaced by the default of its field, and every such place is named in `Parsed.problems`, so that a default is
-never mistaken for something the model said.
+What cannot be used is replaced by the default of its field, and every such place is named in `Parsed.problems`, so that a
+default is never mistaken for something the model said.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-from attrs import field, frozen
+from attrs import frozen
 
 from frameengine import foreign
 from frameengine.errors import LimitError, ValueRefused
@@ -48,7 +48,7 @@ class Parsed(Generic[T]):
     """A typed value and what was wrong with the text that it was read from."""
 
     value: T
-    problems: tuple[str, ...] = field(default=(), converter=tuple)
+    problems: tuple[str, ...] = ()
     """One phrase for each place where a default stands; empty where all was as it should be."""
 
 
@@ -112,8 +112,8 @@ def parse_interpreted(text: str) -> Parsed[InterpretedResult]:
 def json_object(text: str) -> FrozenMap:
     """Return the JSON object in a reply: that of its first fenced block, or the first one at all. Raises `ValueRefused`.
 
-    Prose around it is passed over. A fence is a line, and blocks are counted from the top, so that what stands between two blocks is
-    never taken for one.
+    Prose around it is passed over. A fence is a line, and blocks are counted from the top, so that what stands between two
+    blocks is never taken for one.
     """
     if len(text) > REPLY_CHARS_MAX:
         raise ValueRefused(f"the reply has {len(text):,} characters, the bound is {REPLY_CHARS_MAX:,}", hint="ask for less")
@@ -157,7 +157,7 @@ def _balanced(text: str) -> str:
         if mark.start() == skip:
             continue
         match mark.group():
-            case "\\":
+            case "\\" if in_string:
                 skip = mark.start() + 1
             case '"':
                 in_string = not in_string

@@ -26,8 +26,8 @@ _LOOKS_AT_SCHEMA: Final = ("DESCRIBE", "DESC", "SHOW")
 class PlanExecutor:
     """Run the tools of a plan in their order.
 
-    Only tools that the graph names (``config.tools``) run. A step that is none, or names another tool, is refused where everybody sees
-    it: in an event and in the output that the next node reads. A tool that fails is output as well: its error.
+    Only tools that the graph names (``config.tools``) run. A step that is none, or names another tool, is refused where
+    everybody sees it: in an event and in the output that the next node reads. A tool that fails is output as well: its error.
     """
 
     slot: ClassVar[str] = "thinker"

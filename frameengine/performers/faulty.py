@@ -1,4 +1,4 @@
-"""Faults on purpose, drawn from a seed: the same seed gives the same faults at the same effects, whatever the order of arrival."""
+"""Faults on purpose, drawn from a seed: the same seed gives the same faults at the same effects, in whatever order they come."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import evolve
 
-from frameengine.effects import Answer, EffectFailure, EffectKey, ModelReply, Outcome
+from frameengine.effects import Answer, Call, EffectFailure, EffectKey, ModelReply, Outcome
 from frameengine.engine.driver import virtual_at
 from frameengine.engine.stops import Ask
 from frameengine.errors import UsageError
@@ -19,7 +19,9 @@ Fault: TypeAlias = Literal["timeout", "rate_limit", "server_error", "empty", "tr
 FAULTS: tuple[Fault, ...] = ("timeout", "rate_limit", "server_error", "empty", "truncated")
 _FAILURES: Mapping[Fault, EffectFailure] = {
     "timeout": EffectFailure(type="fault.timeout", message="no answer in time", fields=freeze({"phase": "total"})),
-    "rate_limit": EffectFailure(type="fault.rate_limit", message="too many requests", fields=freeze({"status": 429, "retry_after": 1})),
+    "rate_limit": EffectFailure(
+        type="fault.rate_limit", message="too many requests", fields=freeze({"status": 429, "retry_after": 1})
+    ),
     "server_error": EffectFailure(type="fault.server_error", message="the server failed", fields=freeze({"status": 500})),
 }
 
@@ -32,7 +34,8 @@ class Faulty:
         unknown = sorted(set(rates) - set(FAULTS))
         if unknown or any(not 0 <= rate <= 1 for rate in rates.values()) or sum(rates.values()) > 1:
             raise UsageError(
-                f"fault rates {dict(rates)} are not of the form", hint=f"give each of {', '.join(FAULTS)} a share; together at most 1"
+                f"fault rates {dict(rates)} are not of the form",
+                hint=f"give each of {', '.join(FAULTS)} a share; together at most 1",
             )
         self._performer = performer
         self._seed = seed
@@ -42,19 +45,19 @@ class Faulty:
 
     def perform(self, ask: Ask) -> Iterable[Answer]:
         """Answer faulted effects at once; the others as the performer behind does."""
-        answers = []
-        sound = []
+        answers: list[Answer] = []
+        sound: list[Call] = []
         for call in ask.new:
             fault = self.fault(call.key)
-            if fault in _FAILURES:
-                self.injected[call.key] = fault  # type: ignore[assignment]
-                answers.append(Answer(call.key, Outcome(status="error", error=_FAILURES[fault], at=virtual_at(call.key))))  # type: ignore[index]
-            else:
+            failure = None if fault is None else _FAILURES.get(fault)
+            if fault is None or failure is None:
                 sound.append(call)
+                continue
+            self.injected[call.key] = fault
+            answers.append(Answer(call.key, Outcome(status="error", error=failure, at=virtual_at(call.key))))
         if sound or not answers:
-            outstanding = {key: call for key, call in ask.outstanding.items() if key not in self.injected or self.injected[key] not in _FAILURES}
-            for answer in self._performer.perform(Ask(tuple(sound), outstanding)):
-                answers.append(self._spoiled(answer))
+            behind = {key: call for key, call in ask.outstanding.items() if self.injected.get(key) not in _FAILURES}
+            answers += [self._spoiled(answer) for answer in self._performer.perform(Ask(tuple(sound), behind))]
         return answers
 
     def fault(self, key: EffectKey) -> Fault | None:

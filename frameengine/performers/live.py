@@ -30,7 +30,9 @@ class Live:
     Without a clock, time is virtual and nothing of the machine enters the outcomes.
     """
 
-    def __init__(self, model: Model | None = None, tools: ToolRegistry | None = None, *, clock: Clock | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, model: Model | None = None, tools: ToolRegistry | None = None, *, clock: Clock | None = None, threads: int = 1
+    ) -> None:
         self._model = model
         self._tools = tools or ToolRegistry()
         self._clock = clock
@@ -80,7 +82,9 @@ class Live:
         except Exception as error:  # noqa: BLE001 - a failing model or tool is an outcome, not the end of the run
             outcome = failed(error)
         if clock is None:
-            return Outcome(status=outcome.status, value=outcome.value, error=outcome.error, at=virtual_at(call.key), meta=outcome.meta)
+            return Outcome(
+                status=outcome.status, value=outcome.value, error=outcome.error, at=virtual_at(call.key), meta=outcome.meta
+            )
         latency: FrozenMap = freeze({**outcome.meta, "ms": round((clock.monotonic() - started) * 1000, 3)})
         return Outcome(status=outcome.status, value=outcome.value, error=outcome.error, at=clock.now(), meta=latency)
 
@@ -88,7 +92,9 @@ class Live:
         effect = call.effect
         if effect.kind == "model":
             if self._model is None:
-                raise LiveCallRefused(f"{call.key} asks model {effect.name!r}, and this run has no model", hint="give the run a model or a script")
+                raise LiveCallRefused(
+                    f"{call.key} asks model {effect.name!r}, and this run has no model", hint="give the run a model or a script"
+                )
             reply = self._model(call)
             return reply if isinstance(reply, Outcome) else Outcome(value=reply)
         return Outcome(value=ToolReply(content=self._tools.run(effect.name, effect.arguments)))  # type: ignore[union-attr]

@@ -44,5 +44,5 @@ class Replaying:
 
     @property
     def verdict(self) -> Verdict:
-        """exact where every call was answered by an equal recorded one."""
+        """The verdict: exact where every call was answered by an equal recorded one."""
         return "exact" if not self.missed and all(hit.how == "exact" for hit in self.hits.values()) else "approximate"

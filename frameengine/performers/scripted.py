@@ -53,7 +53,9 @@ def _reply(call: Call, answer: Any) -> ModelReply | ToolReply:
     if isinstance(answer, str):
         return ModelReply(message=freeze({"role": "assistant", "content": answer}), model=call.effect.name)
     message = freeze(answer)
-    return ModelReply(message=message, finish_reason="tool_calls" if message.get("tool_calls") else "stop", model=call.effect.name)
+    return ModelReply(
+        message=message, finish_reason="tool_calls" if message.get("tool_calls") else "stop", model=call.effect.name
+    )
 
 
 class Scripted:

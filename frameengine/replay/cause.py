@@ -26,7 +26,9 @@ class Changed:
 
 
 def changed(recorded: FrozenMap, current: FrozenMap) -> Iterator[Changed]:
-    """Yield what differs between two fingerprints. What only one of them has is a change of the graph."""
+    """Yield what differs between two fingerprints; nothing where none was recorded. A node too many is a change of the graph."""
+    if not recorded:
+        return
     if recorded.get("graph") != current.get("graph"):
         yield Changed("graph")
     before, after = recorded.get("nodes", EMPTY), current.get("nodes", EMPTY)
@@ -87,8 +89,6 @@ class Circumstances:
 
     def _suspects(self, found: Divergence) -> tuple[Changed, ...]:
         """Return what changed and could have led to *found*: code and prompts of nodes that ran before it, or at it."""
-        if not self.recorded:
-            return ()
         used = [prompt for node, names in self.prompts.items() if node == found.node or node in self.ran for prompt in names]
         suspects = []
         for change in changed(self.recorded, self.current):

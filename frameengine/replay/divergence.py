@@ -141,8 +141,12 @@ _PARTS: tuple[tuple[Kind, str], ...] = (
 def compare_records(recorded: FrozenMap, replayed: FrozenMap, **place: Any) -> list[Divergence]:
     """Return the differences of one node's records in the order of `KINDS`, at most one of each kind and call."""
     found = _compare_calls(recorded.get("calls", ()), replayed.get("calls", ()), place)
+    failed = ("error" in recorded) != ("error" in replayed)
     for kind, part in _PARTS:
-        difference = compare(recorded.get(part), replayed.get(part), kind=kind, **place)
+        if failed and part in ("condition", "route"):
+            # A node that failed was asked for no way on: the error says it all.
+            continue
+        difference = compare(recorded.get(part, MISSING), replayed.get(part, MISSING), kind=kind, **place)
         if difference is not None:
             found.append(evolve(difference, pointer=f"/{part}{difference.pointer}"))
     if not found:

@@ -8,12 +8,12 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from frameengine.codec import dumps
+from frameengine.codec import canonical, dumps
 from frameengine.effects import Answer, Call, EffectKey, Outcome
 from frameengine.engine.stops import Ask
 from frameengine.errors import TraceFormat
 from frameengine.inputs import Cancel, Input
-from frameengine.jsonvalue import FrozenMap, freeze
+from frameengine.jsonvalue import FrozenMap, first_difference, freeze
 from frameengine.limits import CALLS_PER_NODE_MAX
 from frameengine.records import Frame
 from frameengine.replay.divergence import KINDS, NOTHING, Divergence, Kind, compare, compare_records, compare_requests, wired
@@ -74,7 +74,7 @@ def read_segment(lines: Iterator[Line], number: int, frame: int) -> Segment:
             outcomes[key] = Recorded(line, line.outcome(), line.canonical())
             forms.append((key, outcomes[key].form))
         elif line.kind == "input":
-            entered = line.input()
+            entered = read_input(line)
             if isinstance(entered.body, Cancel) and cancel is None:
                 cancel, early = entered, dict.fromkeys(outcomes)
                 place = (number, frame)
@@ -87,6 +87,15 @@ def read_segment(lines: Iterator[Line], number: int, frame: int) -> Segment:
         else:
             raise bad_line(line, f"a {line.kind} before the end of frame {frame} of input {number}")
     raise bad_line(last, f"the file ends inside frame {frame} of input {number}")
+
+
+def read_input(line: Line) -> Input:
+    """Return an input; whatever else its line says would be lost on the nodes, so it is refused with `TraceFormat`."""
+    entered = line.input()
+    wire = entered.wire()
+    if canonical(wire) != line.canonical() and first_difference(line.data, wired(wire)) is not None:
+        raise bad_line(line, f"more is said of input {entered.number} than is known here")
+    return entered
 
 
 def _key(line: Line, number: int, frame: int) -> EffectKey:
@@ -213,6 +222,7 @@ class Lockstep:
                 given = compare(theirs[node]["input"], ours[node]["input"], kind="input", **place)
                 self._found.extend([] if given is None else [evolve(given, pointer=f"/input{given.pointer}")])
         if len(self._found) == known and not self.stopped:
+            # A member that has no kind of its own; or none, where the line stores the same in another form.
             other = compare(recorded, replayed, kind="length", **whole)
             self._found.extend([] if other is None else [other])
 

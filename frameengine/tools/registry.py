@@ -31,15 +31,16 @@ class _Tool:
 class ToolRegistry:
     """Functions with their schemas, looked up by name.
 
-    Arguments come from a model, so they are checked against the schema before the function sees them: those that are required must be
-    there, those that it does not name are refused, and each must be of its type. What a function raises is the failure of the effect.
+    Arguments come from a model, so they are checked against the schema before the function sees them: those that are required
+    must be there, those that it does not name are refused, and each must be of its type. What a function raises is the failure
+    of the effect.
     """
 
     def __init__(self) -> None:
         self._tools: dict[str, _Tool] = {}
 
     def register(self, name: str, function: Callable[..., Json], schema: Mapping[str, Json]) -> None:
-        """Add a tool. *schema* has ``description`` and ``parameters`` (JSON Schema of an object). Raises `UsageError` for a second one."""
+        """Add a tool; *schema* has ``description`` and ``parameters`` (JSON Schema of an object). Raises `UsageError`."""
         if name in self._tools:
             raise UsageError(f"there is a tool {name!r} already", hint="give the tool another name", tool=name)
         self._tools[name] = _Tool(function=function, schema=freeze(schema))
@@ -52,15 +53,22 @@ class ToolRegistry:
     @property
     def schemas(self) -> tuple[FrozenMap, ...]:
         """All tools as OpenAI's ``tools`` member lists them."""
-        return tuple([freeze({"type": "function", "function": {"name": name, **tool.schema}}) for name, tool in self._tools.items()])
+        return tuple(
+            [freeze({"type": "function", "function": {"name": name, **tool.schema}}) for name, tool in self._tools.items()]
+        )
 
     def run(self, name: str, arguments: Json) -> Json:
-        """Run a tool and return what it gave, frozen; what a trace cannot hold is flagged text (`foreign.carried`). Raises `ToolFailed` for a tool or for arguments that there are not."""
+        """Run a tool and return what it gave, frozen; what a trace cannot hold is flagged text (`foreign.carried`).
+
+        Raises `ToolFailed` for a tool that there is not, and for arguments that do not fit it.
+        """
         tool = self._tools.get(name)
         if tool is None:
             near = get_close_matches(name, self.names, 1) or self.names
             hint = f"there is {', '.join(near)}" if near else "no tool is registered"
-            raise ToolFailed(f"there is no tool {name!r}; known are {', '.join(self.names) or 'none'}", hint=hint, tool=name, known=self.names)
+            raise ToolFailed(
+                f"there is no tool {name!r}; known are {', '.join(self.names) or 'none'}", hint=hint, tool=name, known=self.names
+            )
         return carried(tool.function(**_checked(name, arguments, tool.schema.get("parameters", {}))))
 
 

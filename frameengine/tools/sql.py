@@ -1,9 +1,9 @@
 """Query a SQLite database without being able to change anything, and without being able to run for ever.
 
-Opening a file read-only is not enough: such a connection may still attach, vacuum into and create other files. What holds here is an
-authorizer that denies whatever it does not know, on a connection whose limits are set low, with a budget that is counted in steps of
-SQLite's machine and not in seconds, so that the same query ends at the same place everywhere. SQLite's memory is bounded for the
-whole process, because it knows no other bound (`HEAP_BYTES_MAX`; it is only ever lowered).
+Opening a file read-only is not enough: such a connection may still attach, vacuum into and create other files. What holds here
+is an authorizer that denies whatever it does not know, on a connection whose limits are set low, with a budget that is counted
+in steps of SQLite's machine and not in seconds, so that the same query ends at the same place everywhere. SQLite's memory is
+bounded for the whole process, because it knows no other bound (`HEAP_BYTES_MAX`; it is only ever lowered).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HEAP_BYTES_MAX: Final = 256 << 20
 NAME: Final = "query_db"
 SCHEMA: Final[FrozenMap] = freeze(
     {
-        "description": "Run one read-only statement (SELECT, DESCRIBE <table> or SHOW TABLES); returns tab-separated text with a header.",
+        "description": "Run one read-only statement (SELECT, DESCRIBE <table> or SHOW TABLES); returns tab-separated text.",
         "parameters": {
             "type": "object",
             "properties": {
@@ -55,9 +55,9 @@ SCHEMA: Final[FrozenMap] = freeze(
 _STEPS_BETWEEN: Final = 1_000
 _FUNCTIONS: Final = frozenset(
     (
-        "abs avg ceil coalesce count cume_dist date datetime dense_rank first_value floor group_concat ifnull iif julianday lag last_value "
-        "lead length like lower max min nth_value ntile nullif percent_rank rank round row_number sign strftime substr substring sum time "
-        "total typeof unixepoch upper"
+        "abs avg ceil coalesce count cume_dist date datetime dense_rank first_value floor group_concat ifnull iif julianday lag "
+        "last_value lead length like lower max min nth_value ntile nullif percent_rank rank round row_number sign strftime "
+        "substr substring sum time total typeof unixepoch upper"
     ).split()
 )
 """What a query may call: nothing that reads or writes outside, no chance, and nothing slower than its arguments are long."""
@@ -92,11 +92,13 @@ class SqlTool:
     """Steps of SQLite's machine that one query may take."""
 
     def __call__(self, query: str, database: str) -> str:
-        """Return the result of one statement as a table in text (`tools.table`); a note says where it was cut. Raises `ToolFailed`."""
+        """Return the result of one statement as text (`tools.table`); a note says where it was cut. Raises `ToolFailed`."""
         path = self.databases.get(database)
         if path is None:
             known = ", ".join(self.databases)
-            raise ToolFailed(f"there is no database {database!r}", hint=f"known are {known}", database=database, known=list(self.databases))
+            raise ToolFailed(
+                f"there is no database {database!r}", hint=f"known are {known}", database=database, known=list(self.databases)
+            )
         statement = _checked(query)
         with closing(_connect(path)) as connection:
             schema = _Schema.of(connection)
@@ -138,7 +140,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         with path.open("rb") as file:
             head = file.read(20)
     except OSError as error:
-        raise ToolFailed(f"the database cannot be read: {error.strerror}", hint="check the path that its name stands for") from error
+        raise ToolFailed(
+            f"the database cannot be read: {error.strerror}", hint="check the path that its name stands for"
+        ) from error
     if head[18:20] == _WAL:
         hint = "switch it over with PRAGMA journal_mode=DELETE, or give a copy"
         raise ToolFailed("the database is in WAL mode, where even reading creates files beside it", hint=hint)
@@ -161,7 +165,9 @@ class _Schema:
         """Set the connection up and see what there is, before the authorizer hides it."""
         # A sort that spills would create a file, so temporary data stays in memory.
         settings = ("query_only = 1", "trusted_schema = 0", "temp_store = 2", f"hard_heap_limit = {HEAP_BYTES_MAX}")
-        listing = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
+        listing = (
+            "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND substr(name, 1, 7) <> 'sqlite_' ORDER BY name"
+        )
         try:
             for setting in settings:
                 connection.execute(f"PRAGMA {setting}")
@@ -184,7 +190,7 @@ class _Schema:
         return format_table(("column", "type", "null", "key"), rows)
 
     def may_read(self, table: str, column: str) -> bool:
-        """Tell whether a column may be read. Without one the table may be the name of a subquery, which nothing else would report."""
+        """Tell whether a column may be read. Without a column, the table may be the name of a subquery."""
         name = table.lower()
         if name in [known.lower() for known in self.tables]:
             return True

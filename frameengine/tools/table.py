@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from attrs import field, frozen
+from attrs import frozen
 
 NOTE: Final = "-- "
 """How a line begins that is about the table and no part of it."""
@@ -28,7 +28,7 @@ class Table:
     """Names of the columns."""
     rows: tuple[tuple[str, ...], ...] = ()
     """The cells, row by row."""
-    notes: tuple[str, ...] = field(default=(), converter=tuple)
+    notes: tuple[str, ...] = ()
     """What the table's writer says about it: that it was cut, for instance."""
 
 

@@ -1,4 +1,4 @@
-"""The canonical digest: what two equal runs share, whatever their times, their numbering of contents and their order of arrival."""
+"""The canonical digest: what two equal runs share, whatever their times, their content numbers and their order of arrival."""
 
 from __future__ import annotations
 

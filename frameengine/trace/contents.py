@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Callable
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeAlias
 
 from frameengine.codec import REFERENCE, dumps
 from frameengine.jsonvalue import FrozenMap, Json, Text, freeze, frozen_map
-from frameengine.limits import CONTENT_WINDOW_BYTES, DEPTH_MAX, TEXT_SHARED_MIN
-from frameengine.trace.numbering import LISTS_KEPT
+from frameengine.limits import CONTENT_WINDOW_BYTES, DEPTH_MAX, KEYS_MAX
+from frameengine.trace.format import CHAIN_BYTES
+from frameengine.trace.numbering import CONTENT_COST, LIST_ITEMS_MAX, LISTS_KEPT
 
-
-_SCALARS = frozenset({int, float, bool, type(None)})
+Content: TypeAlias = FrozenMap | Text | tuple[FrozenMap, ...]
+_NUMBERS: frozenset[type] = frozenset({int, float, bool, type(None)})
+_SCALARS: frozenset[type] = _NUMBERS | {str}
 LISTS_REMEMBERED = 2 * LISTS_KEPT
 """Lists that a reader remembers: more than a writer refers to."""
+ITEMS_MAX = 4 * LIST_ITEMS_MAX
+"""Items of all lists that one line refers to."""
+LINE_DEPTH_MAX = DEPTH_MAX + 16
+"""Nesting of a line: that of a value and of what a line puts around it."""
 
 
 class BadContent(ValueError):
@@ -23,7 +30,10 @@ class BadContent(ValueError):
 
 
 class Contents:
-    """Numbered contents, oldest forgotten first; memory is bounded by twice the writer's window. Decoded when first asked for."""
+    """Numbered contents, oldest forgotten first; memory is bounded by the writer's window. Decoded when first asked for.
+
+    Contents refer to texts only, pieces are joined once, and lists have a bound: a short file cannot stand for a huge value.
+    """
 
     def __init__(self) -> None:
         self._raw: dict[int, Any] = {}
@@ -33,75 +43,102 @@ class Contents:
         self._lines: deque[tuple[int, int, int]] = deque()
         self._size = 0
         self._next = 1
+        self._joined = 0
+        self._items = 0
 
     def add(self, line: dict[str, Any], size: int) -> None:
         """Take a content line of *size* bytes."""
         first, values = line.get("first"), line.get("values")
-        if first != self._next or type(values) is not list or not values:
+        if type(first) is not int or first != self._next or type(values) is not list or not values:
             raise BadContent(f"a content line that starts at {first!r}, expected {self._next}")
         number = self._next
         for value in values:
             if type(value) is dict and "$list" in value:
-                self._lists[number] = self._list(value["$list"])
+                self._lists[number] = self._list(value)
+                if len(self._lists) > LISTS_REMEMBERED:
+                    del self._lists[next(iter(self._lists))]
             elif type(value) is dict and "$join" in value:
-                begin, last = value["$join"]
-                self._raw[number] = "".join([str(self.text(piece)) for piece in range(begin, last + 1)])
-            else:
+                self._raw[number] = self._join(value, number)
+            elif type(value) is dict or type(value) is str:
                 self._raw[number] = value
+            else:
+                raise BadContent("a content is a text, an object or a list of objects")
             number += 1
         self._next = number
-        self._lines.append((first, number, size))
-        self._size += size
+        around = CHAIN_BYTES + len(b'{"kind":"content","first":%d,"values":[]' % first) + len(values) - 1
+        weight = size - around + CONTENT_COST * len(values)
+        self._lines.append((first, number, weight))
+        self._size += weight
 
-    def _list(self, entries: list[Any]) -> tuple[int, ...]:
+    def _list(self, value: dict[str, Any]) -> tuple[int, ...]:
         numbers: list[int] = []
-        for entry in entries:
+        if len(value) != 1:
+            raise BadContent("a list has one member")
+        for entry in value["$list"]:
             if type(entry) is int:
                 numbers.append(entry)
-                continue
-            number, start, count = entry
-            known = self._lists.get(number, ())
-            if start < 0 or count < 1 or start + count > len(known):
-                raise BadContent(f"list {number} has no items {start} to {start + count}")
-            numbers += known[start : start + count]
+            else:
+                number, start, count = entry
+                known = self._lists.get(number, ())
+                if start < 0 or count < 1 or start + count > len(known):
+                    raise BadContent(f"list {number} has no items {start} to {start + count}")
+                numbers += known[start : start + count]
+            if len(numbers) > LIST_ITEMS_MAX:
+                raise BadContent(f"a list of more than {LIST_ITEMS_MAX:,} items")
         return tuple(numbers)
 
+    def _join(self, value: dict[str, Any], number: int) -> str:
+        """Return the text made of the pieces just before *number*, and forget them: nothing else refers to them."""
+        begin, last = value["$join"]
+        if len(value) != 1 or type(begin) is not int or last != number - 1 or not self._joined < begin <= last:
+            raise BadContent("a joined text follows its pieces")
+        pieces = [self._content(piece) for piece in range(begin, number)]
+        if not all(type(piece) is str for piece in pieces):
+            raise BadContent("the pieces of a joined text are texts")
+        for piece in range(begin, number):
+            del self._raw[piece]
+        self._joined = number
+        return "".join(pieces)
+
     def forget(self) -> None:
-        """Let go of what no later line may refer to. Called between lines that are not contents."""
-        while self._lines and self._size - self._lines[0][2] > 2 * CONTENT_WINDOW_BYTES:
-            first, end, size = self._lines.popleft()
-            self._size -= size
+        """Let go of what no later line may refer to. Called between lines that are not contents.
+
+        What is kept weighs more than the window, and so reaches further back than the writer remembers.
+        """
+        while self._lines and self._size - self._lines[0][2] > CONTENT_WINDOW_BYTES:
+            first, end, weight = self._lines.popleft()
+            self._size -= weight
             for number in range(first, end):
                 self._raw.pop(number, None)
                 self._decoded.pop(number, None)
                 self._digests.pop(number, None)
-        while len(self._lists) > LISTS_REMEMBERED:
-            del self._lists[next(iter(self._lists))]
 
-    def text(self, number: int) -> Text:
+    def _text(self, number: int) -> Text:
         """Return content *number*, which must be a text."""
-        value = self.get(number)
-        if type(value) is not Text:
+        raw = self._content(number)
+        if type(raw) is not str:
             raise BadContent(f"content {number} is not a text")
-        return value
+        text = self._decoded.get(number)
+        if text is None:
+            text = self._decoded[number] = Text(raw)
+            text.digest = self._digests.get(number)
+        return text  # type: ignore[return-value]
 
-    def get(self, number: int) -> FrozenMap | Text | tuple[FrozenMap, ...]:
+    def get(self, number: int) -> Content:
         """Return content *number*: a text, a mapping, or a list of mappings."""
         known = self._decoded.get(number)
         if known is not None:
             return known
         items = self._lists.get(number)
         if items is not None:
+            self._count(items)
             return tuple([self._mapping(item) for item in items])
         raw = self._content(number)
         if type(raw) is str:
-            text = Text(raw)
-            text.digest = self._digests.get(number)
-            self._decoded[number] = text
-            return text
-        value = self.resolve(raw)
+            return self._text(number)
+        value: FrozenMap = self._resolve(raw, 0, self._text, _SCALARS)
         if type(value) is not FrozenMap:
-            raise BadContent("a content is a text, an object or a list of objects")
+            raise BadContent("a content does not stand for another")
         value.digest = self._digests.get(number)
         self._decoded[number] = value
         return value
@@ -118,46 +155,71 @@ class Contents:
         except KeyError:
             raise BadContent(f"content {number} is not there") from None
 
-    def resolve(self, value: Any, depth: int = 0) -> Json:
-        """Return decoded JSON as frozen JSON with every reference replaced by what it refers to."""
+    def _count(self, items: tuple[int, ...]) -> None:
+        self._items += len(items)
+        if self._items > ITEMS_MAX:
+            raise BadContent(f"a line that refers to more than {ITEMS_MAX:,} items of lists")
+
+    def resolve(self, value: dict[str, Any], *, in_place: bool = False) -> FrozenMap:
+        """Return the members of a line as frozen JSON, with every reference replaced by what it refers to.
+
+        Strings that stand in the line itself stay plain ones, so that a value written again is written the same way. A header has
+        everything *in place*: there, long ones are the texts that they were.
+        """
+        self._items = 0
+        return self._resolve(value, 0, self._no_content if in_place else self.get, _NUMBERS if in_place else _SCALARS)  # type: ignore[no-any-return]
+
+    def _no_content(self, _number: int) -> Content:
+        raise BadContent("a header has everything in place, no references")
+
+    def _resolve(self, value: Any, depth: int, get: Callable[[int], Content], scalars: frozenset[type]) -> Json:
         kind = type(value)
         if kind is dict:
             if "$c" in value:
                 if len(value) != 1 or type(value["$c"]) is not int:
                     raise BadContent("a reference is one number")
-                return self.get(value["$c"])
-            if depth >= DEPTH_MAX:
-                raise BadContent(f"nested deeper than {DEPTH_MAX}")
-            members = {key: item if type(item) in _SCALARS else self.resolve(item, depth + 1) for key, item in value.items()}
+                return get(value["$c"])
+            if depth >= LINE_DEPTH_MAX or len(value) > KEYS_MAX:
+                raise BadContent(f"nested deeper than {DEPTH_MAX}, or more than {KEYS_MAX:,} members")
+            members = {
+                key: item if type(item) in scalars else self._resolve(item, depth + 1, get, scalars)
+                for key, item in value.items()
+            }
             if "$" in "".join(members):
                 return _unescaped(members)
             return frozen_map(members)
         if kind is list:
-            if depth >= DEPTH_MAX:
+            if depth >= LINE_DEPTH_MAX:
                 raise BadContent(f"nested deeper than {DEPTH_MAX}")
-            return tuple([item if type(item) in _SCALARS else self.resolve(item, depth + 1) for item in value])
-        if kind is str and len(value) >= TEXT_SHARED_MIN:
-            return freeze(value)
-        return value
+            return tuple([item if type(item) in scalars else self._resolve(item, depth + 1, get, scalars) for item in value])
+        return freeze(value)
 
     def canonical(self, body: bytes) -> bytes:
-        """Return the canonical form of an encoded body: references replaced by digests."""
+        """Return the canonical form of a line's body: references replaced by digests."""
+        self._items = 0
         return REFERENCE.sub(self._form, body)
 
     def _form(self, match: re.Match[bytes]) -> bytes:
         number = int(match[1])
         items = self._lists.get(number)
         if items is None:
-            return b"#" + self.digest(number).encode()
+            return b"#" + self._digest(number).encode()
+        self._count(items)
         known = self._digests
-        return ("[" + ",".join(["#" + (known.get(item) or self.digest(item)) for item in items]) + "]").encode()
+        return ("[" + ",".join(["#" + (known.get(item) or self._digest(item)) for item in items]) + "]").encode()
 
-    def digest(self, number: int) -> str:
+    def _text_form(self, match: re.Match[bytes]) -> bytes:
+        number = int(match[1])
+        self._text(number)
+        return b"#" + self._digest(number).encode()
+
+    def _digest(self, number: int) -> str:
         """Return the digest of content *number*, a text or a mapping, in hex."""
         known = self._digests.get(number)
         if known is None:
             raw = self._content(number)
-            known = self._digests[number] = sha256(dumps(raw) if type(raw) is str else self.canonical(dumps(raw))).hexdigest()
+            form = dumps(raw) if type(raw) is str else REFERENCE.sub(self._text_form, dumps(raw))
+            known = self._digests[number] = sha256(form).hexdigest()
         return known
 
 

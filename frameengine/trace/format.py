@@ -1,9 +1,9 @@
-"""What a line of a trace is made of, written once for writer and reader.
+r"""What a line of a trace is made of, written once for writer and reader.
 
-A line is one JSON object in compact form, ended by ``\\n``. Its last member is ``chain``: sha256 over the previous line's chain value
-and this line's bytes before ``,"chain":``. Before it may stand ``at`` (microseconds) and ``meta``: what may differ between two equal
-runs. What comes before those is the *body*; the canonical form of a line is its body with every reference replaced by ``#`` and the
-digest of what it refers to.
+A line is one JSON object in compact form, ended by ``\n``. Its last member is ``chain``: sha256 over the previous line's chain
+value and this line's bytes before ``,"chain":``. Before it may stand ``at`` (microseconds) and ``meta``: what may differ
+between two equal runs. What comes before those is the *body*; the canonical form of a line is its body with every reference
+replaced by ``#`` and the digest of what it refers to.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def tail(at: int | None, meta: FrozenMap | None) -> bytes:
 
 def outcome_canonical(call: Call, outcome: Outcome) -> bytes:
     """Return the canonical form of an outcome's line, put together from what call and outcome remember of theirs."""
-    return b'{"kind":"outcome","key":' + dumps(call.key.wire()) + b"," + call.canonical[1:-1] + b',"outcome":' + outcome.canonical + b"}"
+    key = dumps(call.key.wire())
+    return b'{"kind":"outcome","key":%b,%b,"outcome":%b}' % (key, call.canonical[1:-1], outcome.canonical)
 
 
 def outcome_wire(call: Call, outcome: Outcome) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import frameengine
+from frameengine import __version__
 from frameengine.graph.registry import BoundGraph, fingerprint
 from frameengine.jsonvalue import FrozenMap, Json, freeze
 from frameengine.state import RunState
@@ -22,11 +22,12 @@ def header(
 ) -> FrozenMap:
     """Return the members of a header.
 
-    *provenance* says where inputs, model replies and tool results came from (live, scripted, imported); *state* stands in the header
-    where it is not the graph's own initial one; *clock* is ``virtual`` or ``recorded``; *meta* may name the writer as ``owner``.
+    *provenance* says where inputs, model replies and tool results came from (live, scripted, imported); *state* stands in the
+    header where it is not the graph's own initial one; *clock* is ``virtual`` or ``recorded``; *meta* may name the writer as
+    ``owner``.
     """
     members: dict[str, Any] = {
-        "engine": frameengine.__version__,
+        "engine": __version__,
         "graph": bound.graph.to_json(),
         "fingerprint": fingerprint(bound),
         "seed": seed,

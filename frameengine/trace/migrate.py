@@ -1,8 +1,8 @@
 """Bring a trace of an older format up to this one, step by step.
 
 Every format shares the envelope: a line is one JSON object that ends in its chain value, the header names the format, and the
-seal says how many lines there are. All else may change. A migration is a function over the lines of one format that yields those of
-the next; the members ``chain`` are taken away and the seal is left out, since both are made anew.
+seal says how many lines there are. All else may change. A migration is a function over the lines of one format that yields
+those of the next; the members ``chain`` are taken away and the seal is left out, since both are made anew.
 """
 
 from __future__ import annotations

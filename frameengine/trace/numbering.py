@@ -1,7 +1,7 @@
 """The writer's side of content: what stands in the file already, by number, so that it is written once.
 
 Three things are contents: long texts, mappings that repeat (chat messages, the input and output of records), and lists of such
-mappings. A list says how it follows from an earlier one: a conversation of forty messages costs a few bytes, not forty references.
+mappings. A list says how it follows from an earlier one: forty messages cost a few bytes, not forty references.
 """
 
 from __future__ import annotations
@@ -11,10 +11,16 @@ from typing import Any
 
 from frameengine.codec import Fragment, Shared, SharedOne, digest, dumps, escaped
 from frameengine.jsonvalue import FrozenMap, Text
-from frameengine.limits import CONTENT_WINDOW_BYTES, TEXT_CHUNK
+from frameengine.limits import CONTENT_WINDOW_BYTES, TEXT_CHUNK, check
 
 LISTS_KEPT = 16
 """How many of the newest lists a line may refer to."""
+
+LIST_ITEMS_MAX = 1 << 17
+"""Items of one list. Lists follow from lists, so a short line could otherwise claim any number of them."""
+
+CONTENT_COST = 256
+"""What a content weighs in the window beside its bytes: small ones take more room in memory than in the file."""
 
 PLACES_KEPT = 4_096
 """How many contents are remembered with the newest list they stand in."""
@@ -27,8 +33,9 @@ class Numbering:
         self._numbers: dict[str, int] = {}
         self._order: deque[tuple[str, int]] = deque()
         self._size = 0
-        self._lists: dict[tuple[int, ...], int] = {}
-        self._newest: dict[int, tuple[int, ...]] = {}
+        self._lists: dict[int, tuple[int, ...]] = {}
+        self._same: dict[tuple[int, ...], int] = {}
+        self._newest: dict[int, int] = {}
         self._next = 1
         self._fresh: list[bytes] = []
 
@@ -66,39 +73,39 @@ class Numbering:
             encoded = dumps(str(value)) if len(value) <= TEXT_CHUNK else self._pieces(value)
         else:
             encoded = dumps(escaped(value), self._reference)  # type: ignore[arg-type]
-        number = self._numbers[key] = self._add(encoded)
-        self._keep(key, encoded)
+        number = self._numbers[key] = self._add(encoded, key)
         return number
 
     def _pieces(self, text: Text) -> bytes:
         first = self._next
         for start in range(0, len(text), TEXT_CHUNK):
-            piece = dumps(str(text[start : start + TEXT_CHUNK]))
-            self._add(piece)
-            self._keep("", piece)
+            self._add(dumps(str(text[start : start + TEXT_CHUNK])))
         return b'{"$join":[%d,%d]}' % (first, self._next - 1)
 
-    def _add(self, encoded: bytes) -> int:
+    def _add(self, encoded: bytes, key: str = "") -> int:
+        """Give a content its number. Each counts in the window, or the reader would forget at another time than the writer."""
+        weight = len(encoded) + CONTENT_COST
         self._fresh.append(encoded)
+        self._order.append((key, weight))
+        self._size += weight
         self._next += 1
         return self._next - 1
-
-    def _keep(self, key: str, encoded: bytes) -> None:
-        self._order.append((key, len(encoded)))
-        self._size += len(encoded)
 
     def _list(self, items: tuple[FrozenMap, ...]) -> int:
         known = self._numbers
         numbers = tuple([known.get(item.digest) or self._number(item) for item in items])  # type: ignore[arg-type]
-        number = self._lists.pop(numbers, None)
-        if number is None:
-            number = self._add(b'{"$list":' + dumps(self._runs(numbers)) + b"}")
-        self._lists[numbers] = number
+        number = self._same.get(numbers)
+        if number is not None:
+            # It does not count as new: the reader, which need not look at what refers to it, forgets by age.
+            return number
+        check("a list of messages or tools, in items,", LIST_ITEMS_MAX, len(numbers), "send the newest of them")
+        number = self._same[numbers] = self._add(b'{"$list":' + dumps(self._runs(numbers)) + b"}")
+        self._lists[number] = numbers
         if len(self._lists) > LISTS_KEPT:
-            del self._lists[next(iter(self._lists))]
+            del self._same[self._lists.pop(next(iter(self._lists)))]
         if len(self._newest) > PLACES_KEPT:
             self._newest.clear()
-        self._newest.update(dict.fromkeys(numbers, numbers))
+        self._newest.update(dict.fromkeys(numbers, number))
         return number
 
     def _runs(self, numbers: tuple[int, ...]) -> list[int | list[int]]:
@@ -106,15 +113,16 @@ class Numbering:
         runs: list[int | list[int]] = []
         at, end = 0, len(numbers)
         while at < end:
-            known = self._newest.get(numbers[at])
+            number = self._newest.get(numbers[at], 0)
+            known = self._lists.get(number)
             length = 0
-            if known is not None and known in self._lists:
+            if known is not None:
                 start = known.index(numbers[at])
                 length = min(len(known) - start, end - at)
                 if known[start : start + length] != numbers[at : at + length]:
                     length = next(i for i in range(length) if known[start + i] != numbers[at + i])
             if length > 1:
-                runs.append([self._lists[known], start, length])  # type: ignore[index]
+                runs.append([number, start, length])
                 at += length
             else:
                 runs.append(numbers[at])

@@ -5,35 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from attrs import frozen
 
 from frameengine.codec import Undecodable, dumps, loads
 from frameengine.effects import EffectKey, Outcome, outcome_from_json
-from frameengine.errors import TraceError, TraceFormat, TraceIncomplete, TraceIntegrity, TraceVersion, ValueRefused
+from frameengine.errors import FrameEngineError, TraceError, TraceFormat, TraceIncomplete, TraceIntegrity, TraceVersion
 from frameengine.inputs import Input, input_from_json
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.limits import LINE_BYTES_MAX
 from frameengine.trace.contents import BadContent, Contents
 from frameengine.trace.format import CHAIN_BYTES, CHAIN_HEAD, CHAIN_TAIL, FORMAT, GENESIS, KINDS, chained, tail
+from frameengine.trace.shape import check_shape
 from frameengine.trace.source import open_trace
 
 T = TypeVar("T")
+OURS = "name a file that this tool wrote"
+NOT_OURS = "the file was not written by this tool"
+TO_REPAIR = "use 'frameengine repair' to keep the good part, or record again"
 UNDIGESTED = frozenset({"at", "meta", "chain"})
 """Members of a line that its canonical form leaves out."""
 
 
 class Line:
-    """One line of a trace, its bytes proven; what it holds is decoded when asked for, while the reader stands on it."""
+    """One line of a trace, its bytes proven; what it holds is decoded when asked for, while the reader stands on it.
 
-    __slots__ = ("_contents", "_data", "_trailer", "at", "kind", "number", "offset", "raw", "value")
+    What was asked for once stays. Everything raises `TraceFormat` where a line is not what its kind says.
+    """
 
-    def __init__(self, number: int, offset: int, raw: bytes, members: dict[str, Any], contents: Contents) -> None:
-        self.number = number
-        """Line number, from 1."""
-        self.offset = offset
-        """Byte offset of its start."""
+    __slots__ = ("_canonical", "_contents", "_data", "_path", "at", "kind", "number", "offset", "raw", "value")
+
+    def __init__(self, place: tuple[Path, int, int], raw: bytes, members: dict[str, Any], contents: Contents) -> None:
+        check_shape(members)
+        self._path, self.number, self.offset = place
+        """File, line number, from 1, and byte offset of its start."""
         self.raw = raw
         """Its bytes, newline included."""
         self.kind: str = members["kind"]
@@ -44,12 +50,15 @@ class Line:
         """Its members as they stand, references not resolved."""
         self._contents = contents
         self._data: FrozenMap | None = None
+        self._canonical: bytes | None = None
 
     @property
     def meta(self) -> FrozenMap:
         """Its undigested members."""
         meta = self.value.get("meta")
-        result: FrozenMap = EMPTY if meta is None else freeze(meta)
+        if meta is None:
+            return EMPTY
+        result: FrozenMap = self._decoded(lambda: freeze(meta))
         return result
 
     @property
@@ -57,16 +66,21 @@ class Line:
         """Its digested members, whole."""
         if self._data is None:
             digested = {name: value for name, value in self.value.items() if name not in UNDIGESTED}
-            self._data = self._decoded(lambda: self._contents.resolve(digested))
+            self._data = self._decoded(lambda: self._contents.resolve(digested, in_place=self.kind == "header"))
         return self._data
 
     def canonical(self) -> bytes:
         """Return its canonical form: equal for equal lines of different files, whatever their times and numbering."""
-        trailer = CHAIN_BYTES + len(tail(self.at, self.value.get("meta")))
-        try:
-            return self._contents.canonical(self.raw[:-trailer] + b"}")
-        except BadContent as error:
-            raise self._bad(error) from None
+        if self._canonical is None:
+            self._canonical = self._decoded(self._form)
+        return self._canonical
+
+    def _form(self) -> bytes:
+        undigested = tail(self.at, self.value.get("meta"))
+        body, after = self.raw[: -CHAIN_BYTES - len(undigested)], self.raw[-CHAIN_BYTES - len(undigested) : -CHAIN_BYTES]
+        if after != undigested:
+            raise BadContent("'at' and 'meta' stand last, before the chain value")
+        return self._contents.canonical(body + b"}")
 
     def key(self) -> EffectKey:
         """Return the key of an outcome's line."""
@@ -83,12 +97,14 @@ class Line:
     def _decoded(self, decode: Callable[[], T]) -> T:
         try:
             return decode()
-        except (BadContent, ValueRefused, KeyError, TypeError, ValueError, AttributeError) as error:
+        except TraceError:
+            raise
+        except (FrameEngineError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise self._bad(error) from None
 
     def _bad(self, error: Exception) -> TraceFormat:
-        what = f"the member {error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        return TraceFormat(f"line {self.number}: {what}", hint="the file was not written by this tool", line=self.number, offset=self.offset)
+        what = f"{self._path}: line {self.number}: {_said(error)}"
+        return TraceFormat(what, hint=NOT_OURS, path=str(self._path), line=self.number, offset=self.offset)
 
 
 @frozen(kw_only=True)
@@ -106,8 +122,8 @@ class Counts:
 class TraceReader:
     """A trace being read. Iterate `lines` once; afterwards `sealed` and `counts` hold.
 
-    With ``damaged=False`` anything wrong raises a `TraceError`. With ``damaged=True`` reading stops at the first thing wrong, which
-    then stands in `problem`: the good prefix is what was yielded.
+    With ``damaged=False`` anything wrong raises a `TraceError`. With ``damaged=True`` reading stops at the first thing wrong,
+    which then stands in `problem`: the good prefix is what was yielded.
     """
 
     def __init__(self, path: Path, *, damaged: bool = False) -> None:
@@ -121,7 +137,8 @@ class TraceReader:
         self.offset = 0
         """Bytes read and proven."""
         self._inputs = self._frames = self._calls = 0
-        self._chain = GENESIS
+        self._message: int | None = None
+        self._chain = self._before = GENESIS
         self._contents = Contents()
         self._file = open_trace(path)
         try:
@@ -130,14 +147,14 @@ class TraceReader:
                 raise self._error(TraceFormat, "the file is empty", "record again, or name another file", line=1)
             if first.kind != "header":
                 raise self._error(TraceFormat, f"the first line is a {first.kind}, not a header", "this is no trace", line=1)
-            _check_version(path, first.data)
+            _check_version(path, first.value)
+            self.header_line = first
+            """The header's line."""
+            self.header: FrozenMap = first.data
+            """The header's members."""
         except BaseException:
             self._file.close()
             raise
-        self.header_line = first
-        """The header's line."""
-        self.header: FrozenMap = first.data
-        """The header's members."""
 
     @property
     def counts(self) -> Counts:
@@ -149,7 +166,7 @@ class TraceReader:
         """Chain value of the last line read, in hex."""
         return self._chain.decode()
 
-    def __enter__(self) -> TraceReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -173,7 +190,8 @@ class TraceReader:
             raise self._error(
                 TraceIncomplete,
                 f"no seal: the file ends after line {self.line_count} ({self._inputs} inputs, {self._frames} frames are good)",
-                "use 'frameengine repair' to keep the good part, or record again",
+                TO_REPAIR,
+                line=self.line_count + 1,
             )
         if line.kind == "header":
             raise self._error(TraceFormat, "a second header", "one file holds one run", line=line.number)
@@ -182,26 +200,36 @@ class TraceReader:
             return None
         if line.kind == "input":
             self._inputs += 1
+            if "during" not in line.value:
+                self._message = line.value["number"]
         elif line.kind == "outcome":
             self._calls += 1
         elif line.kind == "frame":
             self._frames += 1
+        elif line.kind == "trace":
+            self._message = None
         return line
 
     def _check_seal(self, line: Line) -> None:
         counts = {"inputs": self._inputs, "frames": self._frames, "calls": self._calls, "lines": line.number}
         for name, actual in counts.items():
-            if line.data.get(name) != actual:
+            if line.value[name] != actual:
+                what = f"the seal says {line.value[name]} {name}, the file has {actual}"
                 raise self._error(
-                    TraceIntegrity,
-                    f"the seal says {line.data.get(name)} {name}, the file has {actual}",
-                    "the file was changed after it was sealed; record again",
-                    line=line.number,
+                    TraceIntegrity, what, "the file was changed after it was sealed; record again", line=line.number
                 )
-        if self._file.read(1):
-            raise self._error(
-                TraceIntegrity, f"bytes after the seal, from byte {self.offset}", "cut the file there, or record again", line=line.number + 1
-            )
+        if line.value["head"] != self._before.decode():
+            what = "the seal names another line before it"
+            raise self._error(TraceIntegrity, what, "the file was changed after it was sealed; record again", line=line.number)
+        if self._message is not None:
+            raise self._error(TraceFormat, f"sealed before input {self._message} has ended", NOT_OURS, line=line.number)
+        try:
+            more = self._file.read(1)
+        except OSError as error:
+            raise self._error(TraceFormat, f"after the seal: {error}", "get the file again", line=line.number + 1) from error
+        if more:
+            what = f"bytes after the seal, from byte {self.offset}"
+            raise self._error(TraceIntegrity, what, "cut the file there, or record again", line=line.number + 1)
         self.sealed = True
 
     def _read(self) -> Line | None:
@@ -212,26 +240,31 @@ class TraceReader:
             try:
                 raw = readline(LINE_BYTES_MAX + 1)
             except OSError as error:
-                raise self._error(TraceFormat, f"line {self.line_count + 1}: {error}", "get the file again", line=self.line_count + 1) from error
+                raise self._error(
+                    TraceFormat, f"line {self.line_count + 1}: {error}", "get the file again", line=self.line_count + 1
+                ) from error
             if not raw:
                 return None
             try:
                 members = loads(raw)
-            except Undecodable as error:
+                exact = dumps(members) == raw[:-1]
+            except (Undecodable, TypeError) as error:
                 raise self._refusal(raw, error) from None
             chain = sha256(self._chain + raw[:-CHAIN_BYTES]).hexdigest().encode()
-            if not raw.endswith(b'%b%b"}\n' % (CHAIN_HEAD, chain)) or dumps(members) != raw[:-1]:
+            if not exact or not raw.endswith(b'%b%b"}\n' % (CHAIN_HEAD, chain)) or len(raw) > LINE_BYTES_MAX:
                 raise self._refusal(raw)
-            kind = members["kind"] if type(members) is dict and "kind" in members else None
+            kind = members["kind"] if type(members) is dict and type(members.get("kind")) is str else None
             if kind not in KINDS:
                 raise self._refusal(raw)
-            if kind == "content":
-                try:
+            line = None
+            try:
+                if kind == "content":
                     contents.add(members, len(raw))
-                except (BadContent, KeyError, TypeError, ValueError) as error:
-                    raise self._refusal(raw, error) from None
-            line = None if kind == "content" else Line(self.line_count + 1, self.offset, raw, members, contents)
-            self._chain = chain
+                else:
+                    line = Line((self.path, self.line_count + 1, self.offset), raw, members, contents)
+            except (BadContent, KeyError, TypeError, ValueError) as error:
+                raise self._refusal(raw, error) from None
+            self._before, self._chain = self._chain, chain
             self.line_count += 1
             self.offset += len(raw)
             if line is not None:
@@ -240,66 +273,72 @@ class TraceReader:
     def _refusal(self, raw: bytes, error: Exception | None = None) -> TraceError:
         """Return what to say of a line that was not accepted."""
         number = self.line_count + 1
+        line = f"line {number}"
+        if len(raw) > LINE_BYTES_MAX:
+            return self._error(TraceFormat, f"{line} is longer than {LINE_BYTES_MAX:,} bytes", "this is no trace", line=number)
         if not raw.endswith(b"\n"):
-            if len(raw) > LINE_BYTES_MAX:
-                return self._error(TraceFormat, f"line {number} is longer than {LINE_BYTES_MAX:,} bytes", "this is no trace", line=number)
-            return self._error(
-                TraceIncomplete,
-                f"the last line (line {number}, byte {self.offset}) is torn: {len(raw)} bytes without an end",
-                "use 'frameengine repair' to keep the good part, or record again",
-                line=number,
-            )
+            hint = TO_REPAIR if self.line_count else "nothing in it is whole: record again, or name another file"
+            what = f"the last line ({line}, byte {self.offset}) is torn: {len(raw)} bytes without an end"
+            return self._error(TraceIncomplete, what, hint, line=number, torn=len(raw))
+        if rewritten := _rewritten(raw):
+            hint = "an editor or a transfer rewrote the file; get it again byte for byte"
+            return self._error(TraceFormat, f"{line} {rewritten}", hint, line=number)
         if isinstance(error, Undecodable):
-            return self._error(TraceFormat, f"line {number} is not JSON of this format: {_reason(raw, error)}", _way_out(raw), line=number)
+            return self._error(TraceFormat, f"{line} is not JSON of this format: {error}", OURS, line=number)
+        if number == 1:
+            # A newer format may be chained in another way, and the way out is another one.
+            try:
+                _check_version(self.path, loads(raw))
+            except TraceVersion as version:
+                return version
         if error is not None:
-            return self._error(TraceFormat, f"line {number}: {error}", "the file was not written by this tool", line=number)
+            return self._error(TraceFormat, f"{line}: {_said(error)}", NOT_OURS, line=number)
         if raw[-len(CHAIN_TAIL) :] != CHAIN_TAIL or raw[-CHAIN_BYTES : -CHAIN_BYTES + len(CHAIN_HEAD)] != CHAIN_HEAD:
-            return self._error(TraceFormat, f"line {number} does not end in its chain value", _way_out(raw), line=number)
+            return self._error(TraceFormat, f"{line} does not end in its chain value", OURS, line=number)
         if chained(self._chain, raw[:-CHAIN_BYTES]) != raw[-67:-3]:
-            return self._error(
-                TraceIntegrity,
-                f"line {number} was changed: its chain value does not hold",
-                "use 'frameengine repair' to keep what comes before it, or record again",
-                line=number,
-            )
+            what = f"{line} was changed: its chain value does not hold"
+            hint = "use 'frameengine repair' to keep what comes before it, or record again"
+            return self._error(TraceIntegrity, what, hint, line=number)
         if dumps(loads(raw)) != raw[:-1]:
-            what = "is not in canonical form (a duplicate key, a space, a number out of range)"
-            return self._error(TraceFormat, f"line {number} {what}", "record again", line=number)
-        return self._error(TraceFormat, f"line {number} is not a line of a trace", "this is no trace", line=number)
+            what = f"{line} is not in canonical form (a duplicate key, a space, a number out of range)"
+            return self._error(TraceFormat, what, "record again", line=number)
+        return self._error(TraceFormat, f"{line} is not a line of a trace", "this is no trace", line=number)
 
     def _error(self, kind: type[TraceError], what: str, hint: str, **fields: Any) -> TraceError:
         return kind(f"{self.path}: {what}", hint=hint, path=str(self.path), offset=self.offset, **fields)
 
 
-def _reason(raw: bytes, error: Exception) -> str:
+def _said(error: Exception) -> str:
+    if isinstance(error, BadContent):
+        return str(error)
+    if isinstance(error, FrameEngineError):
+        return error.message
+    if isinstance(error, KeyError):
+        return f"the member {error.args[0]!r} is missing or unknown"
+    return f"its members are not of the form that they must have ({error})"
+
+
+def _rewritten(raw: bytes) -> str:
+    """Return what an editor or a transfer did to a line; empty where nothing shows."""
     if raw.startswith(b"\xef\xbb\xbf"):
-        return "it starts with a byte order mark"
+        return "starts with a byte order mark"
     if raw.endswith(b"\r\n"):
-        return "it ends in CR LF"
+        return "ends in CR LF"
     if b"\0" in raw:
-        return "it holds zero bytes"
-    return str(error)
+        return "holds zero bytes"
+    return ""
 
 
-def _way_out(raw: bytes) -> str:
-    if raw.startswith(b"\xef\xbb\xbf") or raw.endswith(b"\r\n"):
-        return "an editor or a transfer rewrote the file; get it again byte for byte"
-    return "name a file that this tool wrote"
-
-
-def _check_version(path: Path, header: FrozenMap) -> None:
-    found = header.get("format")
-    if found == FORMAT:
+def _check_version(path: Path, header: Any) -> None:
+    found = header.get("format") if type(header) is dict else None
+    if type(found) is not int or found == FORMAT:
         return
-    newer = isinstance(found, int) and found > FORMAT
-    hint = "install a newer frameengine" if newer else f"use 'frameengine migrate {path}'"
-    raise TraceVersion(
-        f"{path} has format {found!r}, this version reads {FORMAT}", hint=hint, path=str(path), line=1, found=freeze(found), supported=[FORMAT]
-    )
+    hint = "install a newer frameengine" if found > FORMAT else "migrate it (frameengine.trace.migrate), or use the version that wrote it"
+    what = f"{path} has format {found}, this version reads {FORMAT}"
+    raise TraceVersion(what, hint=hint, path=str(path), line=1, found=found, supported=[FORMAT])
 
 
 def read_header(path: Path) -> FrozenMap:
     """Return the header of a trace without reading further."""
     with TraceReader(path) as reader:
         return reader.header
-

@@ -1,11 +1,12 @@
 """Keep secrets out of a run: on the way in each is replaced by a placeholder of equal length, on the way out it is put back.
 
-Nodes, records, digests and the file see placeholders only, in the recording and in the replay alike, so a node that cuts a text in the
-middle of a secret cuts the placeholder in the middle, and budgets count the same. The performer behind sees the real text, so the model
-is asked and the tool is run with what the user wrote. Replay needs no secret, since nothing of it was ever written.
+Nodes, records, digests and the file see placeholders only, in the recording and in the replay alike, so a node that cuts a text
+in the middle of a secret cuts the placeholder in the middle, and budgets count the same. The performer behind sees the real
+text, so the model is asked and the tool is run with what the user wrote. Replay needs no secret, since nothing of it was ever
+written.
 
-A placeholder carries a number: secrets are numbered by first occurrence in input and key order, whatever the order in which outcomes
-arrive, because those of one frame are numbered by their own key until the frame is over.
+A placeholder carries a number: secrets are numbered by first occurrence in input and key order, whatever the order in which
+outcomes arrive, because those of one frame are numbered by their own key until the frame is over.
 """
 
 from __future__ import annotations
@@ -41,7 +42,19 @@ _HINTS = ("sk-", "gh", "AKIA", "ASIA", "AIza", "xox", "hf_", "eyJ", "PRIVATE KEY
 """One of these stands in every text that a rule matches: the cheap look before the thorough one."""
 _PLACEHOLDER = re.compile(r"\[secret:(\d+(?:\.\d+)*)\*{0,8192}\]")
 _MEMBERS = frozenset(
-    {"authorization", "proxy-authorization", "api_key", "api-key", "apikey", "x-api-key", "cookie", "set-cookie", "password", "secret", "access_token"}
+    {
+        "authorization",
+        "proxy-authorization",
+        "api_key",
+        "api-key",
+        "apikey",
+        "x-api-key",
+        "cookie",
+        "set-cookie",
+        "password",
+        "secret",
+        "access_token",
+    }
 )
 
 
@@ -155,7 +168,11 @@ class Redactor:
 
     def _restore(self, value: Json) -> Json:
         if isinstance(value, str):
-            restored = _PLACEHOLDER.sub(lambda match: self._texts.get(match.group(), match.group()), value) if "[secret:" in value else value
+            restored = (
+                _PLACEHOLDER.sub(lambda match: self._texts.get(match.group(), match.group()), value)
+                if "[secret:" in value
+                else value
+            )
             return freeze(restored)
         if isinstance(value, FrozenMap):
             return freeze({key: self._restore(item) for key, item in value.items()})

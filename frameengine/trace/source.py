@@ -14,7 +14,7 @@ from frameengine.errors import TraceFormat, TraceNotFound
 MAGIC = b"\x28\xb5\x2f\xfd"
 """First bytes of a zstd frame."""
 WINDOW_LOG_MAX = 23
-"""Unpacking takes at most 2**23 bytes for what was seen before, whatever the file asks for; zstd up to level 19 asks for no more."""
+"""Unpacking takes at most 2**23 bytes for its window, whatever the file asks for; zstd up to level 19 asks for no more."""
 
 _HINTS = {
     errno.ENOENT: "check the name",

@@ -147,8 +147,13 @@ class TraceWriter:
 
     def _content_lines(self) -> list[bytes]:
         """Return the lines of the contents that the next line is the first to refer to."""
-        lines: list[bytes] = []
         first, fresh = self._numbering.fresh()
+        if not fresh:
+            return []
+        values = b",".join(fresh)
+        if len(values) < LINE_BYTES_MAX - 256 or len(fresh) == 1:
+            return [self._chained(b'{"kind":"content","first":%d,"values":[%b]' % (first, values))]
+        lines: list[bytes] = []
         start = 0
         while start < len(fresh):
             size, end = 0, start

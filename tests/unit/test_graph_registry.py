@@ -279,7 +279,7 @@ def test_fingerprint(write: Write) -> None:
     value = fingerprint(bound)
     assert value == {
         "graph": bound.graph.digest,
-        "nodes": {"a": {"implementation": f"{module}:Toy", "code": bound.code["a"]}},
+        "nodes": {"a": {"implementation": f"{module}:Toy", "code": bound.code["a"], "contract": ""}},
         "prompts": {},
     }
     with pytest.raises(ReadOnly):

@@ -15,7 +15,15 @@ from frameengine.effects import ToolReply
 from frameengine.errors import FrameEngineError, LimitError, NothingCompared, TraceFormat, TraceNotFound, UsageError
 from frameengine.exporters.openai import export_messages
 from frameengine.importers import openai_read
-from frameengine.importers.openai import ABOUT_BYTES_MAX, Conversation, ImportReport, Plan, import_messages, plan, read_conversations
+from frameengine.importers.openai import (
+    ABOUT_BYTES_MAX,
+    Conversation,
+    ImportReport,
+    Plan,
+    import_messages,
+    plan,
+    read_conversations,
+)
 from frameengine.importers.openai_plan import ROUNDS_MAX
 from frameengine.inputs import Given, UserMessage
 from frameengine.jsonvalue import freeze, thaw
@@ -26,6 +34,7 @@ from frameengine.trace.verify import verify
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "What is the weather in Bern?"}
 ANSWER = {"role": "assistant", "content": "Sunny."}
+PARTS = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
 
 
 def call(number: str, city: str = "Bern", name: str = "weather") -> dict[str, Any]:
@@ -82,9 +91,8 @@ TURNS: list[tuple[list[dict[str, Any]], list[str]]] = [
     ([USER, {**ANSWER, "tool_calls": None, "function_call": None}], ["user model"]),
     ([USER, {**ANSWER, "tool_calls": "none"}, USER], ["user model", "user model?"]),
     ([{**USER, "tool_calls": None, "name": "Ann"}, ANSWER], ["user model"]),
-    ([{"role": "user", "content": [{"type": "text", "text": "a"}]}, {"role": "assistant", "content": [{"type": "text", "text": "b"}]}],
-     ["user model"]),
-]  # fmt: skip
+    ([{"role": "user", "content": PARTS}, {"role": "assistant", "content": PARTS}], ["user model"]),
+]
 
 
 @pytest.mark.parametrize(("messages", "turns"), TURNS)
@@ -101,7 +109,12 @@ GIVEN: list[tuple[list[dict[str, Any]], list[str], int, str]] = [
     ([USER, ANSWER, SYSTEM], ["user model", "given 1"], 2, "a late system message"),
     ([USER, {"role": "developer", "content": "x"}, ANSWER], ["given 3"], 0, "message 1 (developer)"),
     ([result("1"), USER, ANSWER], ["given 1", "user model"], 0, "no tool call asked for"),
-    ([USER, {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}], ["given 2"], 0, "function_call"),
+    (
+        [USER, {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}],
+        ["given 2"],
+        0,
+        "function_call",
+    ),
     ([USER, ANSWER, {"role": "function", "name": "f", "content": "1"}], ["user model", "given 1"], 2, "role 'function'"),
     ([USER, asks(call("1"), call("2")), result("2"), result("1"), ANSWER], ["given 5"], 0, "in message 2 answers another call"),
     ([USER, asks(call("1")), result("9")], ["given 3"], 0, "in message 2 answers another call"),
@@ -313,7 +326,7 @@ REFUSED: list[tuple[bytes, type[FrameEngineError], str, int | None]] = [
     (b" \n\n", TraceFormat, "is empty", 1),
     (b"[]", UsageError, "without a message", None),
     (b'{"messages": []}', UsageError, "without a message", None),
-    (b'[{"messages": [{"role": "user", "content": "x"}]}, []]', UsageError, r"-\[1\]: a conversation without a message|without", None),
+    (b'[{"messages": [{"role": "user", "content": "x"}]}, []]', UsageError, r"-\[1\]: a conversation without", None),
     (b"{}", UsageError, "no 'messages' or 'traj'", None),
     (b'"text"', UsageError, "a str is no conversation", None),
     (b'{"role": "user", "content": "x"}', UsageError, "a message by itself", None),
@@ -341,7 +354,9 @@ def test_what_is_no_conversation_is_refused(data: bytes, kind: type[FrameEngineE
     assert caught.value.hint
 
 
-@pytest.mark.parametrize(("document", "asked"), [(LIST, "tau-bench"), ({"messages": LIST}, "tau-bench"), ({"traj": LIST}, "messages")])
+@pytest.mark.parametrize(
+    ("document", "asked"), [(LIST, "tau-bench"), ({"messages": LIST}, "tau-bench"), ({"traj": LIST}, "messages")]
+)
 def test_a_shape_that_was_asked_for_is_insisted_on(document: Any, asked: str) -> None:
     """A document of another shape than the one that was asked for is refused."""
     with pytest.raises(UsageError):

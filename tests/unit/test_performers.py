@@ -27,7 +27,9 @@ def ask(*effects: Any, node: str = "a") -> Ask:
 def registry(function: Any) -> ToolRegistry:
     """Return a registry with one tool that takes anything."""
     tools = ToolRegistry()
-    tools.register("tool", function, {"description": "a tool", "parameters": {"type": "object", "properties": {"n": {"type": "integer"}}}})
+    tools.register(
+        "tool", function, {"description": "a tool", "parameters": {"type": "object", "properties": {"n": {"type": "integer"}}}}
+    )
     return tools
 
 
@@ -39,7 +41,7 @@ def model_call() -> ModelCall:
 def test_live_runs_tools_and_asks_the_model() -> None:
     """A live performer gives back what the tool returned and what the model replied."""
     reply = ModelReply(message=freeze({"role": "assistant", "content": "hi"}))
-    live = Live(lambda call: reply, registry(lambda n: {"rows": n}))
+    live = Live(lambda _: reply, registry(lambda n: {"rows": n}))
     answers = list(live.perform(ask(model_call(), ToolCall("tool", {"n": 3}))))
     assert answers[0].outcome.value == reply
     value = answers[1].outcome.value
@@ -67,7 +69,7 @@ def test_failures_become_outcomes() -> None:
 
 def test_values_that_json_has_not_are_flagged() -> None:
     """A tool result with NaN is carried as flagged text instead of being lost or refused."""
-    (answer,) = Live(None, registry(lambda n: {"x": float("nan")})).perform(ask(ToolCall("tool", {"n": 1})))
+    (answer,) = Live(None, registry(lambda n: {"x": float("nan") * n})).perform(ask(ToolCall("tool", {"n": 1})))
     value = answer.outcome.value
     assert isinstance(value, ToolReply)
     assert value.content["frameengine:encoded"] == "json"
@@ -116,7 +118,10 @@ class Sound:
 
     def perform(self, wanted: Ask) -> list[Answer]:
         """Answer every new call with forty characters."""
-        return [Answer(call.key, Outcome(value=ModelReply(message=freeze({"role": "assistant", "content": "x" * 40})))) for call in wanted.new]
+        return [
+            Answer(call.key, Outcome(value=ModelReply(message=freeze({"role": "assistant", "content": "x" * 40}))))
+            for call in wanted.new
+        ]
 
 
 def faulted(seed: int, count: int = 400) -> dict[EffectKey, str]:

@@ -44,7 +44,9 @@ class Answering:
                 value: ModelReply | ToolReply = ToolReply(content=f"the token is {SECRETS[1]}.")
             elif call.key.frame == 1:
                 function = {"name": "look", "arguments": f'{{"key":"{SECRETS[0]}"}}'}
-                value = ModelReply(message=freeze({"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": function}]}))
+                value = ModelReply(
+                    message=freeze({"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": function}]})
+                )
             else:
                 value = ModelReply(message=freeze({"role": "assistant", "content": f"done with {SECRETS[0]} and {SECRETS[1]}"}))
             answers.append(Answer(call.key, Outcome(value=value, at=virtual_at(call.key))))
@@ -139,7 +141,9 @@ def test_given_secrets_are_found_anywhere() -> None:
 
 def test_members_named_like_secrets_are_replaced_whole() -> None:
     """The value of a member called password or authorization is replaced whatever it looks like."""
-    outcome = Redactor().outcome(EffectKey(1, 1, "a", 0), Outcome(value=ToolReply(content={"Password": "plain words here", "user": "plain words here"})))
+    outcome = Redactor().outcome(
+        EffectKey(1, 1, "a", 0), Outcome(value=ToolReply(content={"Password": "plain words here", "user": "plain words here"}))
+    )
     assert isinstance(outcome.value, ToolReply)
     assert outcome.value.content["Password"] != "plain words here"
     assert outcome.value.content["user"] == "plain words here"

@@ -1,0 +1,60 @@
+"""``frameengine export``: traces become recordings of other systems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from frameengine_cli.commands import options
+
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Turn traces into the formats of other systems.")
+
+
+@app.callback()
+def root() -> None:
+    """Turn traces into the formats of other systems."""
+
+
+@app.command("openai")
+def openai(
+    ref: options.Ref,
+    *,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; stdout without it.", show_default=False)
+    ] = None,
+    damaged: Annotated[bool, typer.Option("--damaged", help="Export the good part of a damaged or unfinished trace.")] = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
+    traces: options.Traces = None,
+) -> None:
+    """Write the conversation of a run as OpenAI messages.
+
+    Example: frameengine export openai latest -o chat.json
+    """
+    from frameengine.codec import dumps
+    from frameengine.errors import NothingCompared
+    from frameengine.exporters.openai import export_messages
+    from frameengine.plaintext import visible_json
+    from frameengine_cli import output as out
+    from frameengine_cli.refs import check_absent, opened
+
+    if output is not None:
+        check_absent(output, force=force)
+    with opened(ref, traces) as path:
+        exported = export_messages(path, damaged=damaged)
+        if not exported.messages:
+            raise NothingCompared(f"{path} holds no messages", hint="record a run in which something is said", path=str(path))
+    text = dumps(exported.messages).decode() + "\n"
+    if output is not None:
+        output.write_text(text, encoding="utf-8")
+    for note in exported.notes:
+        out.remark(f"note: {note}")
+    if as_json:
+        members = {"messages": exported.messages, "notes": exported.notes, "open": exported.open}
+        out.document({**members, "output": None if output is None else str(output)})
+    elif output is None:
+        out.say(visible_json(text.rstrip("\n")) if out.is_terminal() else text.rstrip("\n"))
+    else:
+        out.remark(f"wrote {output}: {len(exported.messages)} messages")

@@ -1,0 +1,131 @@
+"""``frameengine import``: recordings of other systems become traces."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from frameengine_cli.commands import options
+
+if TYPE_CHECKING:
+    from frameengine.importers.openai import Conversation, ImportReport, Note
+
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Turn recordings of other systems into traces.")
+
+NOTES_SHOWN = 8
+"""Different notes that are printed."""
+
+
+@app.callback()
+def root() -> None:
+    """Turn recordings of other systems into traces."""
+
+
+@app.command("openai")
+def openai(
+    source: Annotated[
+        str, typer.Argument(metavar="FILE", help="JSON or JSON Lines with OpenAI messages; '-' for stdin.", show_default=False)
+    ],
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE|DIR",
+            help="The trace, or a folder for several; the traces folder without it.",
+            show_default=False,
+        ),
+    ] = None,
+    shape: Annotated[
+        Literal["auto", "messages", "tau-bench"], typer.Option("--shape", help="Where the document holds its messages.")
+    ] = "auto",
+    force: options.Force = False,
+    as_json: options.Json = False,
+    traces: options.Traces = None,
+) -> None:
+    """Run recorded OpenAI conversations through the tool loop, one trace each; they replay and export byte for byte.
+
+    Example: frameengine import openai chat.json -o chat.trace.jsonl
+    """
+    from frameengine.importers.openai import read_conversations
+    from frameengine_cli import output as out
+    from frameengine_cli.failures import Interrupted
+    from frameengine_cli.progress import patience
+    from frameengine_cli.refs import traces_folder
+
+    reports: list[ImportReport] = []
+    document = sys.stdin.buffer.read() if source == "-" else Path(source)
+    try:
+        with patience("importing") as done:
+            conversations = list(read_conversations(document, shape))
+            targets = _targets(source, len(conversations), output, traces_folder(traces), force=force)
+            for conversation, target in zip(conversations, targets, strict=True):
+                reports.append(_import(conversation, target, force=force))
+                done(len(reports))
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted after {len(reports)} conversations", hint="the traces written so far are whole") from None
+    if as_json:
+        out.document({"imported": [report.to_json() for report in reports]}, ok=any(report.calls for report in reports))
+    else:
+        _tell(reports)
+    if not any(report.calls for report in reports):
+        if as_json:
+            raise typer.Exit(5)
+        from frameengine.errors import NothingCompared
+
+        raise NothingCompared("nothing was captured: no conversation has a call that can be run", hint="see the notes above")
+
+
+def _import(conversation: Conversation, target: Path, *, force: bool) -> ImportReport:
+    from frameengine.importers.openai import import_messages
+
+    return import_messages(conversation, target, replace=force)
+
+
+def _targets(source: str, count: int, output: Path | None, folder: Path, *, force: bool) -> list[Path]:
+    """Return the file of each conversation. Raises `UsageError` before anything is written where one is taken."""
+    from frameengine.errors import UsageError
+    from frameengine_cli.refs import SUFFIXES, check_absent
+
+    if output is not None and count == 1 and not output.is_dir():
+        targets = [output]
+    else:
+        if output is not None and output.name.endswith(SUFFIXES):
+            raise UsageError(f"{source} holds {count} conversations, and {output} is one file", hint="name a folder with -o")
+        folder = output or folder
+        name = "stdin" if source == "-" else Path(source).name.split(".")[0]
+        digits = len(str(count))
+        targets = [
+            folder / (f"{name}.trace.jsonl" if count == 1 else f"{name}-{number:0{digits}}.trace.jsonl")
+            for number in range(1, count + 1)
+        ]
+        folder.mkdir(parents=True, exist_ok=True)
+    for target in targets:
+        check_absent(target, force=force)
+    return targets
+
+
+def _tell(reports: list[ImportReport]) -> None:
+    from collections import Counter
+
+    from frameengine_cli import output, phrases
+
+    for report in reports:
+        sign = "✓" if report.calls else "✗"
+        facts = [phrases.count(report.messages, "message"), phrases.count(report.calls, "call")]
+        facts += [f"{report.given} given"] if report.given else []
+        facts += ["stops inside a message"] if report.open else []
+        output.say(f"{sign} {report.path}  {', '.join(facts)}")
+    notes = Counter(note for report in reports for note in dict.fromkeys(_note(note) for note in report.notes))
+    for note, times in list(notes.items())[:NOTES_SHOWN]:
+        output.remark(f"note: {note}" + (f" ({times} conversations)" if len(reports) > 1 else ""))
+    if len(notes) > NOTES_SHOWN:
+        output.remark(f"and {len(notes) - NOTES_SHOWN} more notes (--json has all)")
+
+
+def _note(note: Note) -> str:
+    return note.what if note.message is None else f"message {note.message}: {note.what}"

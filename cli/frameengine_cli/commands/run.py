@@ -1,0 +1,161 @@
+"""``frameengine run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from frameengine_cli.commands import options
+
+if TYPE_CHECKING:
+    from frameengine_cli.staging import Staged
+
+
+def run(
+    scenario: Annotated[
+        Path | None,
+        typer.Argument(metavar="SCENARIO.toml", help="A scenario: graph, inputs and the replies to give.", show_default=False),
+    ] = None,
+    *,
+    graph: Annotated[
+        str | None,
+        typer.Option("--graph", metavar="NAME|PATH", help="Instead of a scenario: the graph to run.", show_default=False),
+    ] = None,
+    message: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-m", "--message", metavar="TEXT", help="What the user says; again for the next message.", show_default=False
+        ),
+    ] = None,
+    reply: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reply", metavar="TEXT", help="What the model answers, in the order in which it is asked.", show_default=False
+        ),
+    ] = None,
+    database: Annotated[
+        list[str] | None,
+        typer.Option("--database", metavar="NAME=FILE", help="Where a database of the scenario is.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="The trace; a free name in the traces folder without it.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the nodes' chance.", show_default=False)] = None,
+    force: options.Force = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no timeline.")] = False,
+    as_json: options.Json = False,
+    traces: options.Traces = None,
+) -> None:
+    """Run a graph with written replies and record a trace.
+
+    No model is called.
+
+    Examples: frameengine run weather.toml -o weather.trace.jsonl; frameengine run --graph tool-loop -m 'hello' --reply 'hi'
+    """
+    from frameengine.errors import UsageError
+    from frameengine_cli.refs import free_name, traces_folder
+    from frameengine_cli.staging import from_options, from_scenario
+
+    if (scenario is None) == (graph is None):
+        raise UsageError(
+            "a scenario or a graph is needed, and not both", hint="frameengine run SCENARIO.toml, or run --graph NAME -m TEXT"
+        )
+    if scenario is not None:
+        if message or reply:
+            raise UsageError("a scenario has its own messages and replies", hint="leave out -m and --reply, or use --graph")
+        staged = from_scenario(scenario, _databases(database or []), seed)
+    else:
+        if not message:
+            raise UsageError("a run needs something to be said", hint="add -m TEXT")
+        staged = from_options(str(graph), message, reply or [], seed)
+    target = output or free_name(traces_folder(traces), staged.name)
+    statuses = _record(staged, target, force=force)
+    _tell(staged, target, statuses, as_json=as_json, quiet=quiet)
+    if any(status in ("failed", "open") for status in statuses):
+        raise typer.Exit(1)
+
+
+def _databases(options: list[str]) -> dict[str, Path]:
+    """Return the files of ``NAME=FILE`` options by name."""
+    from frameengine.errors import UsageError
+
+    places: dict[str, Path] = {}
+    for option in options:
+        name, equals, file = option.partition("=")
+        if not (name and equals and file):
+            raise UsageError(f"--database {option} is not NAME=FILE", hint="--database billing=build/billing.sqlite")
+        places[name] = Path(file)
+    return places
+
+
+def _record(staged: Staged, target: Path, *, force: bool) -> list[str]:
+    """Run all inputs and seal the trace; return how each message ended."""
+    from frameengine.engine.driver import Run
+    from frameengine.engine.message import Engine
+    from frameengine.graph.loader import load_graph
+    from frameengine.graph.registry import bind
+    from frameengine.trace.header import header
+    from frameengine.trace.writer import TraceWriter
+    from frameengine_cli.failures import Interrupted
+    from frameengine_cli.progress import patience
+
+    statuses: list[str] = []
+    members = header(staged.bound, seed=staged.seed, provenance=staged.provenance)
+    with TraceWriter(target, members, replace=force) as writer, patience("running", len(staged.inputs)) as done:
+        engine = Engine(staged.bound, seed=staged.seed, switch=lambda name: bind(load_graph(name)))
+        driver = Run(engine, staged.performer, writer)
+        try:
+            for body in staged.inputs:
+                statuses.append(driver.send(body).status)
+                done(len(statuses))
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted in input {driver.inputs}: {target} has {writer.frames} frames, and no seal",
+                hint=f"frameengine show {target} --damaged",
+                path=str(target),
+            ) from None
+        staged.check_used()
+        writer.seal()
+    return statuses
+
+
+def _tell(staged: Staged, target: Path, statuses: list[str], *, as_json: bool, quiet: bool) -> None:
+    from frameengine.codec import tagged
+    from frameengine.trace.verify import verify
+    from frameengine_cli import output
+    from frameengine_cli.refs import short_id
+    from frameengine_cli.screens.run import counted, counts_json
+
+    receipt = verify(target)
+    if as_json:
+        members: dict[str, Any] = {
+            "path": str(target),
+            "id": short_id(receipt.head),
+            "model": staged.model,
+            "counts": counts_json(receipt.counts),
+            "canonical": tagged(receipt.canonical),
+            "statuses": statuses,
+        }
+        output.document(members, ok=all(status not in ("failed", "open") for status in statuses))
+        return
+    if not quiet:
+        _timelines(target)
+    output.remark(
+        f"recorded {target}  {short_id(receipt.head)}  {counted(receipt.counts)}; model: {staged.model}; no model was called"
+    )
+
+
+def _timelines(target: Path) -> None:
+    from frameengine.trace.reader import TraceReader
+    from frameengine_cli import output
+    from frameengine_cli.reading import messages
+    from frameengine_cli.screens.timeline import timeline
+
+    with TraceReader(target) as reader:
+        for message in messages(reader):
+            output.show(timeline(message, output.look()))

@@ -1,0 +1,83 @@
+"""What a user is told when a command fails, and with which exit code it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, ClassVar
+
+from frameengine.errors import FrameEngineError
+from frameengine_cli.output import document, remark
+
+EXIT_DEFECT = 70
+EXIT_INTERRUPTED = 130
+EXIT_CANNOT_TEST = 125
+REPORT = "this is a defect of frameengine, please report it; FRAMEENGINE_DEBUG=1 shows where it happened"
+
+
+class Interrupted(FrameEngineError):
+    """The user pressed Ctrl-C."""
+
+    code: ClassVar[str] = "interrupted"
+    exit_code: ClassVar[int] = EXIT_INTERRUPTED
+
+
+def debugging(arguments: list[str]) -> bool:
+    """Return whether the user wants to see tracebacks."""
+    return os.environ.get("FRAMEENGINE_DEBUG", "") not in ("", "0") or "--debug" in arguments
+
+
+def report(error: FrameEngineError, *, as_json: bool) -> int:
+    """Tell what went wrong and what to do next; return the exit code."""
+    if as_json:
+        document({"error": error_members(error)}, ok=False)
+    else:
+        remark(f"error: {error.message}")
+        if error.hint:
+            remark(f"  try: {error.hint}")
+    return error.exit_code
+
+
+def error_members(error: FrameEngineError) -> dict[str, Any]:
+    """Return an error as JSON."""
+    from frameengine.errors import ValueRefused
+    from frameengine.jsonvalue import freeze
+
+    try:
+        fields = freeze(error.fields)
+    except ValueRefused:
+        fields = {name: repr(value) for name, value in error.fields.items()}
+    return {"code": error.code, "message": error.message, "hint": error.hint, "fields": fields}
+
+
+def defect(error: BaseException) -> FrameEngineError:
+    """Return an unexpected exception as an error that says so."""
+    from frameengine.errors import InternalError
+
+    return InternalError(f"{type(error).__qualname__}: {error}", hint=REPORT, place=_place(error))
+
+
+def _place(error: BaseException) -> str:
+    """Return module and line of the innermost place of ours."""
+    place = ""
+    step = error.__traceback__
+    while step is not None:
+        module = step.tb_frame.f_globals.get("__name__", "")
+        if module.split(".")[0] in ("frameengine", "frameengine_cli"):
+            place = f"{module}:{step.tb_lineno}"
+        step = step.tb_next
+    return place
+
+
+def traceback_of(error: BaseException) -> None:
+    """Write the traceback to stderr, neutralised like everything else."""
+    from traceback import format_exception
+
+    remark("".join(format_exception(error)).rstrip("\n"))
+
+
+def close_quietly() -> None:
+    """Let go of stdout after its reader has gone, so that the interpreter does not complain at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

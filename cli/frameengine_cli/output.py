@@ -1,0 +1,77 @@
+"""Where results go: data to stdout, the rest to stderr; boxes and colour for terminals only."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from frameengine.plaintext import visible, visible_json
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from frameengine_cli.look import Look
+
+SCHEMA_VERSION = 1
+"""Version of every JSON document that the commands print."""
+PLAIN_WIDTH = 100
+"""Columns of a screen that goes to a file or a pipe."""
+
+
+def say(text: str) -> None:
+    """Write a line to stdout."""
+    sys.stdout.write(visible(text) + "\n")
+
+
+def remark(text: str) -> None:
+    """Write a line to stderr: what is not the result."""
+    sys.stderr.write(visible(text) + "\n")
+
+
+def document(members: dict[str, Any], *, ok: bool = True) -> None:
+    """Write one JSON document to stdout."""
+    from frameengine.codec import dumps
+
+    whole = {"schema_version": SCHEMA_VERSION, "ok": ok, **members}
+    sys.stdout.write(visible_json(dumps(whole).decode()) + "\n")
+
+
+def is_terminal() -> bool:
+    """Return whether stdout is a terminal that understands more than text."""
+    return sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def look() -> Look:
+    """Return how screens look here."""
+    from frameengine_cli.look import Look
+
+    return Look(boxes=is_terminal())
+
+
+def console(*, error: bool = False, width: int | None = None) -> Console:
+    """Return a console for stdout, or for stderr, that takes text as it is: no markup, no emoji codes, no guessed colours."""
+    from rich.console import Console
+
+    return Console(stderr=error, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
+
+
+def show(screen: RenderableType) -> None:
+    """Show a screen on stdout: as it is on a terminal, as plain lines elsewhere."""
+    if is_terminal():
+        console().print(screen)
+    else:
+        sys.stdout.write(plain(screen))
+
+
+def plain(screen: RenderableType, width: int = PLAIN_WIDTH) -> str:
+    """Return a screen as plain lines, without colour and without spaces at their ends."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    sink = StringIO()
+    Console(file=sink, width=width, color_system=None, markup=False, emoji=False, highlight=False, legacy_windows=False).print(
+        screen
+    )
+    return "".join([line.rstrip() + "\n" for line in sink.getvalue().rstrip("\n").split("\n")])

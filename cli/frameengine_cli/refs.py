@@ -1,0 +1,174 @@
+"""Run references: a path, ``-``, ``latest``, ``latest~1``, the start of a name or id; ``REF@MESSAGE.FRAME`` for a place in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from frameengine.errors import FrameEngineError, UnknownRef, UsageError
+
+SUFFIXES = (".trace.jsonl", ".trace.jsonl.zst")
+ID_DIGITS = 12
+ID_DIGITS_MIN = 4
+"""Fewer digits of an id are no reference: they would name something by chance."""
+SEAL_BYTES_MAX = 1 << 10
+_PLACE = re.compile(r"(?s)(.+)@(\d{1,9})(?:\.(\d{1,9}))?")
+_LATEST = re.compile(r"latest(?:~(\d{1,9}))?")
+
+
+@frozen(kw_only=True)
+class Place:
+    """A message of a run, or a frame of one."""
+
+    message: int
+    """Number of the input."""
+    frame: int | None = None
+    """Number of the frame."""
+
+
+def split_place(ref: str) -> tuple[str, Place | None]:
+    """Return the run's reference and the place in it. A file whose name looks like a place is a file."""
+    match = _PLACE.fullmatch(ref)
+    if match is None or Path(ref).exists():
+        return ref, None
+    return match[1], Place(message=int(match[2]), frame=None if match[3] is None else int(match[3]))
+
+
+def traces_folder(option: Path | None) -> Path:
+    """Return the folder in which names are looked up: the option, else FRAMEENGINE_TRACES, else ./traces."""
+    return option or Path(os.environ.get("FRAMEENGINE_TRACES") or "traces")
+
+
+@contextmanager
+def opened(ref: str, folder: Path | None = None) -> Iterator[Path]:
+    """Give the path of the trace that *ref* names; stdin is kept in a file meanwhile. Raises `UnknownRef`."""
+    if ref != "-":
+        yield find(ref, traces_folder(folder))
+        return
+    if sys.stdin.isatty():
+        raise UsageError("'-' reads a trace from stdin, and stdin is a terminal", hint="frameengine show - < FILE")
+    from shutil import copyfileobj
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="frameengine-") as temporary:
+        path = Path(temporary) / "stdin.trace.jsonl"
+        with path.open("wb") as sink:
+            copyfileobj(sys.stdin.buffer, sink)
+        yield path
+
+
+def find(ref: str, folder: Path) -> Path:
+    """Return the path of the trace that *ref* names. Raises `UnknownRef` where that is none, or several."""
+    path = Path(ref)
+    if (path.exists() and not path.is_dir()) or "/" in ref or ref.endswith(SUFFIXES):
+        return path
+    listed = traces(folder)
+    latest = _LATEST.fullmatch(ref)
+    if latest is not None:
+        return _latest(ref, int(latest[1] or 0), folder, listed)
+    exact = [trace for trace in listed if stem(trace) == ref]
+    named = exact or [trace for trace in listed if stem(trace).startswith(ref)]
+    if not named and len(ref) >= ID_DIGITS_MIN:
+        named = [trace for trace in listed if (run_id(trace) or "").startswith(ref.lower())]
+    if len(named) == 1:
+        return named[0]
+    known = [describe(trace) for trace in named or listed]
+    if named:
+        raise UnknownRef(
+            f"{ref!r} is the start of {len(named)} runs: {_some(known)}",
+            hint="write more of the name or id",
+            ref=ref,
+            candidates=known,
+        )
+    where = f"the folder {folder} has {_some(known) if known else 'no traces'}"
+    raise UnknownRef(
+        f"no run {ref!r}: there is no such file, and {where}",
+        hint="name a file, or the start of a name or id; --traces DIR looks in another folder",
+        ref=ref,
+        candidates=known,
+    )
+
+
+def _latest(ref: str, back: int, folder: Path, listed: list[Path]) -> Path:
+    if back >= len(listed):
+        raise UnknownRef(
+            f"no run {ref!r}: the folder {folder} has {len(listed)} traces",
+            hint="record one with 'frameengine run', or look elsewhere with --traces DIR",
+            ref=ref,
+            candidates=[describe(trace) for trace in listed],
+        )
+    return sorted(listed, key=lambda trace: (trace.stat().st_mtime_ns, trace.name), reverse=True)[back]
+
+
+def traces(folder: Path) -> list[Path]:
+    """Return the traces of a folder, by name."""
+    if not folder.is_dir():
+        return []
+    return sorted([entry for entry in folder.iterdir() if entry.name.endswith(SUFFIXES) and entry.is_file()])
+
+
+def stem(path: Path) -> str:
+    """Return a trace's name without its suffix."""
+    for suffix in SUFFIXES:
+        if path.name.endswith(suffix):
+            return path.name.removesuffix(suffix)
+    return path.stem
+
+
+def describe(path: Path) -> str:
+    """Return name and id of a trace."""
+    found = run_id(path)
+    return f"{stem(path)} ({found})" if found else f"{stem(path)} (no seal)"
+
+
+def short_id(head: str) -> str:
+    """Return the id of the run whose seal has this chain value."""
+    return head[:ID_DIGITS]
+
+
+def run_id(path: Path) -> str | None:
+    """Return the id that a file's last line gives it; None where that is no seal. The file is not proven by this."""
+    seal = last_seal(path)
+    return None if seal is None else short_id(str(seal["chain"]))
+
+
+def last_seal(path: Path) -> dict[str, object] | None:
+    """Return the members of a file's seal, unproven; None where its last line is none. Compressed files are not looked into."""
+    from frameengine.codec import Undecodable, loads
+
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - SEAL_BYTES_MAX))
+            lines = file.read().split(b"\n")
+        value = loads(lines[-2]) if len(lines) > 1 else None
+    except (OSError, Undecodable):
+        return None
+    return value if isinstance(value, dict) and value.get("kind") == "seal" and "chain" in value else None
+
+
+def _some(known: list[str], limit: int = 8) -> str:
+    listed = ", ".join(known[:limit])
+    return listed if len(known) <= limit else f"{listed} and {len(known) - limit} more"
+
+
+def free_name(folder: Path, name: str) -> Path:
+    """Return a path in *folder* that is not taken: ``name``, ``name-2`` and so on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while (path := folder / f"{name}{'' if number == 1 else f'-{number}'}.trace.jsonl").exists():
+        number += 1
+    return path
+
+
+def check_absent(path: Path, *, force: bool) -> None:
+    """Raise `UsageError` where *path* exists and may not be written over."""
+    if path.exists() and not force:
+        error: FrameEngineError = UsageError(f"{path} exists", hint="choose another name, or say --force", path=str(path))
+        raise error

@@ -1,0 +1,1 @@
+"""Screens: pure functions from what was read to what is shown."""

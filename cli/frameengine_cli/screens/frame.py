@@ -1,0 +1,170 @@
+"""One frame whole: what each node was given, asked for, got, showed, changed and returned. Nothing is cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from frameengine.effects import ModelReply, ToolReply
+from frameengine.jsonvalue import FrozenMap, Json
+from frameengine_cli import phrases
+from frameengine_cli.look import BAD, DIFFERS, GOOD, MODEL, QUIET, SHOWN, STRONG, TOOL, Look, block, pairs, words
+from frameengine_cli.reading import Made, Message, Step
+from frameengine_cli.screens.timeline import record_lines, said
+
+
+def frame(message: Message, step: Step, look: Look) -> RenderableType:
+    """Return everything of one frame."""
+    title = f"message {message.number}, frame {step.number}"
+    facts = " · ".join([part for part in (step.phase, phrases.duration(phrases.milliseconds(step.meta))) if part])
+    parts: list[RenderableType] = [look.heading(title, facts)]
+    parts += [words((f"input {entered.number}: ", QUIET), (phrases.input_line(entered), "")) for entered in step.late]
+    for record in step.records:
+        parts.append(look.panel(_record(record, step), f"node {record['node']}", _node_facts(record)))
+    return Group(*parts)
+
+
+def _node_facts(record: FrozenMap) -> str:
+    route = record.get("route", ())
+    return "→ " + ", ".join([str(name) for name in route]) if route else "ends here"
+
+
+def _record(record: FrozenMap, step: Step) -> RenderableType:
+    parts: list[RenderableType] = [_section("input", _value(record["input"]))]
+    parts += [_call(call, _recorded(record, call)) for call in step.calls_of(str(record["node"]))]
+    if record.get("emissions"):
+        parts.append(_section("emissions", Group(*[_emission(name, data) for name, data in record["emissions"]])))
+    if record.get("changes"):
+        parts.append(_section("changes", Group(*[_change(change) for change in record["changes"]])))
+    if record.get("condition"):
+        lines = [
+            words((f"{name}  ", ""), ("✓ holds" if holds else "✗ does not hold", QUIET))
+            for name, holds in record["condition"].items()
+        ]
+        parts.append(_section("conditions", Group(*lines)))
+    if record.get("error") is not None:
+        parts.append(_section("error", block(phrases.pretty(record["error"]), BAD), style=BAD))
+    elif record.get("open"):
+        parts.append(_section("stopped", record_lines(record)[-1], style=BAD))
+    else:
+        output = record.get("output")
+        parts.append(_section("output", words(("nothing", QUIET)) if output is None else _value(output)))
+    return Group(*parts)
+
+
+def _section(name: str, body: RenderableType, facts: str = "", *, style: str = GOOD) -> RenderableType:
+    return Group(words((name, f"{STRONG} {style}"), ("  ", ""), (facts, QUIET)), Padding(body, (0, 0, 0, 2)))
+
+
+def _value(value: Json) -> RenderableType:
+    """Return a message: its members by name, long texts as they read."""
+    if not isinstance(value, dict):
+        return block(phrases.pretty(value))
+    rows: list[tuple[str, RenderableType]] = []
+    for name, item in value.items():
+        rows.append((words((str(name), "")).plain, block(item if isinstance(item, str) else phrases.pretty(item))))
+    return pairs(rows)
+
+
+def _recorded(record: FrozenMap, call: Made) -> tuple[str, str]:
+    """Return the digests of request and outcome that the frame's record holds."""
+    for listed in record.get("calls", ()):
+        if listed[0] == call.key.call:
+            return str(listed[4]), str(listed[5])
+    return "", ""
+
+
+def _call(call: Made, digests: tuple[str, str]) -> RenderableType:
+    sign = MODEL if call.effect == "model" else TOOL
+    facts = [phrases.tokens(phrases.usage(call.outcome)), phrases.duration(phrases.milliseconds(call.outcome.meta))]
+    facts += [f"{name} {digest[:12]}" for name, digest in zip(("request", "outcome"), digests, strict=True) if digest]
+    title = f"{sign} {call.effect} call {call.key.call}: {call.request.get('model' if call.effect == 'model' else 'name', '')}"
+    body: list[RenderableType] = _model_request(call) if call.effect == "model" else [_value(call.request.get("arguments"))]
+    return _section(title, Group(*body, _reply(call)), " · ".join([fact for fact in facts if fact]))
+
+
+def _model_request(call: Made) -> list[RenderableType]:
+    request = call.request
+    listed = request.get("messages", ())
+    parts: list[RenderableType] = []
+    if call.before is not None:
+        parts.append(words((f"= {call.shared} of {len(listed)} messages as in {call.before}, + new", QUIET)))
+    for index, message in enumerate(listed):
+        same = call.before is not None and index < call.shared
+        parts.append(_chat(message, "=" if same else "+" if call.before is not None else " ", QUIET if same else ""))
+    tools = [str((tool.get("function") or tool).get("name", "?")) for tool in request.get("tools", ())]
+    if tools:
+        parts.append(words((f"  {phrases.count(len(tools), 'tool')}: ", QUIET), (", ".join(tools), QUIET)))
+    if request.get("params"):
+        parts.append(words(("  params: ", QUIET), (phrases.value(request["params"]), QUIET)))
+    return parts
+
+
+def _chat(message: FrozenMap, mark: str, style: str) -> RenderableType:
+    answers = f"  answers {message['tool_call_id']}" if "tool_call_id" in message else ""
+    sign = (f"{mark} ", GOOD if mark == "+" else QUIET)
+    lines: list[RenderableType] = [words(sign, (str(message.get("role", "?")), STRONG), (answers, QUIET))]
+    text = said(message)
+    if text:
+        lines.append(Padding(block(text, style), (0, 0, 0, 4)))
+    shown = {"role", "tool_call_id", *(["content"] if text or message.get("content") is None else [])}
+    if isinstance(message.get("tool_calls"), tuple):
+        shown.add("tool_calls")
+        lines += [Padding(_wanted(call, style), (0, 0, 0, 4)) for call in message["tool_calls"]]
+    rest = {name: item for name, item in message.items() if name not in shown}
+    if rest:
+        lines.append(Padding(block(phrases.pretty(rest), style or QUIET), (0, 0, 0, 4)))
+    return Group(*lines)
+
+
+def _wanted(call: Json, style: str) -> RenderableType:
+    """Return one tool call of a reply whole: its arguments as the text they are."""
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or set(call) - {"id", "type", "function"} or set(function) - {"name", "arguments"}:
+        return block(phrases.pretty(call), style)
+    arguments = function.get("arguments")
+    text = arguments if isinstance(arguments, str) else phrases.pretty(arguments)
+    return Group(
+        words((f"{TOOL} ", GOOD), (str(function.get("name", "?")), STRONG), (f"  id {call.get('id', '')}", QUIET)),
+        Padding(block(text, style), (0, 0, 0, 4)),
+    )
+
+
+def _reply(call: Made) -> RenderableType:
+    outcome = call.outcome
+    reply: Any = outcome.value
+    if isinstance(reply, ModelReply):
+        return Group(words(("⇒ ", GOOD), (f"reply ({reply.finish_reason})", STRONG)), _chat(reply.message, " ", ""))
+    if isinstance(reply, ToolReply):
+        content = reply.message if reply.message is not None else reply.content
+        body = block(content) if isinstance(content, str) else block(phrases.pretty(content))
+        return Group(words(("⇒ ", GOOD), ("result", STRONG)), Padding(body, (0, 0, 0, 4)))
+    return words((f"⇒ {DIFFERS} {outcome.status}: ", BAD), (phrases.answered(outcome), BAD))
+
+
+def _emission(name: str, data: FrozenMap) -> RenderableType:
+    if name == "text":
+        return Group(
+            words((f"{SHOWN} text", STRONG), (f" ({data.get('stream', '')})", QUIET)),
+            Padding(block(str(data.get("text", ""))), (0, 0, 0, 2)),
+        )
+    return Group(words((f"{SHOWN} {name}", STRONG)), Padding(block(phrases.pretty(data)), (0, 0, 0, 2)))
+
+
+def _change(change: FrozenMap) -> RenderableType:
+    keep = f" (keeps the newest {change['keep']})" if change.get("keep") else ""
+    line = words((f"{change['op']} ", GOOD), (str(change["at"]), STRONG), (keep, QUIET))
+    if change["op"] == "delete":
+        return line
+    value = change.get("value")
+    if isinstance(value, FrozenMap) and isinstance(value.get("role"), str):
+        return Group(line, Padding(_chat(value, " ", ""), (0, 0, 0, 0)))
+    return Group(line, Padding(block(value if isinstance(value, str) else phrases.pretty(value)), (0, 0, 0, 2)))
+
+
+def nothing_there(message: Message) -> Text:
+    """Return the note for a message without frames."""
+    return words((f"message {message.number} has no frames: no node ran", QUIET))

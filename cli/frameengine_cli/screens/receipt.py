@@ -1,0 +1,64 @@
+"""Receipts: what was proven of a file, and what a replay compared."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from frameengine.codec import tagged
+from frameengine.replay.replayer import ReplayResult
+from frameengine.trace.verify import Receipt
+from frameengine_cli import phrases
+from frameengine_cli.look import BAD, GOOD, OPEN, QUIET, SAME, STRONG, Look, pairs, words
+from frameengine_cli.refs import short_id
+from frameengine_cli.screens.run import counted, graph_name, origin
+
+
+def verified(receipt: Receipt, look: Look) -> RenderableType:
+    """Return the receipt of an intact file."""
+    rows: list[tuple[str, RenderableType]] = [
+        ("file", _plain(str(receipt.path))),
+        ("holds", _plain(f"{counted(receipt.counts)}; as the seal says")),
+        (
+            "size",
+            _plain(f"{phrases.size(receipt.size)} in {phrases.count(receipt.lines, 'line')}, each chained to the one before"),
+        ),
+        ("graph", _plain(graph_name(receipt.header))),
+    ]
+    if origin(receipt.header):
+        rows.append(("from", _plain(origin(receipt.header))))
+    rows += [
+        ("run id", _plain(short_id(receipt.head))),
+        ("chain", _digest(receipt.head)),
+        ("canonical", _digest(receipt.canonical)),
+    ]
+    if receipt.open:
+        rows.append(("open", words((f"{OPEN} the recording stops inside a message", BAD))))
+    return look.panel(pairs(rows), f"{SAME} intact", "no code was run", style=GOOD)
+
+
+def replayed(result: ReplayResult, graph: str, look: Look) -> RenderableType:
+    """Return the receipt of a replay that found the same."""
+    rows: list[tuple[str, RenderableType]] = [
+        ("compared", _plain(f"{counted(result.counts)}; all that the seal states")),
+        ("canonical", _digest(result.canonical)),
+        ("graph", _plain(graph)),
+        ("changed", changed(result)),
+        ("answers", _plain("all from the record: 0 live calls")),
+    ]
+    return look.panel(pairs(rows), f"{SAME} same", result.path.name, style=GOOD)
+
+
+def changed(result: ReplayResult) -> Text:
+    """Return what has another digest than when it was recorded."""
+    if not result.changed:
+        return words(("nothing since the recording", QUIET))
+    return words((", ".join(result.changed), STRONG), (" since the recording, and it made no difference", QUIET))
+
+
+def _plain(text: str) -> Text:
+    return words((text, ""))
+
+
+def _digest(hexdigest: str) -> Text:
+    return words((tagged(hexdigest), QUIET))

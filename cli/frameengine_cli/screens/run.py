@@ -1,0 +1,137 @@
+"""A whole run: where it comes from, and a table of its messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from frameengine.errors import TraceError
+from frameengine.jsonvalue import EMPTY, FrozenMap
+from frameengine.trace.reader import Counts
+from frameengine_cli import phrases
+from frameengine_cli.look import BAD, DIFFERS, GOOD, QUIET, SAME, STRONG, Look, words
+from frameengine_cli.reading import Message
+from frameengine_cli.screens.timeline import status_sign, status_style, token_sum
+
+
+@frozen(kw_only=True)
+class RunFacts:
+    """What the head of a screen says of a run."""
+
+    path: Path
+    """The file."""
+    header: FrozenMap
+    """Its header."""
+    counts: Counts
+    """What was read of it."""
+    id: str | None = None
+    """The run's id; None without a seal."""
+    problem: TraceError | None = None
+    """What is wrong with the file."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the facts as JSON."""
+        return {
+            "path": str(self.path),
+            "id": self.id,
+            "sealed": self.id is not None,
+            "header": self.header,
+            "counts": counts_json(self.counts),
+        }
+
+
+@frozen(kw_only=True)
+class Row:
+    """A message in the table."""
+
+    number: int
+    """The input's number."""
+    text: str
+    """What came in."""
+    path: str
+    """The way it took."""
+    frames: int
+    """Its frames."""
+    calls: int
+    """Its calls."""
+    tokens: tuple[int, int] | None
+    """Tokens in and out."""
+    status: str
+    """How it ended."""
+
+    @classmethod
+    def of(cls, message: Message) -> Row:
+        """Return a message's row."""
+        return cls(
+            number=message.number,
+            text=phrases.input_line(message.input),
+            path=message.path,
+            frames=len(message.steps),
+            calls=len(message.calls),
+            tokens=token_sum(message),
+            status=message.status,
+        )
+
+
+def counts_json(counts: Counts) -> dict[str, int]:
+    """Return counts as JSON."""
+    return {"inputs": counts.inputs, "frames": counts.frames, "calls": counts.calls}
+
+
+def counted(counts: Counts) -> str:
+    """Return counts in words."""
+    return ", ".join(
+        [phrases.count(counts.inputs, "input"), phrases.count(counts.frames, "frame"), phrases.count(counts.calls, "call")]
+    )
+
+
+def graph_name(header: FrozenMap) -> str:
+    """Return name and version of the graph that was recorded."""
+    graph = header.get("graph") or EMPTY
+    return f"{graph.get('name', '?')} v{graph.get('version', '?')}"
+
+
+def origin(header: FrozenMap) -> str:
+    """Return where inputs and replies came from: ``inputs, model imported · source chat.json``."""
+    grouped: dict[str, list[str]] = {}
+    for name, value in (header.get("provenance") or EMPTY).items():
+        if isinstance(value, str) and value:
+            grouped.setdefault(phrases.cut(value, 60), []).append(str(name))
+    return " · ".join([f"{', '.join(names)} {value}" for value, names in grouped.items()])
+
+
+def head(facts: RunFacts) -> RenderableType:
+    """Return the head of a screen: the file, its id and whether it is whole."""
+    sealed = facts.id is not None
+    sign, state, style = (SAME, "sealed", GOOD) if sealed else (DIFFERS, "not sealed", BAD)
+    line = words((facts.path.name, STRONG), ("  ", ""), (facts.id or "no id", QUIET), ("  ", ""), (f"{sign} {state}", style))
+    about = [graph_name(facts.header), counted(facts.counts), origin(facts.header)]
+    return Group(line, words((" · ".join([part for part in about if part]), QUIET)), Text(""))
+
+
+def table(rows: Sequence[Row], look: Look) -> RenderableType:
+    """Return the table of a run's messages."""
+    grid = look.table(
+        "#", "input", "path", "frames", "calls", "tokens", "status", right=("#", "frames", "calls", "tokens"), wide="input"
+    )
+    for row in rows:
+        style = status_style(row.status)
+        grid.add_row(
+            words((str(row.number), f"{STRONG} {GOOD}")),
+            words((phrases.cut(row.text), "")),
+            words((row.path, "")),
+            f"{row.frames:,}",
+            f"{row.calls:,}",
+            words((phrases.tokens(row.tokens).removesuffix(" tok"), "")),
+            words((f"{status_sign(row.status)} {row.status}", style)),
+        )
+    return grid
+
+
+def damage(problem: TraceError) -> RenderableType:
+    """Return the note under the good part of a damaged trace."""
+    return words((f"{DIFFERS} damaged: ", f"{STRONG} {BAD}"), (problem.message, BAD))

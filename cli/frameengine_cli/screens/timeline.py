@@ -1,0 +1,188 @@
+"""One message as a timeline of frames: the screen for a bug report."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from frameengine.effects import text_of
+from frameengine.inputs import UserMessage
+from frameengine.jsonvalue import FrozenMap
+from frameengine_cli import phrases
+from frameengine_cli.look import (
+    BAD,
+    DELTA,
+    DIFFERS,
+    ENTERS,
+    GOOD,
+    MODEL,
+    NODE,
+    OPEN,
+    QUIET,
+    SAME,
+    SHOWN,
+    STRONG,
+    TOOL,
+    Look,
+    block,
+    words,
+)
+from frameengine_cli.reading import Made, Message, Step
+
+ANSWER = "answer"
+"""Stream of the text that a message is answered with; without it the last text shown is the answer."""
+TEXT_LINES = 12
+"""Lines of a question or an answer, unless all is asked for."""
+
+
+def timeline(message: Message, look: Look, *, full: bool = False) -> RenderableType:
+    """Return a message: what the user said, what happened frame by frame, and the answer."""
+    lines = 0 if full else TEXT_LINES
+    body = message.input.body
+    asked = body.text if isinstance(body, UserMessage) and body.text else phrases.input_line(message.input)
+    title = f"message {message.number}" if isinstance(body, UserMessage) else f"input {message.number} · {message.input.type}"
+    parts: list[RenderableType] = [look.panel(block(asked, lines=lines), title, _facts(message), style=GOOD)]
+    if message.steps or message.loose:
+        parts.append(_frames(message, look))
+    text = answer(message)
+    if text:
+        parts.append(look.panel(block(text, lines=lines), "answer", style=GOOD))
+    parts.append(totals(message))
+    return Group(*parts)
+
+
+def _facts(message: Message) -> str:
+    facts = [f"path {message.path}"] if message.path else []
+    return " · ".join([*facts, message.status])
+
+
+def status_style(status: str) -> str:
+    """Return the colour of a message's status."""
+    return GOOD if status == "done" else BAD
+
+
+def status_sign(status: str) -> str:
+    """Return the sign that stands beside a status."""
+    return {"done": SAME, "failed": DIFFERS}.get(status, OPEN)
+
+
+def answer(message: Message) -> str:
+    """Return the text that the user was shown in the end; empty where there was none."""
+    shown: list[tuple[str, str]] = []
+    for step in message.steps:
+        for record in step.records if step.phase == "main" else ():
+            texts = [data for name, data in record.get("emissions", ()) if name == "text"]
+            shown += [(str(data.get("stream", "")), str(data.get("text", ""))) for data in texts]
+    answers = [text for stream, text in shown if stream == ANSWER]
+    return "\n".join(answers) if answers else shown[-1][1] if shown else ""
+
+
+def totals(message: Message) -> Text:
+    """Return the figures of a message on one line."""
+    calls = message.calls
+    models = len([call for call in calls if call.effect == "model"])
+    facts = [phrases.count(len(message.steps), "frame"), phrases.count(len(calls), "call")]
+    if calls:
+        facts[-1] += f" ({models} model, {len(calls) - models} tool)"
+    figures = token_sum(message)
+    if figures is not None:
+        facts.append(phrases.tokens(figures))
+    took = [found for call in calls if (found := phrases.milliseconds(call.outcome.meta)) is not None]
+    if took:
+        facts.append(f"{phrases.duration(sum(took))} in calls")
+    status = message.status
+    return words((f"{status_sign(status)} {status}", f"{STRONG} {status_style(status)}"), ("  ", ""), (" · ".join(facts), QUIET))
+
+
+def token_sum(message: Message) -> tuple[int, int] | None:
+    """Return the tokens of all model calls; None where no reply reports them."""
+    figures = [found for call in message.calls if (found := phrases.usage(call.outcome)) is not None]
+    return (sum(read for read, _ in figures), sum(wrote for _, wrote in figures)) if figures else None
+
+
+def _frames(message: Message, look: Look) -> Table:
+    grid = Table.grid(padding=(0, 1, 0, 0), expand=True)
+    grid.add_column(justify="right", no_wrap=True, style=f"{STRONG} {GOOD}", min_width=3)
+    grid.add_column(no_wrap=True, style=QUIET, width=1)
+    grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    grid.add_column(justify="right", no_wrap=True, style=QUIET)
+    grid.add_column(justify="right", no_wrap=True, style=QUIET)
+    last = len(message.steps) - 1
+    for index, step in enumerate(message.steps):
+        gutter = look.gutter if index < last or message.loose else ""
+        _frame(grid, step, gutter)
+    for call in message.loose:
+        grid.add_row("", words((DIFFERS, BAD)), _call(call), *_call_facts(call))
+    return grid
+
+
+def _frame(grid: Table, step: Step, gutter: str) -> None:
+    for entered in step.late:
+        grid.add_row("", ENTERS, words((f"input {entered.number} ", QUIET), (phrases.input_line(entered), "")), "")
+    number = str(step.number)
+    phase = "" if step.phase == "main" else step.phase
+    took = phrases.duration(phrases.milliseconds(step.meta))
+    for record in step.records:
+        sign = words((NODE, BAD if record.get("error") is not None or record.get("open") else GOOD))
+        grid.add_row(number, sign, _headline(record), phase, took)
+        number = phase = took = ""
+        for call in step.calls_of(str(record["node"])):
+            grid.add_row("", gutter, _call(call), *_call_facts(call))
+        for line in record_lines(record):
+            grid.add_row("", gutter, line, "")
+
+
+def _headline(record: FrozenMap) -> Text:
+    """Return the node, where its output went and why."""
+    route = record.get("route", ())
+    parts = [(str(record["node"]), STRONG)]
+    if route:
+        parts += [(" → ", QUIET), (", ".join([str(name) for name in route]), "")]
+    for condition, holds in record.get("condition", {}).items():
+        sign, style = (SAME, GOOD) if holds else (DIFFERS, QUIET)
+        parts += [("  if ", QUIET), (str(condition), QUIET), (f" {sign}", style)]
+    return words(*parts)
+
+
+def record_lines(record: FrozenMap) -> list[Text]:
+    """Return what a node showed, changed and failed with, one line each."""
+    lines = [
+        words((f" {SHOWN} ", GOOD), (f"{_channel(emission)} ", QUIET), (_shown(emission), ""))
+        for emission in record.get("emissions", ())
+    ]
+    lines += [words((f" {DELTA} ", QUIET), (line, QUIET)) for line in phrases.changes_line(record.get("changes", ()))]
+    error = record.get("error")
+    if error is not None:
+        lines.append(words((f" {DIFFERS} ", BAD), (f"{error.get('type', 'error')}: {error.get('message', '')}", BAD)))
+    if record.get("open"):
+        lines.append(words((f" {OPEN} ", BAD), ("stopped: the outcome was not recorded", BAD)))
+    return lines
+
+
+def _channel(emission: tuple[str, FrozenMap]) -> str:
+    """Return what an emission is: the stream of a text, or the event's name."""
+    name, data = emission
+    return str(data.get("stream", name)) if name == "text" else name
+
+
+def _shown(emission: tuple[str, FrozenMap]) -> str:
+    name, data = emission
+    return f'"{phrases.cut(str(data.get("text", "")))}"' if name == "text" else phrases.value(data)
+
+
+def _call(call: Made) -> Text:
+    good = call.outcome.status == "ok"
+    sign = MODEL if call.effect == "model" else TOOL
+    result = (phrases.answered(call.outcome), "" if good else BAD)
+    mark = "" if good else f"{DIFFERS} " if call.outcome.status == "error" else f"{OPEN} "
+    return words((f" {sign} ", GOOD if good else BAD), (phrases.asked(call), ""), ("  ⇒ ", QUIET), (mark, BAD), result)
+
+
+def _call_facts(call: Made) -> tuple[str, str]:
+    return phrases.tokens(phrases.usage(call.outcome)), phrases.duration(phrases.milliseconds(call.outcome.meta))
+
+
+def said(message: FrozenMap) -> str:
+    """Return the words of a chat message."""
+    return text_of(message)

@@ -1,0 +1,138 @@
+"""What ``run`` runs: a graph, what is said, and who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from frameengine.effects import Answer, Call, ModelCall, ModelReply, Outcome, text_of
+from frameengine.engine.driver import virtual_at
+from frameengine.engine.stops import Ask
+from frameengine.errors import CassetteMiss, CassetteUnused
+from frameengine.graph.loader import load_graph
+from frameengine.graph.registry import BoundGraph, bind
+from frameengine.inputs import Body, UserMessage
+from frameengine.jsonvalue import Json, freeze
+
+
+@frozen(kw_only=True)
+class Staged:
+    """Everything a run needs."""
+
+    name: str
+    """What the trace is called."""
+    bound: BoundGraph
+    """The graph."""
+    inputs: Sequence[Body]
+    """What comes in."""
+    performer: Any
+    """Who answers."""
+    model: str
+    """What the model is, for people: scripted, or an echo."""
+    provenance: Mapping[str, Json]
+    """What the header says of where things come from."""
+    seed: int = 0
+    """Seed of the nodes' chance."""
+    check_used: Callable[[], None] = lambda: None
+    """Raises `CassetteUnused` where replies are left over."""
+
+
+def from_options(graph: str, said: Sequence[str], replies: Sequence[str], seed: int | None) -> Staged:
+    """Stage messages from the command line, answered by *replies* in order, or by an echo where there are none."""
+    bound = bind(load_graph(graph))
+    performer: InOrder | Echo = InOrder(replies) if replies else Echo()
+    kind = "scripted" if replies else "echo"
+    return Staged(
+        name=bound.graph.name,
+        bound=bound,
+        inputs=[UserMessage.of(text) for text in said],
+        performer=performer,
+        model="scripted by --reply" if replies else "an echo",
+        provenance={"inputs": "command line", "model": kind, "tools": "none"},
+        seed=seed or 0,
+        check_used=performer.check_used,
+    )
+
+
+def from_scenario(path: Path, databases: Mapping[str, Path], seed: int | None) -> Staged:
+    """Stage a scenario file; *databases* says where its databases are, if not where it says itself."""
+    from frameengine.scenario import load_scenario
+
+    scenario = load_scenario(path).with_databases(databases)
+    performer = scenario.performer()
+    live = ", ".join(scenario.databases)
+    tools = f"live (SQLite: {live})" if live else "scripted" if scenario.tools is not None else "none"
+    return Staged(
+        name=path.stem,
+        bound=bind(load_graph(scenario.graph)),
+        inputs=scenario.inputs,
+        performer=performer,
+        model=f"scripted; tools: {tools}",
+        provenance={**scenario.provenance, "inputs": "scripted", "model": "scripted", "tools": tools, "scenario": path.name},
+        seed=scenario.seed if seed is None else seed,
+        check_used=performer.check_used,
+    )
+
+
+class InOrder:
+    """A performer that gives its replies in the order in which models are asked, whichever node asks. Tools have none."""
+
+    def __init__(self, replies: Sequence[str]) -> None:
+        self._replies = tuple(replies)
+        self._used = 0
+
+    def perform(self, ask: Ask) -> list[Answer]:
+        """Answer all new effects at once. Raises `CassetteMiss` where the replies are used up."""
+        return [Answer(call.key, self._next(call)) for call in ask.new]
+
+    def _next(self, call: Call) -> Outcome:
+        if not isinstance(call.effect, ModelCall):
+            raise _no_tools(call)
+        if self._used >= len(self._replies):
+            raise CassetteMiss(
+                f"{call.key} asks for reply {self._used + 1}, and {len(self._replies)} were given",
+                hint="add --reply TEXT",
+                key=call.key.wire(),
+            )
+        self._used += 1
+        return _said(call, self._replies[self._used - 1])
+
+    def check_used(self) -> None:
+        """Raise `CassetteUnused` where a reply is left over."""
+        left = len(self._replies) - self._used
+        if left:
+            raise CassetteUnused(f"{left} of {len(self._replies)} replies were not asked for", hint="leave them out", unused=left)
+
+
+class Echo:
+    """A performer whose model says what it was told: enough to see a graph move."""
+
+    def perform(self, ask: Ask) -> list[Answer]:
+        """Answer all new effects at once."""
+        return [Answer(call.key, self._echo(call)) for call in ask.new]
+
+    def _echo(self, call: Call) -> Outcome:
+        if not isinstance(call.effect, ModelCall):
+            raise _no_tools(call)
+        said = [text_of(message) for message in call.effect.messages if message.get("role") == "user"]
+        return _said(call, f"You said: {said[-1]}" if said else "You said nothing.")
+
+    def check_used(self) -> None:
+        """Do nothing: an echo has nothing left over."""
+
+
+def _said(call: Call, text: str) -> Outcome:
+    return Outcome(
+        value=ModelReply(message=freeze({"role": "assistant", "content": text}), model=call.effect.name), at=virtual_at(call.key)
+    )
+
+
+def _no_tools(call: Call) -> CassetteMiss:
+    return CassetteMiss(
+        f"{call.key} runs the tool {call.effect.name!r}, and there are no results for tools here",
+        hint="write a scenario",
+        key=call.key.wire(),
+    )

@@ -1,0 +1,215 @@
+"""``frameengine replay``: the receipt, the report of a divergence, and what it says of the graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli_runs import JACKET, Frameengine, Record
+from frameengine.effects import Outcome
+from frameengine.graph.loader import load_graph
+from frameengine.jsonvalue import freeze
+from frameengine.replay.divergence import Divergence
+from frameengine.replay.replayer import ReplayResult
+from frameengine.trace.reader import Counts
+from frameengine_cli.commands.replay import choose_graph
+from frameengine_cli.look import Look
+from frameengine_cli.output import plain
+from frameengine_cli.screens.divergence import difference, report
+
+OTHER_GRAPH = """
+name = "shorter-loop"
+version = 2
+
+[entry]
+UserMessage = "model"
+
+[[nodes]]
+name = "model"
+implementation = "chat_model"
+
+[[paths]]
+label = "short"
+when = "True"
+
+[state]
+history = []
+"""
+
+REPORT = """\
+✗ diverged at input 2, frame 3, node model, call 0  (weather.trace.jsonl)
+  differs   request  /messages/3/content
+  recorded  It is [-sunny-] in Bern.
+  replayed  It is {+raining+} in Bern.
+  cause     prompt  changed: prompt answer
+  graph     tool-loop v1
+  compared  2 inputs, 6 frames, 5 calls up to here
+
+the recorded side whole: frameengine show weather.trace.jsonl@2.3
+"""
+
+
+@pytest.fixture
+def shorter(tmp_path: Path) -> Path:
+    """Return a graph whose model's answer goes nowhere."""
+    path = tmp_path / "shorter.toml"
+    path.write_text(OTHER_GRAPH, encoding="utf-8")
+    return path
+
+
+def test_a_replay_that_is_the_same_gives_a_receipt(frameengine: Frameengine, weather: Path) -> None:
+    """A line for each message, then verdict, counts, digest, graph, changes and that nothing was called; exit 0."""
+    done = frameengine("replay", weather)
+    assert done.code == 0
+    assert done.out.startswith(
+        "✓    1  What will the weather be like in Bern?  tools · 4 frames · 4 calls\n✓    2  Do I need a jacket?"
+    )
+    for part in (
+        "✓ same",
+        "2 inputs, 6 frames, 5 calls",
+        "sha256:",
+        "as shipped with this version",
+        "nothing since",
+        "0 live calls",
+    ):
+        assert part in done.out
+    assert done.err == ""
+
+
+def test_quiet_leaves_the_receipt_only(frameengine: Frameengine, weather: Path) -> None:
+    """--quiet prints no line for the messages."""
+    assert frameengine("replay", weather, "--quiet").out.startswith("✓ same")
+
+
+def test_the_digest_of_a_replay_is_the_one_of_the_file(frameengine: Frameengine, weather: Path) -> None:
+    """A replay and a receipt state the same canonical digest and counts."""
+    replayed, verified = frameengine("replay", weather, "--json").json, frameengine("verify", weather, "--json").json
+    assert replayed["canonical"] == verified["canonical"]
+    assert replayed["counts"] == verified["counts"] == {"inputs": 2, "frames": 6, "calls": 5}
+    assert replayed["live_calls"] == 0
+
+
+def test_another_graph_is_noticed(frameengine: Frameengine, weather: Path, shorter: Path) -> None:
+    """A graph that takes another way diverges: exit 4, the place, both values and the graph as the cause."""
+    done = frameengine("replay", weather, "--graph", shorter)
+    assert done.code == 4
+    for part in ("✗ diverged at input 1, frame 1, node model", "differs   route", "cause     graph", "shorter-loop v2 (--graph"):
+        assert part in done.out
+    assert done.out.startswith("✗    1  What will")
+
+
+def test_a_divergence_as_json(frameengine: Frameengine, weather: Path, shorter: Path) -> None:
+    """--json gives the divergence and an error in one document, with exit code 4."""
+    done = frameengine("replay", weather, "--graph", shorter, "--json")
+    assert done.code == 4
+    assert done.json["ok"] is False
+    assert done.json["verdict"] == "diverged"
+    assert done.json["error"]["code"] == "determinism.diverged"
+    assert done.json["divergence"]["kind"] == "route"
+
+
+def test_the_shipped_graph_goes_before_the_recorded_one() -> None:
+    """Without --graph the shipped graph of the recorded name is used, the recorded definition only where there is none."""
+    recorded = load_graph("tool-loop").to_json()
+    bound, used = choose_graph(freeze({"graph": recorded}), None)
+    assert bound is not None
+    assert used == "tool-loop v1 (as shipped with this version)"
+    assert choose_graph(freeze({"graph": recorded}), "recorded") == (None, "tool-loop (the definition in the trace)")
+    assert choose_graph(freeze({"graph": {**recorded, "name": "mine"}}), None) == (None, "mine (the definition in the trace)")
+
+
+def test_the_replayed_run_can_be_kept(frameengine: Frameengine, weather: Path, tmp_path: Path) -> None:
+    """-o writes the replayed run as a trace with the same canonical digest, and never over a file."""
+    again = tmp_path / "again.trace.jsonl"
+    assert frameengine("replay", weather, "-o", again).code == 0
+    assert frameengine("verify", again, "--json").json["canonical"] == frameengine("verify", weather, "--json").json["canonical"]
+    assert frameengine("replay", weather, "-o", again).code == 2
+
+
+def test_a_message_that_did_not_end_well_says_so(frameengine: Frameengine, record: Record) -> None:
+    """A recording that stops inside a message replays alike and is named as open, never as plainly good."""
+    done = frameengine("replay", record("open", ("hello", [Outcome(status="not_recorded")])))
+    assert done.code == 0
+    assert "1 frame · 1 call · open" in done.out
+
+
+def test_bisect_speaks_the_language_of_git(frameengine: Frameengine, weather: Path, shorter: Path, tmp_path: Path) -> None:
+    """--bisect: 0 for the same, 1 for a divergence, 125 for what cannot be tested."""
+    assert frameengine("replay", weather, "--bisect").code == 0
+    assert frameengine("replay", weather, "--bisect", "--graph", shorter).code == 1
+    assert frameengine("replay", tmp_path / "gone.trace.jsonl", "--bisect").code == 125
+    assert frameengine("replay", weather, "--bisect", "--graph", "no-such-graph").code == 125
+    assert frameengine("replay", "--bisect", "--no-such-option").code == 125
+
+
+def test_a_bad_file_is_found_before_anything_is_claimed(frameengine: Frameengine, record: Record) -> None:
+    """A trace without a seal is a bad file for replay, and no receipt is printed."""
+    done = frameengine("replay", record("crashed", JACKET, seal=False))
+    assert done.code == 3
+    assert "same" not in done.out
+
+
+def test_the_report_shows_place_values_and_cause() -> None:
+    """A divergence is shown with its place, pointer, the differing words marked on both sides, and its cause."""
+    found = Divergence(
+        kind="request",
+        input=2,
+        frame=3,
+        node="model",
+        call=0,
+        pointer="/messages/3/content",
+        recorded="It is sunny in Bern.",
+        replayed="It is raining in Bern.",
+        cause="prompt",
+        because="changed: prompt answer",
+    )
+    result = ReplayResult(
+        path=Path("weather.trace.jsonl"),
+        header=freeze({}),
+        verdict="diverged",
+        counts=Counts(inputs=2, frames=6, calls=5),
+        canonical="0" * 64,
+        divergence=found,
+    )
+    assert plain(report(result, found, "tool-loop v1", Look(boxes=False))) == REPORT
+
+
+def test_the_report_names_the_nearest_call_and_what_follows() -> None:
+    """An extra call is shown with the recorded call most like it, a changed outcome with its first consequence."""
+    follows = Divergence(kind="output", input=1, frame=2, node="output", pointer="/output/text", recorded="a", replayed="b")
+    nearest = freeze(
+        {"key": [1, 1, "model", 0], "used": True, "kind": "request", "pointer": "/model", "recorded": "x", "replayed": "y"}
+    )
+    found = Divergence(
+        kind="extra",
+        input=1,
+        frame=1,
+        node="model",
+        call=1,
+        recorded="(nothing)",
+        replayed="z",
+        nearest=nearest,
+        consequence=follows,
+    )
+    result = ReplayResult(path=Path("x"), header=freeze({}), verdict="diverged", counts=Counts(), canonical="")
+    shown = plain(report(result, found, "g", Look(boxes=False)))
+    for part in (
+        "recorded call 1.1 model[0], used by another call",
+        "differs in request /model",
+        "what follows from it",
+        "[-a-]",
+        "{+b+}",
+    ):
+        assert part in shown
+
+
+def test_long_values_show_what_is_around_the_difference() -> None:
+    """In a long text the differing word is shown with its neighbours, not the whole text."""
+    before, after = "start " + "same " * 500, " same" * 500 + " end"
+    recorded, replayed = difference(f"{before}old{after}", f"{before}new{after}")
+    assert "[-old-]" in recorded.plain
+    assert "{+new+}" in replayed.plain
+    assert len(recorded.plain) < 300
+    assert recorded.plain.startswith(" … ")
+    assert recorded.plain.endswith(" … ")
