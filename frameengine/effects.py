@@ -54,7 +54,7 @@ class ModelCall:
 
     kind: ClassVar[str] = "model"
 
-    model: str
+    model: str = field(converter=freeze)
     """Name of the model, as the endpoint knows it."""
     messages: tuple[FrozenMap, ...] = field(converter=_freeze_all)
     """Chat messages in OpenAI's shape."""
@@ -88,7 +88,7 @@ class ToolCall:
 
     kind: ClassVar[str] = "tool"
 
-    name: str
+    name: str = field(converter=freeze)
     """Name of the tool."""
     arguments: Json = field(default=EMPTY, converter=freeze)
     """A mapping of arguments; a string where a model's arguments were not a JSON object."""
@@ -108,11 +108,11 @@ class ModelReply:
 
     message: FrozenMap = field(converter=freeze)
     """The assistant's chat message, as it came."""
-    finish_reason: str = "stop"
+    finish_reason: str = field(default="stop", converter=freeze)
     """Why the model ended: stop, tool_calls, length, content_filter; ``unknown`` where a recording does not say."""
     usage: FrozenMap = field(default=EMPTY, converter=freeze)
     """Token counts as the endpoint reported them; empty where it did not."""
-    model: str = ""
+    model: str = field(default="", converter=freeze)
     """The model that answered, where that is reported."""
 
     @property
@@ -154,16 +154,16 @@ class ToolReply:
 class EffectFailure:
     """Why an effect failed."""
 
-    type: str
+    type: str = field(converter=freeze)
     """Class of the failure: the error's code or the exception's qualified name."""
-    message: str
+    message: str = field(converter=freeze)
     """What it said."""
     fields: FrozenMap = field(default=EMPTY, converter=freeze)
     """Facts: status, retry_after, phase, …."""
 
     def wire(self) -> dict[str, Any]:
         """Return the failure as JSON."""
-        wire: dict[str, Any] = {"type": self.type, "message": freeze(self.message)}
+        wire: dict[str, Any] = {"type": self.type, "message": self.message}
         if self.fields:
             wire["fields"] = self.fields
         return wire

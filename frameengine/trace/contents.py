@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from frameengine.codec import REFERENCE, dumps
 from frameengine.jsonvalue import FrozenMap, Json, Text, freeze, frozen_map
-from frameengine.limits import CONTENT_WINDOW_BYTES, DEPTH_MAX, KEYS_MAX
+from frameengine.limits import CONTENT_WINDOW_BYTES, KEYS_MAX
 from frameengine.trace.format import CHAIN_BYTES
 from frameengine.trace.numbering import CONTENT_COST, LIST_ITEMS_MAX, LISTS_KEPT
 
@@ -21,8 +21,9 @@ LISTS_REMEMBERED = 2 * LISTS_KEPT
 """Lists that a reader remembers: more than a writer refers to."""
 ITEMS_MAX = 4 * LIST_ITEMS_MAX
 """Items of all lists that one line refers to."""
-LINE_DEPTH_MAX = DEPTH_MAX + 16
-"""Nesting of a line: that of a value and of what a line puts around it."""
+LINE_DEPTH_MAX = 254
+"""Nesting of a line, which is what the encoder allows: values beyond `limits.DEPTH_MAX` are refused where they enter, but what
+was put together of frozen parts and written must be readable."""
 
 
 class BadContent(ValueError):
@@ -160,14 +161,15 @@ class Contents:
         if self._items > ITEMS_MAX:
             raise BadContent(f"a line that refers to more than {ITEMS_MAX:,} items of lists")
 
-    def resolve(self, value: dict[str, Any], *, in_place: bool = False) -> FrozenMap:
+    def resolve(self, value: dict[str, Any], *, entering: bool = False, header: bool = False) -> FrozenMap:
         """Return the members of a line as frozen JSON, with every reference replaced by what it refers to.
 
-        Strings that stand in the line itself stay plain ones, so that a value written again is written the same way. A header has
-        everything *in place*: there, long ones are the texts that they were.
+        Strings that stand in the line itself stay plain ones, so that a line written again is written the same way. In what is
+        *entering* a run long ones are texts, as they were when it was recorded; so they are in a *header*, which has no references.
         """
         self._items = 0
-        return self._resolve(value, 0, self._no_content if in_place else self.get, _NUMBERS if in_place else _SCALARS)  # type: ignore[no-any-return]
+        get = self._no_content if header else self.get
+        return self._resolve(value, 0, get, _NUMBERS if entering or header else _SCALARS)  # type: ignore[no-any-return]
 
     def _no_content(self, _number: int) -> Content:
         raise BadContent("a header has everything in place, no references")
@@ -180,7 +182,7 @@ class Contents:
                     raise BadContent("a reference is one number")
                 return get(value["$c"])
             if depth >= LINE_DEPTH_MAX or len(value) > KEYS_MAX:
-                raise BadContent(f"nested deeper than {DEPTH_MAX}, or more than {KEYS_MAX:,} members")
+                raise BadContent(f"nested deeper than {LINE_DEPTH_MAX}, or more than {KEYS_MAX:,} members")
             members = {
                 key: item if type(item) in scalars else self._resolve(item, depth + 1, get, scalars)
                 for key, item in value.items()
@@ -190,7 +192,7 @@ class Contents:
             return frozen_map(members)
         if kind is list:
             if depth >= LINE_DEPTH_MAX:
-                raise BadContent(f"nested deeper than {DEPTH_MAX}")
+                raise BadContent(f"nested deeper than {LINE_DEPTH_MAX}")
             return tuple([item if type(item) in scalars else self._resolve(item, depth + 1, get, scalars) for item in value])
         return freeze(value)
 

@@ -102,18 +102,21 @@ def published(target: Path, *, replace: bool = False) -> Iterator[IO[bytes]]:
     if not replace and os.path.lexists(target):
         raise _exists(target)
     part = part_of(target)
-    with os.fdopen(create(part, replace=True), "wb") as file:
+    file = os.fdopen(create(part, replace=True), "wb")
+    try:
         try:
             yield file
             file.flush()
             os.fsync(file.fileno())
             _place(part, target, replace=replace)
             sync_folder(target)
-        except OSError as error:
-            raise storage_error(target, error) from error
         finally:
             with suppress(FileNotFoundError):
                 part.unlink()
+            # After a failed write this one fails too, for what is still in memory.
+            file.close()
+    except OSError as error:
+        raise storage_error(target, error) from error
 
 
 def _place(part: Path, target: Path, *, replace: bool) -> None:

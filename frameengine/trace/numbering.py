@@ -10,8 +10,9 @@ from collections import deque
 from typing import Any
 
 from frameengine.codec import Fragment, Shared, SharedOne, digest, dumps, escaped
+from frameengine.errors import FrameEngineError, LimitError
 from frameengine.jsonvalue import FrozenMap, Text
-from frameengine.limits import CONTENT_WINDOW_BYTES, TEXT_CHUNK, check
+from frameengine.limits import CONTENT_WINDOW_BYTES, DEPTH_MAX, TEXT_CHUNK, check
 
 LISTS_KEPT = 16
 """How many of the newest lists a line may refer to."""
@@ -45,7 +46,15 @@ class Numbering:
             key, size = self._order.popleft()
             self._size -= size
             self._numbers.pop(key, None)
-        return dumps(wire, self._reference)
+        try:
+            return dumps(wire, self._reference)
+        except TypeError as error:
+            # The encoder wraps what is raised while it asks for references.
+            if isinstance(error.__cause__, FrameEngineError):
+                raise error.__cause__ from None
+            raise LimitError(
+                f"a line that cannot be encoded: {error}", hint="flatten the value", name="depth", bound=DEPTH_MAX
+            ) from None
 
     def fresh(self) -> tuple[int, list[bytes]]:
         """Return the contents that no line has yet, encoded, with the number of the first; and forget that they are new."""

@@ -23,6 +23,8 @@ from frameengine.trace.source import open_trace
 T = TypeVar("T")
 OURS = "name a file that this tool wrote"
 NOT_OURS = "the file was not written by this tool"
+SAID_MAX = 300
+"""Code points of another error's message that are repeated."""
 TO_REPAIR = "use 'frameengine repair' to keep the good part, or record again"
 UNDIGESTED = frozenset({"at", "meta", "chain"})
 """Members of a line that its canonical form leaves out."""
@@ -66,7 +68,7 @@ class Line:
         """Its digested members, whole."""
         if self._data is None:
             digested = {name: value for name, value in self.value.items() if name not in UNDIGESTED}
-            self._data = self._decoded(lambda: self._contents.resolve(digested, in_place=self.kind == "header"))
+            self._data = self._decoded(lambda: self._contents.resolve(digested, header=self.kind == "header"))
         return self._data
 
     def canonical(self) -> bytes:
@@ -88,11 +90,14 @@ class Line:
 
     def outcome(self) -> Outcome:
         """Return the outcome of an outcome's line."""
-        return self._decoded(lambda: outcome_from_json(self.value["effect"], self.data["outcome"], self.at or 0, self.meta))
+        return self._decoded(lambda: outcome_from_json(self.value["effect"], self._entering("outcome"), self.at or 0, self.meta))
 
     def input(self) -> Input:
         """Return the input of an input's line."""
-        return self._decoded(lambda: input_from_json(self.data, self.at or 0))
+        return self._decoded(lambda: input_from_json(self._entering(), self.at or 0))
+
+    def _entering(self, member: str = "") -> FrozenMap:
+        return self._contents.resolve(self.value[member] if member else self.value, entering=True)
 
     def _decoded(self, decode: Callable[[], T]) -> T:
         try:
@@ -311,11 +316,13 @@ class TraceReader:
 def _said(error: Exception) -> str:
     if isinstance(error, BadContent):
         return str(error)
-    if isinstance(error, FrameEngineError):
-        return error.message
     if isinstance(error, KeyError):
         return f"the member {error.args[0]!r} is missing or unknown"
-    return f"its members are not of the form that they must have ({error})"
+    # What it quotes may be as long as the file that it comes from.
+    said = (
+        error.message if isinstance(error, FrameEngineError) else f"its members are not of the form that they must have ({error})"
+    )
+    return said[:SAID_MAX]
 
 
 def _rewritten(raw: bytes) -> str:
@@ -333,7 +340,11 @@ def _check_version(path: Path, header: Any) -> None:
     found = header.get("format") if type(header) is dict else None
     if type(found) is not int or found == FORMAT:
         return
-    hint = "install a newer frameengine" if found > FORMAT else "migrate it (frameengine.trace.migrate), or use the version that wrote it"
+    hint = (
+        "install a newer frameengine"
+        if found > FORMAT
+        else "migrate it (frameengine.trace.migrate), or use the version that wrote it"
+    )
     what = f"{path} has format {found}, this version reads {FORMAT}"
     raise TraceVersion(what, hint=hint, path=str(path), line=1, found=found, supported=[FORMAT])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,6 +69,7 @@ class Talk:
         )
 
 
+@cache
 def tool_loop() -> BoundGraph:
     """Return the shipped tool loop, bound."""
     return bind(load_graph("tool-loop"))

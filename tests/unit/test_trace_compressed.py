@@ -114,10 +114,9 @@ def test_any_change_of_the_stream_is_found(
     path.write_bytes(bad)
     try:
         receipt = verify(path)
-    except TraceError as error:
-        assert error.hint
-    else:
-        assert receipt.head == verify(plain).head
+    except TraceError:
+        return
+    assert receipt.head == verify(plain).head
 
 
 def test_an_unsealed_stream_is_incomplete(tmp_path: Path, plain: Path) -> None:

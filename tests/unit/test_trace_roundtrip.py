@@ -22,6 +22,7 @@ from frameengine.effects import (
     ToolReply,
     effect_from_json,
 )
+from frameengine.errors import LimitError
 from frameengine.inputs import Action, Dashboard, Given, Input, Tick, UserMessage, Webhook
 from frameengine.jsonvalue import FrozenMap, Text, first_difference, freeze, thaw
 from frameengine.limits import CONTENT_WINDOW_BYTES, DEPTH_MAX, TEXT_CHUNK, TEXT_SHARED_MIN
@@ -92,7 +93,8 @@ def outcomes(draw: st.DrawFn) -> tuple[Any, Outcome]:
         more["value"] = draw(replies)
     elif status == "error":
         more["error"] = draw(FAILURES)
-    return effect, Outcome(status=status, **more)
+    more["status"] = status
+    return effect, Outcome(**more)
 
 
 CHANGES = st.one_of(
@@ -248,6 +250,26 @@ def test_a_value_as_deep_as_the_limit_comes_back(tmp_path: Path) -> None:
     check_all(path, write(path, [(Webhook(source="s", payload=deep), calls, [record], freeze({}))]))
 
 
+def test_what_was_put_together_of_frozen_parts_comes_back_or_is_refused(tmp_path: Path) -> None:
+    """However deep a value of frozen parts has grown, what the writer took can be read; beyond that it says so at once."""
+    value = freeze({"a": "x"})
+    taken = 0
+    for depth in range(1, 300):
+        value = freeze({"a": value}) if depth % 2 else freeze({"a": [value]})
+        path = tmp_path / f"{depth}"
+        run: list[Any] = [
+            (Webhook(source="s", payload=value), [], [], freeze({})),
+            (UserMessage(message=value), [], [], freeze({})),
+        ]
+        if depth % 8 == 0:
+            try:
+                check_all(path, write(path, run))
+            except LimitError:
+                break
+            taken = depth
+    assert DEPTH_MAX < taken < 254
+
+
 def test_lists_that_are_used_for_long_stay_readable(tmp_path: Path) -> None:
     """Tools that stand in every request of a long conversation are found in the last one, among all the lists of messages."""
     path = tmp_path / "a.trace.jsonl"
@@ -267,8 +289,8 @@ def test_an_empty_list_is_found_after_the_window_has_passed(tmp_path: Path, monk
     for module in (numbering, contents):
         monkeypatch.setattr(module, "CONTENT_WINDOW_BYTES", SMALL_WINDOW)
     path = tmp_path / "a.trace.jsonl"
-    fill = [(Webhook(source="s", payload=f"{n}" * 600), [], [], freeze({})) for n in range(100, 140)]
-    empty = (Given(messages=()), [], [], freeze({}))
+    fill: list[Any] = [(Webhook(source="s", payload=f"{n}" * 600), [], [], freeze({})) for n in range(100, 140)]
+    empty: Any = (Given(messages=()), [], [], freeze({}))
     check_all(path, write(path, [empty, *fill, empty]))
 
 
@@ -279,7 +301,7 @@ def test_many_small_contents_do_not_outrun_the_reader(tmp_path: Path, monkeypatc
         monkeypatch.setattr(module, "CONTENT_WINDOW_BYTES", window)
     path = tmp_path / "a.trace.jsonl"
     system = UserMessage(message=freeze({"role": "system", "content": LONG}))
-    run = []
+    run: list[Any] = []
     for number in range(3_000):
         body = system if number % 7 == 0 else UserMessage(message=freeze({"n": number}))
         run.append((body, [], [], freeze({})))
@@ -313,7 +335,7 @@ def test_memory_of_the_reader_is_bounded(tmp_path: Path, monkeypatch: pytest.Mon
     for module in (numbering, contents):
         monkeypatch.setattr(module, "CONTENT_WINDOW_BYTES", SMALL_WINDOW)
     path = tmp_path / "a.trace.jsonl"
-    run = [
+    run: list[Any] = [
         (UserMessage(message=freeze({"role": "user", "content": f"{number} {LONG}"})), [], [], freeze({}))
         for number in range(500)
     ]

@@ -62,7 +62,7 @@ def test_each_schema_is_one(kind: str) -> None:
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["additionalProperties"] is False
     assert schema["properties"]["kind"]["const"] == kind
-    references = {step for step in strings_under(thaw(schema), "$ref")}
+    references = set(strings_under(thaw(schema), "$ref"))
     assert {reference.removeprefix("#/$defs/") for reference in references} == set(schema.get("$defs", {}))
 
 
@@ -107,12 +107,16 @@ def test_an_extra_member_is_refused(lines: list[dict[str, Any]], kind: str) -> N
         assert faults({**line, "$c": 1})
 
 
+ODD: tuple[Any, ...] = (None, True, 1.5, [], "?", {"?": 1})
+"""One value of each type."""
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_member_of_another_type_is_refused(lines: list[dict[str, Any]], kind: str) -> None:
     """With any member turned into a value of another type, a line of any kind is invalid."""
     for line in [line for line in lines if line["kind"] == kind]:
         for name in line:
-            for odd in (None, True, 1.5, [], "?", {"?": 1}):
+            for odd in ODD:
                 if type(odd) is not type(line[name]):
                     assert not validator(kind).is_valid({**line, name: odd}), (name, odd)
 
