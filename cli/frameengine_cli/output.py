@@ -56,6 +56,11 @@ def console(*, error: bool = False, width: int | None = None) -> Console:
     return Console(stderr=error, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
 
 
+def width() -> int:
+    """Return the columns of a screen here."""
+    return console().width if is_terminal() else PLAIN_WIDTH
+
+
 def show(screen: RenderableType) -> None:
     """Show a screen on stdout: as it is on a terminal, as plain lines elsewhere."""
     if is_terminal():

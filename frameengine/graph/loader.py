@@ -112,7 +112,7 @@ def _known(search: Sequence[Path]) -> list[str]:
     from importlib.resources import files
 
     shipped = sorted(file.name for file in files("frameengine.graph").joinpath("definitions").iterdir())
-    found = sorted(path.name for folder in search for path in folder.glob(f"*{_SUFFIX}"))
+    found = [path.name for folder in search for path in sorted(folder.glob(f"*{_SUFFIX}"))]
     return sorted({name.removesuffix(_SUFFIX) for name in [*shipped, *found] if name.endswith(_SUFFIX)})
 
 

@@ -164,8 +164,8 @@ class Contents:
     def resolve(self, value: dict[str, Any], *, entering: bool = False, header: bool = False) -> FrozenMap:
         """Return the members of a line as frozen JSON, with every reference replaced by what it refers to.
 
-        Strings that stand in the line itself stay plain ones, so that a line written again is written the same way. In what is
-        *entering* a run long ones are texts, as they were when it was recorded; so they are in a *header*, which has no references.
+        Strings that stand in the line itself stay plain, so that a line written again is written the same way. In what is
+        *entering* a run long ones are texts, as when it was recorded; so they are in a *header*, which has no references.
         """
         self._items = 0
         get = self._no_content if header else self.get

@@ -66,7 +66,7 @@ class Redactor:
         self._texts: dict[str, str] = {}
         self._fresh: dict[str, list[str]] = {}
         self._count = 0
-        known = sorted({secret for secret in secrets if secret}, key=lambda secret: (-len(secret), secret))
+        known = sorted(dict.fromkeys(filter(None, secrets)), key=lambda secret: (-len(secret), secret))
         short = [secret for secret in known if len(secret) < SECRET_MIN]
         if short:
             raise UsageError(

@@ -62,9 +62,10 @@ def test_a_replay_that_is_the_same_gives_a_receipt(frameengine: Frameengine, wea
     """A line for each message, then verdict, counts, digest, graph, changes and that nothing was called; exit 0."""
     done = frameengine("replay", weather)
     assert done.code == 0
-    assert done.out.startswith(
-        "✓    1  What will the weather be like in Bern?  tools · 4 frames · 4 calls\n✓    2  Do I need a jacket?"
-    )
+    first, second = done.out.splitlines()[:2]
+    assert " ".join(first.split()) == "✓ 1 What will the weather be like in Bern? tools 4 frames 4 calls"
+    assert second.startswith("✓    2  Do I need a jacket?")
+    assert first.index("4 frames") == second.index("2 frames")
     for part in (
         "✓ same",
         "2 inputs, 6 frames, 5 calls",
@@ -131,7 +132,7 @@ def test_a_message_that_did_not_end_well_says_so(frameengine: Frameengine, recor
     """A recording that stops inside a message replays alike and is named as open, never as plainly good."""
     done = frameengine("replay", record("open", ("hello", [Outcome(status="not_recorded")])))
     assert done.code == 0
-    assert "1 frame · 1 call · open" in done.out
+    assert "1 frame 1 call open" in " ".join(done.out.split())
 
 
 def test_bisect_speaks_the_language_of_git(frameengine: Frameengine, weather: Path, shorter: Path, tmp_path: Path) -> None:

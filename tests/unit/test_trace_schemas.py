@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cache
@@ -18,6 +19,8 @@ from hypothesis import strategies as st
 from frameengine.codec import dumps, loads
 from frameengine.effects import Call, EffectKey, Outcome, ToolCall
 from frameengine.errors import UsageError
+from frameengine.importers.openai import import_messages
+from frameengine.importers.openai_read import read_conversations
 from frameengine.inputs import Input, Webhook
 from frameengine.jsonvalue import EMPTY, freeze, thaw
 from frameengine.limits import TEXT_CHUNK
@@ -206,3 +209,33 @@ def test_the_schemas_are_written_in_one_way() -> None:
         assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
         assert loads(dumps(schema_of(kind))) == json.loads(text)
     assert len(sorted(Path(str(files("frameengine.trace").joinpath("schema"))).iterdir())) == len(KINDS)
+
+
+COMMITTED = sorted((Path(__file__).parents[2] / "traces").rglob("*.trace.jsonl"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_committed_traces_fit(path: Path) -> None:
+    """Every line of every trace that is kept in the project is valid."""
+    for line in lines_of(path):
+        assert faults(line) == []
+
+
+def test_there_are_committed_traces() -> None:
+    """The test above has something to look at."""
+    assert len(COMMITTED) >= 2
+
+
+@pytest.mark.data
+def test_imported_real_conversations_fit(data_dir: Path, tmp_path: Path) -> None:
+    """Every line of imported recordings of a real agent is valid."""
+    with lzma.open(data_dir / "tau-bench" / "gpt-4o-airline.jsonl.xz") as file:
+        documents = [next(file) for _ in range(10)]
+    kinds = set()
+    for number, document in enumerate(documents):
+        for conversation in read_conversations(document):
+            import_messages(conversation, tmp_path / f"{number}")
+        for line in lines_of(tmp_path / f"{number}"):
+            kinds.add(line["kind"])
+            assert faults(line) == []
+    assert kinds == set(KINDS)

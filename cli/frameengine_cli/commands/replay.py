@@ -155,15 +155,17 @@ class _Watcher:
         from frameengine_cli import output, phrases
         from frameengine_cli.look import BAD, GOOD, QUIET, words
 
-        facts = ""
+        facts: list[tuple[str, str]] = []
         if self._trace is not None:
-            counts = [phrases.count(self._trace.frames, "frame"), phrases.count(self._trace.calls, "call")]
-            ended = [] if self._trace.status == "done" else [self._trace.status]
-            facts = " · ".join([self._trace.path, *counts, *ended])
+            trace = self._trace
+            frames, calls = phrases.count(trace.frames, "frame"), phrases.count(trace.calls, "call")
+            ended = "" if trace.status == "done" else f"  {trace.status}"
+            facts = [(f"{trace.path:<20}", QUIET), (f"{frames:>10}", QUIET), (f"{calls:>10}", QUIET), (ended, QUIET)]
         style = GOOD if sign == "✓" else BAD
         number = f"{self._input.number:>4}"
-        text = phrases.cut(phrases.input_line(self._input), 60)
-        output.show(words((f"{sign} ", style), (number, QUIET), ("  ", ""), (text, ""), ("  ", ""), (facts, QUIET)))
+        room = max(output.width() - sum(len(fact) for fact, _ in facts) - 10, 20)
+        text = phrases.cut(phrases.input_line(self._input), room)
+        output.show(words((f"{sign} ", style), (number, QUIET), ("  ", ""), (f"{text:<{room}}  ", ""), *facts))
         sys.stdout.flush()
 
 
