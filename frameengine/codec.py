@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from frameengine.jsonvalue import FrozenMap, Json, Text
 
 Fragment = orjson.Fragment
 _SUBCLASSES = orjson.OPT_PASSTHROUGH_SUBCLASS
+_KNOWN = attrgetter("digest")
 
 
 @frozen
@@ -97,14 +99,23 @@ def tagged(hexdigest: str) -> str:
 def _by_digest(value: Any) -> Any:
     kind = type(value)
     if kind is Text:
-        return Fragment("#" + digest(value))
+        return Fragment("#" + (value.digest or digest(value)))
     if kind is FrozenMap:
         return escaped(value)
-    if kind is Shared:
-        return Fragment("[" + ",".join(["#" + (item.digest or digest(item)) for item in value.items]) + "]")
     if kind is SharedOne:
-        return Fragment("#" + digest(value.item))
+        return Fragment("#" + (value.item.digest or digest(value.item)))
+    if kind is Shared:
+        return Fragment(_digests(value.items))
     raise TypeError(f"{kind.__qualname__} is not JSON")
+
+
+def _digests(items: tuple[FrozenMap, ...]) -> str:
+    if not items:
+        return "[]"
+    try:
+        return "[#" + ",#".join(map(_KNOWN, items)) + "]"
+    except TypeError:  # an item was never digested yet
+        return "[#" + ",#".join(map(digest, items)) + "]"
 
 
 REFERENCE = re.compile(rb'\{"\$c":(\d+)\}')

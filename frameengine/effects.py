@@ -44,7 +44,12 @@ class EffectKey(NamedTuple):
         return list(self) if self.stream != MAIN_STREAM else list(self[:4])
 
 
+_MAPPINGS = {FrozenMap}
+
+
 def _freeze_all(items: Any) -> tuple[FrozenMap, ...]:
+    if type(items) is tuple and set(map(type, items)) <= _MAPPINGS:
+        return items
     return tuple([item if type(item) is FrozenMap else freeze(item) for item in items])
 
 

@@ -90,8 +90,11 @@ class RunState:
         return digest({name: _shared(value) for name, value in self.sections.items()})
 
 
+_MAPPINGS = {FrozenMap}
+
+
 def _shared(value: Json) -> Any:
-    if type(value) is tuple and value and all(type(item) is FrozenMap for item in value):
+    if type(value) is tuple and set(map(type, value)) == _MAPPINGS:
         return Shared(value)
     return value
 

@@ -7,9 +7,10 @@ mappings. A list says how it follows from an earlier one: forty messages cost a 
 from __future__ import annotations
 
 from collections import deque
+from operator import attrgetter
 from typing import Any
 
-from frameengine.codec import Fragment, Shared, SharedOne, digest, dumps, escaped
+from frameengine.codec import Shared, SharedOne, digest, dumps, escaped
 from frameengine.errors import FrameEngineError, LimitError
 from frameengine.jsonvalue import FrozenMap, Text
 from frameengine.limits import CONTENT_WINDOW_BYTES, DEPTH_MAX, TEXT_CHUNK, check
@@ -25,6 +26,9 @@ CONTENT_COST = 256
 
 PLACES_KEPT = 4_096
 """How many contents are remembered with the newest list they stand in."""
+
+
+_KNOWN = attrgetter("digest")
 
 
 class Numbering:
@@ -66,11 +70,11 @@ class Numbering:
         if kind is FrozenMap:
             return escaped(value)
         if kind is Text:
-            return Fragment(b'{"$c":%d}' % self._number(value))
+            return {"$c": self._numbers.get(value.digest) or self._number(value)}
         if kind is SharedOne:
-            return Fragment(b'{"$c":%d}' % self._number(value.item))
+            return {"$c": self._numbers.get(value.item.digest) or self._number(value.item)}
         if kind is Shared:
-            return Fragment(b'{"$c":%d}' % self._list(value.items))
+            return {"$c": self._list(value.items)}
         raise TypeError(f"{kind.__qualname__} is not JSON")
 
     def _number(self, value: FrozenMap | Text) -> int:
@@ -102,7 +106,9 @@ class Numbering:
 
     def _list(self, items: tuple[FrozenMap, ...]) -> int:
         known = self._numbers
-        numbers = tuple([known.get(item.digest) or self._number(item) for item in items])  # type: ignore[arg-type]
+        numbers: tuple[int, ...] = tuple(map(known.get, map(_KNOWN, items)))  # type: ignore[arg-type]
+        if None in numbers:
+            numbers = tuple([number or self._number(item) for number, item in zip(numbers, items, strict=True)])
         number = self._same.get(numbers)
         if number is not None:
             # It does not count as new: the reader, which need not look at what refers to it, forgets by age.
