@@ -106,9 +106,10 @@ class Numbering:
 
     def _list(self, items: tuple[FrozenMap, ...]) -> int:
         known = self._numbers
-        numbers: tuple[int, ...] = tuple(map(known.get, map(_KNOWN, items)))  # type: ignore[arg-type]
-        if None in numbers:
-            numbers = tuple([number or self._number(item) for number, item in zip(numbers, items, strict=True)])
+        try:
+            numbers = tuple(map(known.__getitem__, map(_KNOWN, items)))
+        except KeyError:  # an item is new, was forgotten, or never digested yet
+            numbers = tuple([self._number(item) for item in items])
         number = self._same.get(numbers)
         if number is not None:
             # It does not count as new: the reader, which need not look at what refers to it, forgets by age.

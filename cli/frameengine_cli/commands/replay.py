@@ -74,6 +74,7 @@ def _replayed(path: Path, graph: str | None, level: Any, output: Path | None, *,
     from frameengine.graph.loader import load_graph
     from frameengine.graph.registry import bind
     from frameengine.replay.replayer import Replayer
+    from frameengine.replay.touched import with_touch
     from frameengine.trace.reader import read_header
     from frameengine_cli.failures import Interrupted
     from frameengine_cli.progress import patience
@@ -83,9 +84,11 @@ def _replayed(path: Path, graph: str | None, level: Any, output: Path | None, *,
     seal = last_seal(path)
     total = seal.get("inputs") if seal is not None else None
     watcher = _Watcher(quiet=quiet)
-    replayer = Replayer(
-        path, bound=bound, guard=Guard(level), output=output, instruments=(watcher,), switch=lambda name: bind(load_graph(name))
-    )
+
+    def switch(name: str) -> BoundGraph:
+        return bind(load_graph(name))
+
+    replayer = Replayer(path, bound=bound, guard=Guard(level), output=output, instruments=(watcher,), switch=switch)
     try:
         if sys.stdout.isatty() and not quiet:
             # The lines on the screen tell how far it is; a bar among them would only get in their way.
@@ -97,7 +100,7 @@ def _replayed(path: Path, graph: str | None, level: Any, output: Path | None, *,
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted while replaying {watcher.place}", hint="the trace was only read; run it again") from None
     watcher.end(same=result.divergence is None)
-    return result, used
+    return with_touch(result, bound=bound, switch=switch), used
 
 
 def choose_graph(header: FrozenMap, wanted: str | None) -> tuple[BoundGraph | None, str]:
