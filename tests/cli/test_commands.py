@@ -24,6 +24,7 @@ COMMANDS = [
     ("show",),
     ("import", "openai"),
     ("export", "openai"),
+    ("export", "zst"),
     ("graph", "list"),
     ("graph", "show"),
     ("graph", "check"),
@@ -246,3 +247,27 @@ def test_the_model_that_was_asked_is_named(frameengine: Frameengine, weather: Pa
     """The timeline names the model of each call."""
     assert f"◇ {MODEL}" in frameengine("show", f"{weather}@2").out
     assert Look(boxes=False).gutter == ""
+
+
+def test_a_trace_is_packed_and_stays_a_trace(frameengine: Frameengine, weather: Path, tmp_path: Path) -> None:
+    """export zst writes a smaller file that replays the same; it does not overwrite one, nor pack what is no sealed trace."""
+    packed = tmp_path / "weather.trace.jsonl.zst"
+    assert frameengine("export", "zst", weather, "-o", packed).code == 0
+    assert packed.stat().st_size < weather.stat().st_size
+    assert frameengine("replay", packed).code == 0
+    assert frameengine("export", "zst", weather, "-o", packed).code == 2
+    cut = tmp_path / "cut.trace.jsonl"
+    cut.write_bytes(weather.read_bytes()[:-200])
+    assert frameengine("export", "zst", cut).code == 3
+    assert not (tmp_path / "cut.trace.jsonl.zst").exists()
+
+
+def test_an_export_to_a_program_is_the_very_json(frameengine: Frameengine, tmp_path: Path) -> None:
+    """Characters that a terminal must not see reach a program unchanged."""
+    said = "bidi \u202e tag \U000e0041 zero \u200b esc \x1b done"
+    chat, trace = tmp_path / "chat.json", tmp_path / "chat.trace.jsonl"
+    chat.write_text(json.dumps([{"role": "user", "content": said}]))
+    frameengine("import", "openai", chat, "-o", trace)
+    done = frameengine("export", "openai", trace)
+    assert json.loads(done.out) == [{"role": "user", "content": said}]
+    assert "\u202e" in done.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,39 @@ def openai(
         members = {"messages": exported.messages, "notes": exported.notes, "open": exported.open}
         out.document({**members, "output": None if output is None else str(output)})
     elif output is None:
-        out.say(visible_json(text.rstrip("\n")) if out.is_terminal() else text.rstrip("\n"))
+        # A program that reads this gets the very bytes; what could harm a terminal is escaped there, as JSON.
+        sys.stdout.write(visible_json(text) if out.is_terminal() else text)
     else:
         out.remark(f"wrote {output}: {len(exported.messages)} messages")
+
+
+@app.command("zst")
+def zst(
+    ref: options.Ref,
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Where to; the trace's name and .zst without it.", show_default=False
+        ),
+    ] = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
+    traces: options.Traces = None,
+) -> None:
+    """Write a sealed trace in its compressed form, which every command reads.
+
+    Example: frameengine export zst latest
+    """
+    from frameengine.trace.compressed import compress
+    from frameengine_cli import output as out
+    from frameengine_cli.refs import opened
+
+    with opened(ref, traces) as path:
+        target = output or Path(f"{path.name}.zst" if ref == "-" else f"{path}.zst")
+        compress(path, target, replace=force)
+        before, after = path.stat().st_size, target.stat().st_size
+    if as_json:
+        out.document({"output": str(target), "bytes": after, "uncompressed": before})
+    else:
+        out.remark(f"wrote {target}: {after:,} of {before:,} bytes")
