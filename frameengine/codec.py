@@ -42,7 +42,17 @@ class Undecodable(ValueError):
 
 def dumps(value: Json, default: Any = None) -> bytes:
     """Encode *value*; *default* is asked for frozen mappings, long texts and shared parts."""
-    return orjson.dumps(value, default=default or plain, option=_SUBCLASSES)
+    return _encoded(value, default or plain)
+
+
+def _encoded(value: Any, default: Any) -> bytes:
+    try:
+        return orjson.dumps(value, default=default, option=_SUBCLASSES)
+    except orjson.JSONEncodeError as error:
+        # orjson wraps whatever *default* raises, an interrupt too, which must not be taken for a value that cannot be encoded.
+        if error.__cause__ is not None:
+            raise error.__cause__ from None
+        raise
 
 
 def loads(data: bytes) -> Json:
@@ -77,16 +87,22 @@ def canonical(value: Json) -> bytes:
     """Return the canonical form of *value*: long texts and shared mappings stand as ``#`` and their digest."""
     if type(value) is Text:
         return orjson.dumps(str(value))
-    return orjson.dumps(escaped(value) if type(value) is FrozenMap else value, default=_by_digest, option=_SUBCLASSES)
+    return _encoded(escaped(value) if type(value) is FrozenMap else value, _by_digest)
 
 
 def digest(value: Json) -> str:
     """Return sha256 of the canonical form, in hex. Frozen mappings and long texts remember it."""
     kind = type(value)
-    if kind is FrozenMap or kind is Text:
+    if kind is Text:
         known: str | None = value.digest
         if known is None:
-            known = value.digest = sha256(canonical(value)).hexdigest()
+            known = value.digest = sha256(orjson.dumps(str(value))).hexdigest()
+        return known
+    if kind is FrozenMap:
+        known = value.digest
+        if known is None:
+            form = orjson.dumps(escaped(value), default=_by_digest, option=_SUBCLASSES)
+            known = value.digest = sha256(form).hexdigest()
         return known
     return sha256(canonical(value)).hexdigest()
 
@@ -112,10 +128,13 @@ def _by_digest(value: Any) -> Any:
 def _digests(items: tuple[FrozenMap, ...]) -> str:
     if not items:
         return "[]"
+    known = list(map(_KNOWN, items))
     try:
-        return "[#" + ",#".join(map(_KNOWN, items)) + "]"
-    except TypeError:  # an item was never digested yet
-        return "[#" + ",#".join(map(digest, items)) + "]"
+        return "[#" + ",#".join(known) + "]"
+    except TypeError:  # some were never digested: in a conversation that grows, the last
+        first = known.index(None)
+        known[first:] = map(digest, items[first:])
+        return "[#" + ",#".join(known) + "]"
 
 
 REFERENCE = re.compile(rb'\{"\$c":(\d+)\}')

@@ -14,13 +14,13 @@ What no level sees: C code that reads the clock or calls back what it was given 
 addresses (a default ``repr``, ties under ``sorted(a_set, key=...)``, a set that the scan does not recognise); finalisers and the
 moment of garbage collection; installed time zones, locale and library versions; the text of tracebacks; files and sockets that
 were opened before the step. ``type(x) is datetime`` is false where ``datetime`` was substituted (``isinstance``, ``==`` and
-``match`` hold). The comparison of digests is the backstop for all of these.
-
-Let pass below a node: imports with all they read, `_LET_PASS` (tracebacks read source files, log lines hold time), finalisers.
+``match`` hold). The comparison of digests is the backstop for all of these. Let pass below a node: imports with all they read,
+`_LET_PASS` (tracebacks read source files, log lines hold time), finalisers.
 """
 
 from __future__ import annotations
 
+import gc
 import linecache
 import sys
 from collections.abc import Callable, Iterator
@@ -55,6 +55,7 @@ class _Here(local):
     frame = 0
     refusal: Nondeterminism | None = None
     profiler: Any = None
+    collecting = False
 
 
 _here = _Here()
@@ -107,10 +108,10 @@ class Guard:
         here = _here
         if here.guard is not None:
             raise UsageError(f"node {here.node!r} drove another run", hint="drive it from outside, or make it a tool")
-        here.node = node
-        here.frame = frame
+        here.node, here.frame = node, frame
         if self.level == "full":
-            here.profiler = sys.getprofile()
+            here.profiler, here.collecting = sys.getprofile(), gc.isenabled()
+            gc.disable()  # what a collection calls back is not the node's doing
             sys.setprofile(_profile)
         here.guard = self
 
@@ -122,6 +123,8 @@ class Guard:
         here.guard = None
         if self.level == "full":
             sys.setprofile(here.profiler)
+            if here.collecting:
+                gc.enable()
         refusal, here.refusal = here.refusal, None
         return refusal
 

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from frameengine.codec import Shared, SharedOne, digest, dumps, escaped
-from frameengine.errors import FrameEngineError, LimitError
+from frameengine.errors import LimitError
 from frameengine.jsonvalue import FrozenMap, Text
 from frameengine.limits import CONTENT_WINDOW_BYTES, DEPTH_MAX, TEXT_CHUNK, check
 
@@ -42,7 +42,8 @@ class Numbering:
         self._same: dict[tuple[int, ...], int] = {}
         self._newest: dict[int, int] = {}
         self._next = 1
-        self._fresh: list[bytes] = []
+        self.fresh: list[bytes] = []
+        """The contents that no line has yet, encoded."""
 
     def encode(self, wire: dict[str, Any]) -> bytes:
         """Return the bytes of *wire* with shared parts as references; what it is the first to refer to is then `fresh`."""
@@ -53,16 +54,13 @@ class Numbering:
         try:
             return dumps(wire, self._reference)
         except TypeError as error:
-            # The encoder wraps what is raised while it asks for references.
-            if isinstance(error.__cause__, FrameEngineError):
-                raise error.__cause__ from None
             raise LimitError(
                 f"a line that cannot be encoded: {error}", hint="flatten the value", name="depth", bound=DEPTH_MAX
             ) from None
 
-    def fresh(self) -> tuple[int, list[bytes]]:
-        """Return the contents that no line has yet, encoded, with the number of the first; and forget that they are new."""
-        fresh, self._fresh = self._fresh, []
+    def take_fresh(self) -> tuple[int, list[bytes]]:
+        """Return what is `fresh`, with the number of the first; and forget that it is new."""
+        fresh, self.fresh = self.fresh, []
         return self._next - len(fresh), fresh
 
     def _reference(self, value: Any) -> Any:
@@ -98,7 +96,7 @@ class Numbering:
     def _add(self, encoded: bytes, key: str = "") -> int:
         """Give a content its number. Each counts in the window, or the reader would forget at another time than the writer."""
         weight = len(encoded) + CONTENT_COST
-        self._fresh.append(encoded)
+        self.fresh.append(encoded)
         self._order.append((key, weight))
         self._size += weight
         self._next += 1
@@ -108,8 +106,10 @@ class Numbering:
         known = self._numbers
         try:
             numbers = tuple(map(known.__getitem__, map(_KNOWN, items)))
-        except KeyError:  # an item is new, was forgotten, or never digested yet
-            numbers = tuple([self._number(item) for item in items])
+        except KeyError:  # some are new, were forgotten, or never digested: in a conversation that grows, the last
+            found = list(map(known.get, map(_KNOWN, items)))
+            first = found.index(None)
+            numbers = (*found[:first], *map(self._number, items[first:]))
         number = self._same.get(numbers)
         if number is not None:
             # It does not count as new: the reader, which need not look at what refers to it, forgets by age.

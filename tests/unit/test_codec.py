@@ -117,3 +117,17 @@ def test_digests_are_the_same_in_every_process() -> None:
         command = [sys.executable, *flags, "-c", code]
         printed = subprocess.run(command, env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True)
         assert printed.stdout.strip() == digest(value)
+
+
+def test_an_interrupt_while_encoding_is_an_interrupt() -> None:
+    """Ctrl-C that arrives inside the encoder's callback, however deep, leaves it as itself and not as an encoding error."""
+
+    def interrupted(_: object) -> object:
+        raise KeyboardInterrupt
+
+    def nested(_: object) -> object:
+        return dumps({"inner": freeze({"a": 1})}, interrupted)
+
+    for hook in (interrupted, nested):
+        with pytest.raises(KeyboardInterrupt):
+            dumps({"outer": freeze({"b": 2})}, hook)

@@ -644,3 +644,26 @@ def test_the_real_modules_stay_as_they_are(workshop: Workshop) -> None:
     assert type(sys.modules["time"]) is ModuleType
     assert (subprocess.run.__module__, tempfile.mkdtemp.__module__) == ("subprocess", "tempfile")
     assert datetime.now(UTC).tzinfo is UTC
+
+
+def test_a_collection_during_a_step_is_not_the_nodes_doing() -> None:
+    """What a garbage collection calls back while a node runs is not blamed on the node, and collection goes on afterwards."""
+    import gc
+    import time
+
+    def timed(_phase: str, _info: dict[str, int]) -> None:
+        time.perf_counter()
+
+    guard = Guard("full")
+    gc.callbacks.append(timed)
+    threshold = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    try:
+        guard.enter("node", 1)
+        _ = [[index] for index in range(1000)]
+        refusal = guard.leave()
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(timed)
+    assert refusal is None
+    assert gc.isenabled()
