@@ -42,12 +42,8 @@ class Undecodable(ValueError):
 
 def dumps(value: Json, default: Any = None) -> bytes:
     """Encode *value*; *default* is asked for frozen mappings, long texts and shared parts."""
-    return _encoded(value, default or plain)
-
-
-def _encoded(value: Any, default: Any) -> bytes:
     try:
-        return orjson.dumps(value, default=default, option=_SUBCLASSES)
+        return orjson.dumps(value, default=default or plain, option=_SUBCLASSES)
     except orjson.JSONEncodeError as error:
         # orjson wraps whatever *default* raises, an interrupt too, which must not be taken for a value that cannot be encoded.
         if error.__cause__ is not None:
@@ -87,7 +83,7 @@ def canonical(value: Json) -> bytes:
     """Return the canonical form of *value*: long texts and shared mappings stand as ``#`` and their digest."""
     if type(value) is Text:
         return orjson.dumps(str(value))
-    return _encoded(escaped(value) if type(value) is FrozenMap else value, _by_digest)
+    return dumps(escaped(value) if type(value) is FrozenMap else value, _by_digest)
 
 
 def digest(value: Json) -> str:
@@ -101,8 +97,7 @@ def digest(value: Json) -> str:
     if kind is FrozenMap:
         known = value.digest
         if known is None:
-            form = orjson.dumps(escaped(value), default=_by_digest, option=_SUBCLASSES)
-            known = value.digest = sha256(form).hexdigest()
+            known = value.digest = sha256(dumps(escaped(value), _by_digest)).hexdigest()
         return known
     return sha256(canonical(value)).hexdigest()
 

@@ -152,12 +152,16 @@ class Input:
         return wire
 
 
+_USUAL = tuple([(attribute.name, attribute.default) for attribute in attrs.fields(UserMessage) if attribute.name != "message"])
+"""Other fields of a user's message, and what is not written of them."""
+
+
 def _data(body: Body) -> dict[str, Any]:
     if isinstance(body, UserMessage):
         data: dict[str, Any] = {"message": SharedOne(body.message)}
-        for name in ("user_id", "session_id", "channel"):
+        for name, usual in _USUAL:
             value = getattr(body, name)
-            if value != getattr(attrs.fields(UserMessage), name).default:
+            if value != usual:
                 data[name] = freeze(value)
         return data
     if isinstance(body, Given):

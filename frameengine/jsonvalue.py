@@ -98,7 +98,7 @@ def freeze(value: Json, depth: int = 0) -> Json:
 
 
 def _freeze_parts(value: Any, depth: int) -> Json:
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return tuple([item if type(item) in _FROZEN else freeze(item, depth + 1) for item in value])
     if len(value) > KEYS_MAX:
         raise _refused(f"{len(value):,} keys, the bound is {KEYS_MAX:,}", "use a list of pairs")

@@ -6,15 +6,16 @@ three belong to the tool loop. Any attrs class serves as a message of a graph of
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import cache
+from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 import attrs
 from attrs import field, frozen
 
 from frameengine.errors import ValueRefused
-from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze, frozen_map
+from frameengine.jsonvalue import EMPTY, FrozenMap, Json, Text, freeze, frozen_map
 
 PresentAs: TypeAlias = Literal["table", "summary", "machine"]
 
@@ -205,9 +206,10 @@ def to_json(message: Any) -> FrozenMap:
     if type(message) is FrozenMap:
         return message
     kind: Any = type(message)
-    names = _names(kind)
-    if names is not None:
-        return frozen_map({"type": kind.__name__, **_members(message, names)})
+    fields = _fields(kind)
+    if fields is not None:
+        members = _members(message, fields)
+        return frozen_map({"type": kind.__name__, **members})
     if isinstance(message, Mapping):
         result: FrozenMap = freeze(message)
         return result
@@ -219,22 +221,31 @@ def to_json(message: Any) -> FrozenMap:
 
 
 @cache
-def _names(kind: Hashable) -> tuple[str, ...] | None:
-    """Return the fields of an attrs class; None for any other class."""
-    if isinstance(kind, type) and attrs.has(kind):
-        return tuple([attribute.name for attribute in attrs.fields(kind)])
-    return None
+def _fields(kind: Hashable) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]] | None:
+    """Return the names of an attrs class's fields and what reads them all; None for any other class."""
+    if not (isinstance(kind, type) and attrs.has(kind)):
+        return None
+    names = tuple([attribute.name for attribute in attrs.fields(kind)])
+    if len(names) > 1:
+        return names, attrgetter(*names)
+    return names, lambda value: tuple([getattr(value, name) for name in names])
 
 
-def _members(value: Any, names: tuple[str, ...]) -> dict[str, Json]:
-    return {name: _plain(getattr(value, name)) for name in names}
+def _members(value: Any, fields: tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]) -> dict[str, Json]:
+    names, read = fields
+    return {
+        name: item if type(item) in _AS_IT_IS else freeze(item) if type(item) is str else _plain(item)
+        for name, item in zip(names, read(value), strict=True)
+    }
 
 
 def _plain(value: Any) -> Json:
     kind: Any = type(value)
-    if kind is str or kind is FrozenMap or value is None:
-        return freeze(value)
     if kind is tuple:
         return tuple([_plain(item) for item in value]) if value else value
-    names = _names(kind)
-    return freeze(value) if names is None else frozen_map(_members(value, names))
+    fields = _fields(kind)
+    return freeze(value) if fields is None else frozen_map(_members(value, fields))
+
+
+_AS_IT_IS = frozenset({FrozenMap, Text, bool, type(None)})
+"""Types of values that are frozen JSON as they are."""

@@ -66,7 +66,7 @@ class Performing:
         self.answered = True
         replies: list[Any] = []
         for call, outcome in zip(self.calls, outcomes, strict=True):
-            error = outcome.exception(call)
+            error = None if outcome.status == "ok" else outcome.exception(call)
             if error is not None and not self._keep_failures:
                 raise error
             replies.append(outcome.value if error is None else error)
@@ -157,12 +157,8 @@ class NodeContext:
         self._calls += len(effects)
         check("effects of one node in one frame", CALLS_PER_NODE_MAX, self._calls, "split the work over several frames")
         key = self.key
-        calls = tuple(
-            [
-                Call.of(EffectKey(key.input, key.frame, key.node, start + i, key.stream), effect)
-                for i, effect in enumerate(effects)
-            ]
-        )
+        where, stream = key[:3], key.stream
+        calls = tuple([Call.of(EffectKey(*where, start + i, stream), effect) for i, effect in enumerate(effects)])
         performing = Performing(calls, every, keep_failures)
         self.performings.append(performing)
         return performing
@@ -207,6 +203,8 @@ class NodeContext:
 
     def joined_emissions(self) -> tuple[Emission, ...]:
         """Return the emissions as they are recorded: the text of each stream joined where its first piece stood."""
+        if len(self.emissions) == 1:
+            return tuple(self.emissions)
         texts: dict[str, list[str]] = {}
         for emission in self.emissions:
             if emission.event == TEXT_EVENT:

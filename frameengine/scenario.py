@@ -1,26 +1,11 @@
 """A scenario: a run written down beforehand. Inputs, the replies of every model, and the tools, scripted or on a database.
 
-::
-
-    graph = "v3-framed"  # name, or path of a .toml relative to this file
-    seed = 7
-    [provenance]  # copied into the header of the trace
-    note = "written by hand"
-    [[inputs]]
-    type = "UserMessage"
-    text = "How many customers do we have?"
-    [model]  # node -> its replies, in the order in which it asks
-    output = ["Twenty-four."]
-    [[model.director]]  # a table is a reply in JSON; with `content`, a chat message
-    response_hint = "24"
-    [tools.databases]  # live: name -> SQLite file, relative to this file
-    billing = "../../build/billing.sqlite"
-    [tools.scripted]  # or scripted: node -> results
-    thinker = ["…"]
+docs/cli.md (run) has the format, by an example.
 """
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -129,6 +114,9 @@ def load_scenario(path: str | Path) -> Scenario:
         ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: not TOML: {error}", hint="correct the file there", path=str(path)) from error
+    if "nodes" in document and "inputs" not in document:
+        hint = f"frameengine run --graph {shlex.quote(str(path))} -m TEXT"
+        raise UsageError(f"{path} is a graph, not a scenario: use --graph", hint=hint, path=str(path))
     reader = _Reader(path)
     scenario = reader.scenario(document)
     if reader.problems:

@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from frameengine.codec import Shared, SharedOne, digest
 from frameengine.errors import NodeError
-from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze
+from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze, frozen_map
 from frameengine.limits import DEPTH_MAX, check
 
 Operation: TypeAlias = Literal["set", "append", "delete"]
@@ -113,6 +113,11 @@ def _changed(value: Json, steps: list[str], change: Change, at: str) -> Json:
             del members[step]
         else:
             raise NodeError(f"nothing to delete at {at!r}", hint="delete what is there, or leave the change out")
+        if step in value and type(members.get(step)) is tuple and type(change.value) is FrozenMap and not rest:
+            # A frozen mapping at the end of a list that was frozen before: nothing else is new.
+            grown = frozen_map(members)
+            grown.dollar = value.dollar
+            return grown
         return freeze(members)
     if type(value) is tuple and step.isdecimal() and len(step) <= INDEX_DIGITS and int(step) < len(value):
         index = int(step)

@@ -75,7 +75,7 @@ def test_every_module_below_the_performers_is_light() -> None:
 
 def test_importing_the_command_line_is_light() -> None:
     """The command line loads its own two libraries; it opens the others when a command needs them."""
-    assert brought_along("frameengine_cli.app", HEAVY_FOR_CLI) == []
+    assert brought_along("frameengine_cli.commandline", HEAVY_FOR_CLI) == []
 
 
 def test_the_check_for_weight_sees_weight() -> None:

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from frameengine.effects import Answer, Call, EffectKey, Outcome
 from frameengine.engine.message import Engine
-from frameengine.engine.stops import Ask, Reply, Stop
+from frameengine.engine.stops import NO_REPLY, Ask, Reply, Stop
 from frameengine.errors import UsageError
 from frameengine.inputs import Body, Cancel, Clear, During, Given, Input, SwitchGraph, UserMessage
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
@@ -214,14 +214,15 @@ class Run:
             if isinstance(stop, Ask):
                 reply = yield from self._answer(stop, input)
                 continue
+            frame = stop.frame
             if recorder is not None:
-                recorder.frame(stop.frame, self._meta(frame_started))
+                recorder.frame(frame, self._meta(frame_started))
             if clock is not None:
                 frame_started = clock.monotonic()
             if self._redactor is not None:
                 self._redactor.settle()
-            self._frame = stop.frame.frame + 1
-            reply = self._late(During(input=input.number, frame=stop.frame.frame))
+            self._frame = frame.frame + 1
+            reply = self._late(input, frame.frame)
         if recorder is not None:
             # Until its figures are kept the message is not done, and a recorder that fails closes the run.
             self.engine.closed = True
@@ -229,11 +230,13 @@ class Run:
             self.engine.closed = False
         return trace
 
-    def _late(self, during: During) -> Reply:
+    def _late(self, input: Input, frame: int) -> Reply:
         """Let in what waits for the frame boundary. After a Cancel no frame follows: it waits for the next message then."""
-        if self._cancel is not None:
-            return Reply()
-        return Reply(late=tuple([self._enter(body, during) for body in self.inbox.take()]))
+        waiting = None if self._cancel is not None else self.inbox.take()
+        if not waiting:
+            return NO_REPLY
+        during = During(input=input.number, frame=frame)
+        return Reply(late=tuple([self._enter(body, during) for body in waiting]))
 
     def _answer(self, ask: Ask, input: Input) -> Generator[Ask, Iterable[Answer] | None, Reply]:
         recorder = self.recorder
@@ -253,12 +256,14 @@ class Run:
             # Refused before it is recorded: the engine would refuse it too, when it stands in the trace already.
             if answer.key not in ask.outstanding or answer.key in answers:
                 raise UsageError(f"an answer to {answer.key}, which nobody awaits", hint="answer each effect of an Ask once")
-            outcome = answer.outcome if redactor is None else redactor.outcome(answer.key, answer.outcome)
+            if redactor is not None:
+                answer = Answer(answer.key, redactor.outcome(answer.key, answer.outcome))  # noqa: PLW2901 - the other is secret
             if recorder is not None:
-                recorder.outcome(ask.outstanding[answer.key], outcome)
-            answers[answer.key] = Answer(answer.key, outcome)
+                recorder.outcome(ask.outstanding[answer.key], answer.outcome)
+            answers[answer.key] = answer
         self._idle = 0 if answers else self._idle + 1
-        check("empty answers in a row", IDLE_ANSWERS_MAX, self._idle, "let the performer wait until it has an answer")
+        if self._idle:
+            check("empty answers in a row", IDLE_ANSWERS_MAX, self._idle, "let the performer wait until it has an answer")
         return Reply(tuple(answers.values()))
 
     def _enter(self, body: Body, during: During) -> Input:

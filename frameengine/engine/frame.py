@@ -7,7 +7,7 @@ looked up by key and nodes are resumed in graph order, so the order of arrival r
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import Coroutine, Generator, Iterable, Sequence
 from contextlib import suppress
 from os.path import basename
 from typing import Any
@@ -16,7 +16,7 @@ from attrs import frozen
 
 from frameengine.effects import Answer, Call, EffectKey, Outcome
 from frameengine.engine.guard import Guard
-from frameengine.engine.stops import Ask, Reply
+from frameengine.engine.stops import NO_REPLY, Ask, Reply
 from frameengine.errors import DeterminismError, ForeignAwait, ForgottenEffect, FrameEngineError, NodeError, UsageError
 from frameengine.jsonvalue import FrozenMap
 from frameengine.node import Node, NodeContext, NodeResult, Performing
@@ -59,6 +59,11 @@ class NodeTask:
             self.error = error
 
     @property
+    def ended(self) -> bool:
+        """Whether the node has come to its end."""
+        return self._coroutine is None
+
+    @property
     def ready(self) -> bool:
         """Whether the node can be resumed now."""
         return self._coroutine is not None and self._missing == 0
@@ -80,7 +85,7 @@ class NodeTask:
             return ()
         value = None if awaited is None else tuple([self.outcomes[call.key] for call in awaited.calls])
         self._awaiting = None
-        self._guard.enter(self.name, self.context.frame)
+        self._guard.enter(self.name, self.context.key.frame)
         try:
             suspended = coroutine.send(value)
         except StopIteration as end:
@@ -119,7 +124,8 @@ class NodeTask:
         return suspended.calls
 
     def _end(self, result: Any) -> None:
-        forgotten = [performing for performing in self.context.performings if not performing.answered]
+        performings = self.context.performings
+        forgotten = [performing for performing in performings if not performing.answered] if performings else None
         if forgotten:
             effect = next((call.effect for performing in forgotten for call in performing.calls), None)
             what = "an empty perform_all" if effect is None else f"{effect.kind} call {effect.name!r}"
@@ -133,7 +139,7 @@ class NodeTask:
             self.result = NodeResult()
         elif not isinstance(result, NodeResult):
             self._broken(f"returned {type(result).__qualname__}, not NodeResult", "return NodeResult(message, changes)")
-        elif not all(isinstance(change, Change) for change in result.changes):
+        elif result.changes and not all(isinstance(change, Change) for change in result.changes):
             self._broken("returned changes that are no Change", "write Change.set(...), Change.append(...) or Change.delete(...)")
         else:
             self.result = result
@@ -146,7 +152,7 @@ class NodeTask:
         coroutine, self._coroutine = self._coroutine, None
         if coroutine is None:
             return
-        self._guard.enter(self.name, self.context.frame)
+        self._guard.enter(self.name, self.context.key.frame)
         try:
             coroutine.close()
         except DeterminismError:
@@ -182,28 +188,38 @@ def run_frame(tasks: Sequence[NodeTask]) -> Generator[Ask, Reply, RanFrame]:
     ready: Iterable[NodeTask] = tasks
     try:
         while True:
-            new = _without_loop(_resume_all, ready)
+            new = _resume_all(ready)
             for call in new:
                 outstanding[call.key] = call
             if not outstanding:
                 return RanFrame(tuple(tasks), cancelled)
-            reply = yield Ask(tuple(new), outstanding)
+            reply = (yield Ask(tuple(new), outstanding)) or NO_REPLY
             touched = _take(reply.answers, outstanding, owner)
             cancelled = cancelled or reply.cancel
             ready = [task for task in tasks if task.name in touched and task.ready]
     finally:
         for task in tasks:
-            task.abandon()
+            if not task.ended:
+                task.abandon()
 
 
 def _resume_all(ready: Iterable[NodeTask]) -> list[Call]:
-    new: list[Call] = []
-    for task in ready:
-        calls = task.resume()
-        while not calls and task.ready:
+    """Resume nodes with the running event loop hidden, so that one which awaits a future fails at once and does not hang."""
+    events: Any = sys.modules.get("asyncio.events")
+    loop = events._get_running_loop() if events is not None else None
+    if loop is not None:
+        events._set_running_loop(None)
+    try:
+        new: list[Call] = []
+        for task in ready:
             calls = task.resume()
-        new.extend(calls)
-    return new
+            while not calls and task.ready:
+                calls = task.resume()
+            new += calls
+        return new
+    finally:
+        if loop is not None:
+            events._set_running_loop(loop)
 
 
 def _take(answers: Sequence[Answer], outstanding: dict[EffectKey, Call], owner: dict[str, NodeTask]) -> set[str]:
@@ -214,19 +230,6 @@ def _take(answers: Sequence[Answer], outstanding: dict[EffectKey, Call], owner: 
         owner[answer.key.node].answer(answer.key, answer.outcome)
         touched.add(answer.key.node)
     return touched
-
-
-def _without_loop(step: Callable[[Iterable[NodeTask]], list[Call]], ready: Iterable[NodeTask]) -> list[Call]:
-    """Run *step* with the running event loop hidden, so that a node which awaits a future fails at once and does not hang."""
-    events = sys.modules.get("asyncio.events")
-    loop = events._get_running_loop() if events is not None else None
-    if loop is None or events is None:
-        return step(ready)
-    events._set_running_loop(None)
-    try:
-        return step(ready)
-    finally:
-        events._set_running_loop(loop)
 
 
 def _described(suspended: Any) -> str:

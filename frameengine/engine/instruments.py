@@ -48,10 +48,13 @@ class Instruments:
 
     def call(self, hook: str, *args: Any) -> None:
         """Tell everybody who listens to *hook*."""
-        for instrument, method in tuple(self._hooks[hook]):
+        listeners = self._hooks[hook]
+        if not listeners:
+            return
+        for instrument, method in tuple(listeners):
             try:
                 method(*args)
             except Exception as error:  # noqa: BLE001 - an observer cannot break the run; it is dropped and named
                 self.dropped.append((instrument, error))
-                for listeners in self._hooks.values():
-                    listeners[:] = [pair for pair in listeners if pair[0] is not instrument]
+                for others in self._hooks.values():
+                    others[:] = [pair for pair in others if pair[0] is not instrument]

@@ -11,24 +11,21 @@ from typing import Any
 
 from attrs import evolve
 
-from frameengine import codec
 from frameengine.effects import EffectKey
 from frameengine.engine.frame import NodeTask, RanFrame, error_value, run_frame
 from frameengine.engine.guard import Guard
 from frameengine.engine.instruments import Instruments
 from frameengine.engine.route import NOWHERE, Pending, Router
-from frameengine.engine.stops import Ask, Committed, Reply, Stop
+from frameengine.engine.stops import NO_REPLY, Ask, Committed, Reply, Stop
 from frameengine.errors import EngineClosed, FrameEngineError, UsageError
 from frameengine.graph.registry import BoundGraph
 from frameengine.inputs import Clear, Given, Input, SwitchGraph, UserMessage
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.limits import FRAMES_PER_MESSAGE_MAX, check
-from frameengine.messages import Envelope, plain_message, to_json
+from frameengine.messages import Envelope, to_json
 from frameengine.node import NodeContext
 from frameengine.records import CallRecord, Frame, FrameRecord, FrameTrace, Phase, TraceStatus
 from frameengine.state import Change, RunState
-
-NO_REPLY = Reply()
 
 
 class Engine:
@@ -71,12 +68,7 @@ class Engine:
             hint = "send one message after another; after a failure start a new Engine, from a checkpoint if there is one"
             raise EngineClosed("this run has ended, or a message is under way in it", hint=hint)
         self.closed = True
-        return self._run(input)
-
-    def _run(self, input: Input) -> Generator[Stop, Reply, FrameTrace]:
-        trace = yield from _Message(self, input).run()
-        self.closed = False
-        return trace
+        return _Message(self, input).run()
 
     def advance(self, at: int) -> None:
         """Let the run's time be at least *at*."""
@@ -173,6 +165,7 @@ class _Message:
             state=engine.state.digest,
         )
         engine.instruments.call("on_trace", trace)
+        engine.closed = False
         return trace
 
     def _status(self) -> TraceStatus:
@@ -184,18 +177,19 @@ class _Message:
 
     def _frames(self) -> Generator[Stop, Reply, None]:
         engine = self.engine
+        number, stream, watching = self.input.number, self.input.stream, engine.instruments.watching
         while self.pending:
             phase, ready = self.pending.take()
             self.number += 1
             check("frames of one message", FRAMES_PER_MESSAGE_MAX, self.number, "does the graph go round for ever?")
-            names = sorted(ready, key=engine.order.__getitem__)
+            names = sorted(ready, key=engine.order.__getitem__) if len(ready) > 1 else list(ready)
             if phase == "main":
                 self.main_frames = self.number
                 self.visited += names
-            number, stream = self.input.number, self.input.stream
             tasks = [engine.task(name, *ready[name], EffectKey(number, self.number, name, 0, stream)) for name in names]
             try:
-                ran = yield from self._observed(run_frame(tasks))
+                steps = run_frame(tasks)
+                ran = yield from self._observed(steps) if watching("on_ask") or watching("on_outcome") else steps
             except BaseException:
                 for task in tasks:
                     engine.instruments.call("on_retract", task.context.key)
@@ -205,30 +199,26 @@ class _Message:
                 return
             for late in (reply or NO_REPLY).late:
                 self._take_late(late)
-            self._admit_late()
+            if self.late:
+                self._admit_late()
 
     def _observed(self, frame: Generator[Ask, Reply, RanFrame]) -> Generator[Stop, Reply, RanFrame]:
-        """Hand the frame's Asks on, telling instruments and the run's time of what passes."""
-        engine = self.engine
-        watched = engine.instruments.watching("on_outcome")
+        """Hand the frame's Asks on, telling instruments of what passes."""
+        instruments = self.engine.instruments
         reply: Reply | None = None
-        arrived = engine.now
         while True:
             try:
                 ask = next(frame) if reply is None else frame.send(reply)
             except StopIteration as end:
-                engine.advance(arrived)
                 ran: RanFrame = end.value
                 return ran
-            asked = dict(ask.outstanding) if watched else {}
+            asked = dict(ask.outstanding)
             for call in ask.new:
-                engine.instruments.call("on_ask", call)
+                instruments.call("on_ask", call)
             reply = (yield ask) or NO_REPLY
             for answer in reply.answers:
-                if answer.outcome.at > arrived:
-                    arrived = answer.outcome.at
                 if answer.key in asked:
-                    engine.instruments.call("on_outcome", asked[answer.key], answer.outcome)
+                    instruments.call("on_outcome", asked[answer.key], answer.outcome)
 
     def _take_late(self, late: Input) -> None:
         self.engine.advance(late.at)
@@ -257,6 +247,8 @@ class _Message:
         before = state = engine.state
         records: list[FrameRecord] = []
         for task in ran.tasks:
+            for outcome in task.outcomes.values():
+                engine.advance(outcome.at)
             record = self._record(task, phase, before)
             if record.error is None and not record.open:
                 try:
@@ -333,6 +325,7 @@ def entry_message(input: Input) -> Any:
     """Return the message that an input becomes for the node it enters at."""
     body = input.body
     if isinstance(body, UserMessage):
-        odd = codec.digest(body.message) != codec.digest(plain_message(body.text))
-        return Envelope(text=body.text, user_id=body.user_id, session_id=body.session_id, message=body.message if odd else EMPTY)
+        chat, text = body.message, body.text
+        plain = tuple(chat.items()) == (("role", "user"), ("content", text))
+        return Envelope(text=text, user_id=body.user_id, session_id=body.session_id, message=EMPTY if plain else chat)
     return body

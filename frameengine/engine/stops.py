@@ -43,3 +43,7 @@ class Reply:
     """At a Committed: inputs that arrived during this message."""
     cancel: bool = False
     """At an Ask: the message is cancelled; every outstanding effect must have an answer."""
+
+
+NO_REPLY = Reply()
+"""What a caller gives back who has nothing to say."""

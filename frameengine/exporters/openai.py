@@ -22,6 +22,8 @@ from frameengine.trace.reader import Line, TraceReader
 
 GRAPH = "tool-loop"
 """The graph whose runs are conversations of this shape."""
+BESIDE = ("model", "tools", "params")
+"""Members of a request that stand in the state beside the messages."""
 ANSWER = "answer"
 """The stream of text that other graphs answer in."""
 
@@ -36,6 +38,8 @@ class Export:
     """What of the run is no message, or is missing; empty where nothing is lost."""
     open: bool
     """Whether the recording stops in the middle of a message."""
+    beside: tuple[str, ...] = ()
+    """What the run began with that is no message: model, tools, params. Whoever wants a request body adds them."""
 
 
 def export_messages(path: Path, *, damaged: bool = False) -> Export:
@@ -61,6 +65,8 @@ class _Fold:
         self._waiting: list[tuple[EffectKey, str, Outcome, FrozenMap]] = []
         self._calls: tuple[FrozenMap, ...] = ()
         self._answer: list[str] = []
+        state = header.get("state") or EMPTY
+        self._beside = tuple([name for name in BESIDE if state.get(name)])
         self._use(header.get("graph", EMPTY).get("name", ""))
 
     def _use(self, graph: str) -> None:
@@ -141,7 +147,7 @@ class _Fold:
     def result(self) -> Export:
         """Return the conversation so far."""
         counted = [f"left out, being no message: {count} {kind}" for kind, count in self._left_out.items()]
-        return Export(messages=tuple(self._messages), notes=(*self._notes, *counted), open=self._open)
+        return Export(messages=tuple(self._messages), notes=(*self._notes, *counted), open=self._open, beside=self._beside)
 
 
 def _seen(key: EffectKey, outcome: Outcome, request: FrozenMap) -> ToolReply | EffectError:

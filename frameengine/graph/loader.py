@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from frameengine.errors import GraphValidation, UnknownGraph
 from frameengine.graph.document import read_document
@@ -30,21 +30,26 @@ class _File(Protocol):
     def read_bytes(self) -> bytes: ...
 
 
-def load_graph(name_or_path: str | Path, *, search: Sequence[Path] = ()) -> Graph:
+Finder: TypeAlias = Callable[[Graph], Iterable[Problem]]
+"""Finds more problems of a graph, which need not hold together otherwise."""
+
+
+def load_graph(name_or_path: str | Path, *, search: Sequence[Path] = (), more: Finder = lambda _graph: ()) -> Graph:
     """Return a graph by its name or by the path of its ``.toml`` file.
 
-    What ends in ``.toml``, has a path separator or is a `Path` is a path. Raises `UnknownGraph` and `GraphValidation`.
+    What ends in ``.toml``, has a path separator or is a `Path` is a path. Raises `UnknownGraph`, and `GraphValidation` with all
+    problems: what *more* finds is told together with them.
     """
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or text.endswith(_SUFFIX) or "/" in text or "\\" in text:
         path = Path(name_or_path)
         if not path.is_file():
             raise UnknownGraph(f"there is no graph file {text}", hint="check the path", name=text, known=_known(search))
-        return _read(path, text, None)
+        return _read(path, text, None, more)
     files = _files(text, search) if NAME.fullmatch(text) else iter(())
     for source, file in files:
         if file.is_file():
-            return _read(file, source, text)
+            return _read(file, source, text, more)
     known = _known(search)
     near = get_close_matches(text, known, 3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}; or give the path of a {_SUFFIX} file"
@@ -58,10 +63,10 @@ def list_graphs() -> tuple[tuple[str, str], ...]:
 
 def parse_graph(text: str, source: str) -> Graph:
     """Return the graph written in *text*; *source* names it in errors. Raises `GraphValidation` with all problems."""
-    return _parse(text, source, None)
+    return _parse(text, source, None, lambda _graph: ())
 
 
-def _parse(text: str, source: str, name: str | None) -> Graph:
+def _parse(text: str, source: str, name: str | None, more: Finder) -> Graph:
     text = text.replace("\r\n", "\n")
     try:
         document = tomllib.loads(text)
@@ -73,13 +78,14 @@ def _parse(text: str, source: str, name: str | None) -> Graph:
     problems = [*written, *validate(graph)]
     if name is not None and graph.name not in ("", name):
         problems.append(Problem(("name",), f"the file is called {name}{_SUFFIX}, so the name must be {name!r}"))
+    problems.extend(more(graph))
     if problems:
         numbers = line_numbers(text)
         raise _invalid(source, [(_where(problem.place, numbers), problem.text) for problem in problems])
     return graph
 
 
-def _read(file: _File, source: str, name: str | None) -> Graph:
+def _read(file: _File, source: str, name: str | None, more: Finder) -> Graph:
     try:
         text = file.read_bytes().decode()
     except UnicodeDecodeError as error:
@@ -87,7 +93,7 @@ def _read(file: _File, source: str, name: str | None) -> Graph:
     except OSError as error:
         hint = "check the permissions of the file"
         raise UnknownGraph(f"the graph {source} cannot be read: {error.strerror}", hint=hint, name=source, known=[]) from error
-    return _parse(text, source, name)
+    return _parse(text, source, name, more)
 
 
 def _where(place: Place, numbers: Mapping[Place, int]) -> str:

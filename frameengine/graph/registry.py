@@ -16,7 +16,7 @@ from attrs import frozen
 from frameengine import codec
 from frameengine.errors import GraphError, GraphValidation
 from frameengine.graph.model import Graph, NodeSpec
-from frameengine.graph.validate import NAME
+from frameengine.graph.validate import NAME, Problem
 from frameengine.jsonvalue import FrozenMap, freeze
 
 ENTRY_POINTS: Final = "frameengine.nodes"
@@ -75,28 +75,64 @@ def bind(graph: Graph) -> BoundGraph:
 
     Raises `GraphValidation` with every node that cannot be bound.
     """
+    bound, found = _bound(graph)
+    if found:
+        shared = _by_problem(found).items()
+        listed = "\n".join([f"  {', '.join([_place(graph, index) for index in where])}: {what}" for what, where in shared])
+        problems = [{"place": _place(graph, index), "problem": problem} for index, problem in found]
+        hint = "correct the graph, or install what it needs"
+        raise GraphValidation(f"graph {graph.name} cannot be bound\n{listed}", hint=hint, source=graph.name, problems=problems)
+    return bound
+
+
+def missing(graph: Graph) -> Iterator[Problem]:
+    """Yield what keeps *graph* from being bound: code and prompts that are not there. A shared cause is told once.
+
+    The graph need not hold together otherwise: whoever corrects it wants to see everything.
+    """
+    _, found = _bound(graph)
+    for problem, (first, *others) in _by_problem(found).items():
+        also = f" (so too for {', '.join([_place(graph, index) for index in others])})" if others else ""
+        yield Problem(("nodes", first), f"{problem}{also}")
+
+
+def _place(graph: Graph, index: int) -> str:
+    return f"nodes[{index}] ({graph.nodes[index].name})"
+
+
+def _by_problem(found: list[tuple[int, str]]) -> dict[str, list[int]]:
+    """Return each problem with the indices of all nodes that have it."""
+    indices: dict[str, list[int]] = {}
+    for index, problem in found:
+        indices.setdefault(problem, []).append(index)
+    return indices
+
+
+def _bound(graph: Graph) -> tuple[BoundGraph, list[tuple[int, str]]]:
+    """Return *graph* with what could be bound, and the problem of each node that could not, by its index."""
     instances: dict[str, Any] = {}
     code: dict[str, str] = {}
+    modules: dict[str, str | None] = {}
     prompts: dict[str, str] = {}
-    problems: list[dict[str, str]] = []
+    problems: list[tuple[int, str]] = []
     for index, spec in enumerate(graph.nodes):
+        if not spec.implementation:
+            # Of a graph that is read in spite of its problems; this one is told already.
+            continue
         try:
-            instances[spec.name], code[spec.name] = _bind_node(spec)
+            instances[spec.name], code[spec.name] = _bind_node(spec, modules)
             for name, text in _texts(spec, instances[spec.name]):
                 if prompts.setdefault(name, codec.digest(text)) != codec.digest(text):
                     raise GraphError(f"another node has another prompt that is called {name!r} too", hint="rename one of them")
         except GraphError as error:
-            problems.append({"place": f"nodes[{index}] ({spec.name})", "problem": f"{error.message}; {error.hint}"})
-    if problems:
-        listed = "\n".join([f"  {problem['place']}: {problem['problem']}" for problem in problems])
-        hint = "correct the graph, or install what it needs"
-        raise GraphValidation(f"graph {graph.name} cannot be bound\n{listed}", hint=hint, source=graph.name, problems=problems)
-    return BoundGraph(
+            problems.append((index, f"{error.message}; {error.hint}"))
+    bound = BoundGraph(
         graph=graph,
         implementations=MappingProxyType(instances),
         code=MappingProxyType(code),
         prompts=MappingProxyType(prompts),
     )
+    return bound, problems
 
 
 def fingerprint(bound: BoundGraph) -> FrozenMap:
@@ -111,6 +147,14 @@ def fingerprint(bound: BoundGraph) -> FrozenMap:
     }
     value: FrozenMap = freeze({"graph": bound.graph.digest, "nodes": nodes, "prompts": dict(bound.prompts)})
     return value
+
+
+def module_of(implementation: str) -> str:
+    """Return the module that an implementation stands in; the name itself where nobody registers it any more."""
+    try:
+        return _target(implementation).partition(":")[0]
+    except GraphError:
+        return implementation
 
 
 def read_prompt(name: str, module: str = "frameengine.nodes") -> str:
@@ -128,19 +172,27 @@ def read_prompt(name: str, module: str = "frameengine.nodes") -> str:
     raise GraphError(f"there is no prompt {name!r}", hint=f"put {PROMPTS}/{name}.md beside {module}", prompt=name)
 
 
-def code_digest(cls: type[Any]) -> str:
+def code_digest(cls: type[Any], modules: dict[str, str | None] | None = None) -> str:
     """Return a digest, in hex, of the code of the module in which *cls* stands.
 
     Comments, formatting and docstrings do not count, nor do the empty members that newer versions of Python add to syntax trees.
     Where there is no source, the name of the class is digested with a marker: a digest that says less is better than no run.
+    *modules* remembers the digests of modules (None for one without a source) for a caller who asks for several of their classes.
     """
+    modules = {} if modules is None else modules
+    name = cls.__module__
+    if name not in modules:
+        modules[name] = _module_digest(name)
+    known = modules[name]
+    return known or codec.digest(freeze({"class": f"{name}:{cls.__qualname__}", "source": "unavailable"}))
+
+
+def _module_digest(name: str) -> str | None:
     import sys
 
-    module = sys.modules.get(cls.__module__)
+    module = sys.modules.get(name)
     tree = _tree(module) if module is not None else None
-    if tree is None:
-        return codec.digest(freeze({"class": f"{cls.__module__}:{cls.__qualname__}", "source": "unavailable"}))
-    return codec.digest("\n".join(_normalised(tree)))
+    return None if tree is None else codec.digest("\n".join(_normalised(tree)))
 
 
 def _target(implementation: str) -> str:
@@ -172,13 +224,18 @@ def _import(module: str, implementation: str) -> ModuleType:
         return import_module(module)
     except Exception as error:
         what = f"{module} cannot be imported: {type(error).__name__}: {error}"
-        raise GraphError(what, hint="check the name, and that its package is installed", implementation=implementation) from error
+        hint = "check the name, and that its package is installed"
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            hint = (
+                f"install its package, or set PYTHONPATH=FOLDER, the folder that {error.name} is in (PYTHONPATH=. for this one)"
+            )
+        raise GraphError(what, hint=hint, implementation=implementation) from error
 
 
-def _bind_node(spec: NodeSpec) -> tuple[Any, str]:
+def _bind_node(spec: NodeSpec, modules: dict[str, str | None]) -> tuple[Any, str]:
     cls = resolve(spec.implementation)
     try:
-        return cls(), code_digest(cls)
+        return cls(), code_digest(cls, modules)
     except TypeError as error:
         hint = "a node is made without arguments and reads its settings from ctx.config"
         raise GraphError(f"{spec.implementation} cannot be made: {error}", hint=hint, node=spec.name) from error

@@ -89,8 +89,9 @@ def import_messages(
     """Run one conversation through the tool loop, record it in *target* and seal it.
 
     *source* is what the header says of its origin; *model*, *tools* and *params*, where they are given, stand in for what the
-    document says of them; *bound* is `tool_loop`, bound once by a caller who imports many. Time is virtual. Raises what
-    `TraceWriter` raises, and `UsageError` for what is no conversation.
+    document says of them; *bound* is `tool_loop`, bound once by a caller who imports many. Time is virtual. An import can be
+    repeated, so one that fails or is interrupted leaves no file. Raises what `TraceWriter` raises, and `UsageError` for what is
+    no conversation.
     """
     if not conversation.messages:
         raise UsageError("a conversation without a message", hint="leave it out")
@@ -110,15 +111,16 @@ def import_messages(
     )
     provenance = {"inputs": "imported", "model": "imported", "tools": "imported", "source": source, **about}
     with TraceWriter(target, header(bound, state=state, provenance=provenance), replace=replace) as writer:
-        performer = _FromPlan()
-        run = Run(Engine(bound, state=state), performer, writer)
-        for turn in planned.turns:
-            performer.begin(turn)
-            performer.end(run.send(turn.body).status)
-        writer.seal()
+        try:
+            performer = _FromPlan()
+            _run(planned, Run(Engine(bound, state=state), performer, writer), performer)
+            writer.seal()
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
         notes = (*conversation.notes, *lost, *planned.notes)
         if not writer.calls:
-            notes = (*notes, Note(what="nothing in this conversation can be run: the trace only carries its messages"))
+            notes = (*notes, Note(what="nothing in this conversation can be run"))
         return ImportReport(
             path=target,
             source=source,
@@ -129,6 +131,12 @@ def import_messages(
             open=planned.open,
             notes=notes,
         )
+
+
+def _run(planned: Plan, run: Run, performer: _FromPlan) -> None:
+    for turn in planned.turns:
+        performer.begin(turn)
+        performer.end(run.send(turn.body).status)
 
 
 def _kept(about: FrozenMap) -> tuple[dict[str, Json], list[Note]]:

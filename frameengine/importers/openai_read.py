@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 from io import BytesIO
 from itertools import chain
@@ -20,6 +22,8 @@ Shape: TypeAlias = Literal["auto", "messages", "tau-bench"]
 """What a document holds its messages in: a list or ``messages``; ``traj``; or whichever of them is there."""
 
 _MEMBERS = {"messages": "messages", "traj": "tau-bench"}
+_NO_PARAMETER = ("response", "choices")
+"""Members beside ``messages`` that came back from a request, and so can be no part of one."""
 _STDIN = "-"
 
 
@@ -143,11 +147,29 @@ def _conversation(document: Json, shape: Shape, source: str) -> Conversation:
     if _is_message(document):
         raise UsageError("a message by itself is no conversation", hint="put the messages of a conversation into one list")
     found = [member for member in _MEMBERS if member in document and shape in ("auto", _MEMBERS[member])]
+    if not found:
+        _refuse_known(document, source)
     if len(found) != 1:
         wanted = " or ".join([repr(member) for member in _MEMBERS if shape in ("auto", _MEMBERS[member])])
         what = "both 'messages' and 'traj'" if found else f"no {wanted}"
         raise UsageError(f"the document has {what}", hint="say which shape it is, or take the messages out of it")
     return _of_members(document, found[0], source)
+
+
+def _refuse_known(document: FrozenMap, source: str) -> None:
+    """Raise `UsageError` for what is something else that is known, with the way from there to a conversation."""
+    if document.get("kind") == "header" and "chain" in document:
+        file = re.sub(r":\d+$", "", source)
+        raise UsageError("this is a trace already", hint=f"frameengine show {shlex.quote(file)}")
+    request = document.get("request")
+    if isinstance(request, FrozenMap):
+        body = request.get("body", request)
+        if "messages" in request or isinstance(body, str | FrozenMap):
+            what = "the document has a request and its response, and no 'messages' of its own"
+            raise UsageError(what, hint='make it {"messages": [...]}: those of the request, and the one of the response')
+    if "input" in document or "output" in document:
+        what = "the document has 'input' or 'output', as the Responses API has, and no 'messages'"
+        raise UsageError(what, hint='make it {"messages": [...]}, as in a chat completion')
 
 
 def _of_members(document: FrozenMap, member: str, source: str) -> Conversation:
@@ -157,9 +179,12 @@ def _of_members(document: FrozenMap, member: str, source: str) -> Conversation:
     tools: tuple[FrozenMap, ...] = ()
     if isinstance(rest.get("tools"), tuple) and all(isinstance(tool, FrozenMap) for tool in rest["tools"]):
         tools = rest.pop("tools")
+    beside = [name for name in _NO_PARAMETER if member == "messages" and name in rest]
+    for name in beside:
+        del rest[name]
     params = freeze(rest) if member == "messages" else EMPTY
     about = EMPTY if member == "messages" else freeze(rest)
-    notes = []
+    notes = [Note(what=f"not imported: {', '.join(beside)}, which is no parameter of a request")] if beside else []
     if params:
         notes.append(Note(what=f"kept as parameters of every model call: {', '.join(params)}"))
     if about:

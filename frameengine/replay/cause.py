@@ -6,6 +6,7 @@ from collections.abc import Container, Iterator, Mapping
 
 from attrs import evolve, frozen
 
+from frameengine.graph.registry import module_of
 from frameengine.jsonvalue import EMPTY, FrozenMap
 from frameengine.replay.divergence import Cause, Divergence
 
@@ -17,11 +18,13 @@ class Changed:
     cause: Cause
     """graph, node code or prompt."""
     name: str = ""
-    """Name of the node or prompt."""
+    """Name of the prompt, or of the module: what is digested is a module as a whole."""
+    nodes: tuple[str, ...] = ()
+    """The nodes whose code stands in that module."""
 
     def __str__(self) -> str:
         if self.cause == "node code":
-            return f"code of node {self.name}"
+            return f"code of module {self.name} ({'node' if len(self.nodes) == 1 else 'nodes'} {', '.join(self.nodes)})"
         return f"{self.cause} {self.name}".rstrip()
 
 
@@ -32,9 +35,12 @@ def changed(recorded: FrozenMap, current: FrozenMap) -> Iterator[Changed]:
     if recorded.get("graph") != current.get("graph"):
         yield Changed("graph")
     before, after = recorded.get("nodes", EMPTY), current.get("nodes", EMPTY)
+    modules: dict[str, list[str]] = {}
     for name in before:
         if name in after and before[name].get("code") != after[name].get("code"):
-            yield Changed("node code", name)
+            modules.setdefault(module_of(str(after[name].get("implementation", name))), []).append(name)
+    for module, nodes in modules.items():
+        yield Changed("node code", module, tuple(nodes))
     ours, theirs = recorded.get("prompts", EMPTY), current.get("prompts", EMPTY)
     for name in ours:
         if name in theirs and ours[name] != theirs[name]:
@@ -92,9 +98,11 @@ class Circumstances:
         used = [prompt for node, names in self.prompts.items() if node == found.node or node in self.ran for prompt in names]
         suspects = []
         for change in changed(self.recorded, self.current):
-            code = change.cause == "node code" and (change.name == found.node or change.name in self.ran)
-            if change.cause == "graph" or code or (change.cause == "prompt" and change.name in used):
+            ran = tuple([node for node in change.nodes if node == found.node or node in self.ran])
+            if change.cause == "graph" or (change.cause == "prompt" and change.name in used):
                 suspects.append(change)
+            elif ran:
+                suspects.append(evolve(change, nodes=ran))
         return tuple(suspects)
 
 

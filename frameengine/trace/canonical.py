@@ -22,12 +22,9 @@ class CanonicalDigest:
         """Take an input, a frame or a trace, after the outcomes that came before it."""
         if self._outcomes:
             self._outcomes.sort()
-            for _, outcome in self._outcomes:
-                self._hash.update(outcome)
-                self._hash.update(b"\n")
+            form = b"\n".join([*[outcome for _, outcome in self._outcomes], form])
             self._outcomes.clear()
-        self._hash.update(form)
-        self._hash.update(b"\n")
+        self._hash.update(form + b"\n")
 
     def hexdigest(self) -> str:
         """Return the digest of all taken so far, in hex."""

@@ -26,6 +26,10 @@ LINE_DEPTH_MAX = 254
 was put together of frozen parts and written must be readable."""
 
 
+_AROUND = CHAIN_BYTES + len(b'{"kind":"content","first":,"values":[]')
+"""Bytes of a content line beside its values, the commas between them, and the number of the first."""
+
+
 class BadContent(ValueError):
     """A reference or content that the format does not allow; the reader adds file and line."""
 
@@ -53,21 +57,24 @@ class Contents:
         if type(first) is not int or first != self._next or type(values) is not list or not values:
             raise BadContent(f"a content line that starts at {first!r}, expected {self._next}")
         number = self._next
+        raw = self._raw
         for value in values:
-            if type(value) is dict and "$list" in value:
+            kind = type(value)
+            if kind is not dict:
+                if kind is not str:
+                    raise BadContent("a content is a text, an object or a list of objects")
+                raw[number] = value
+            elif "$list" in value:
                 self._lists[number] = self._list(value)
                 if len(self._lists) > LISTS_REMEMBERED:
                     del self._lists[next(iter(self._lists))]
-            elif type(value) is dict and "$join" in value:
-                self._raw[number] = self._join(value, number)
-            elif type(value) is dict or type(value) is str:
-                self._raw[number] = value
+            elif "$join" in value:
+                raw[number] = self._join(value, number)
             else:
-                raise BadContent("a content is a text, an object or a list of objects")
+                raw[number] = value
             number += 1
         self._next = number
-        around = CHAIN_BYTES + len(b'{"kind":"content","first":%d,"values":[]' % first) + len(values) - 1
-        weight = size - around + CONTENT_COST * len(values)
+        weight = size - _AROUND - len(str(first)) + 1 + (CONTENT_COST - 1) * len(values)
         self._lines.append((first, number, weight))
         self._size += weight
 
@@ -205,22 +212,30 @@ class Contents:
         number = int(match[1])
         items = self._lists.get(number)
         if items is None:
-            return b"#" + self._digest(number).encode()
+            return b"#" + (self._digests.get(number) or self._digest(number)).encode()
         self._count(items)
-        known = self._digests
-        return ("[" + ",".join(["#" + (known.get(item) or self._digest(item)) for item in items]) + "]").encode()
+        if not items:
+            return b"[]"
+        digests: list[Any] = list(map(self._digests.get, items))
+        if None in digests:
+            first = digests.index(None)
+            digests[first:] = map(self._digest, items[first:])
+        return b"[#%b]" % ",#".join(digests).encode()
 
     def _text_form(self, match: re.Match[bytes]) -> bytes:
         number = int(match[1])
-        self._text(number)
-        return b"#" + self._digest(number).encode()
+        if type(self._content(number)) is not str:
+            raise BadContent(f"content {number} is not a text")
+        return b"#" + (self._digests.get(number) or self._digest(number)).encode()
 
     def _digest(self, number: int) -> str:
         """Return the digest of content *number*, a text or a mapping, in hex."""
         known = self._digests.get(number)
         if known is None:
             raw = self._content(number)
-            form = dumps(raw) if type(raw) is str else REFERENCE.sub(self._text_form, dumps(raw))
+            form = dumps(raw)
+            if type(raw) is not str and b'{"$c":' in form:
+                form = REFERENCE.sub(self._text_form, form)
             known = self._digests[number] = sha256(form).hexdigest()
         return known
 

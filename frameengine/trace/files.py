@@ -56,8 +56,7 @@ def _take(descriptor: int, path: Path, *, replace: bool) -> None:
         raise FileNotFoundError(errno.ENOENT, "the file was moved away while it was opened")
     if os.fstat(descriptor).st_size:
         if not replace:
-            hint = "choose another name, or say --force to write it anew"
-            raise UsageError(f"{path} exists", hint=hint, path=str(path))
+            raise _exists(path)
         os.ftruncate(descriptor, 0)
     if stat.S_IMODE(status.st_mode) != MODE:
         os.fchmod(descriptor, MODE)
@@ -135,7 +134,8 @@ def _place(part: Path, target: Path, *, replace: bool) -> None:
 
 
 def _exists(target: Path) -> UsageError:
-    return UsageError(f"{target} exists", hint="choose another name, or remove it first", path=str(target))
+    hint = "choose another name, or write over it with --force (in Python: replace=True)"
+    return UsageError(f"{target} exists", hint=hint, path=str(target))
 
 
 _KEPT = "what was acknowledged is in the file and readable"

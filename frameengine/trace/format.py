@@ -66,5 +66,5 @@ def seal_wire(*, inputs: int, frames: int, calls: int, lines: int, head: bytes) 
 
 def linked(previous: bytes, body: bytes) -> tuple[bytes, bytes]:
     """Return a whole line and its chain value. *body* is everything before its chain member."""
-    chain = chained(previous, body)
-    return body + CHAIN_HEAD + chain + CHAIN_TAIL, chain
+    chain = sha256(previous + body).hexdigest().encode()
+    return b"".join((body, CHAIN_HEAD, chain, CHAIN_TAIL)), chain

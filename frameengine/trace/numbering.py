@@ -107,9 +107,10 @@ class Numbering:
         try:
             numbers = tuple(map(known.__getitem__, map(_KNOWN, items)))
         except KeyError:  # some are new, were forgotten, or never digested: in a conversation that grows, the last
-            found = list(map(known.get, map(_KNOWN, items)))
+            found: list[Any] = list(map(known.get, map(_KNOWN, items)))
             first = found.index(None)
-            numbers = (*found[:first], *map(self._number, items[first:]))
+            found[first:] = map(self._number, items[first:])
+            numbers = tuple(found)
         number = self._same.get(numbers)
         if number is not None:
             # It does not count as new: the reader, which need not look at what refers to it, forgets by age.

@@ -256,17 +256,17 @@ class TraceReader:
             except (Undecodable, TypeError) as error:
                 raise self._refusal(raw, error) from None
             chain = sha256(self._chain + raw[:-CHAIN_BYTES]).hexdigest().encode()
-            if not exact or not raw.endswith(b'%b%b"}\n' % (CHAIN_HEAD, chain)) or len(raw) > LINE_BYTES_MAX:
+            if not exact or raw[-CHAIN_BYTES:] != CHAIN_HEAD + chain + CHAIN_TAIL or len(raw) > LINE_BYTES_MAX:
                 raise self._refusal(raw)
-            kind = members["kind"] if type(members) is dict and type(members.get("kind")) is str else None
-            if kind not in KINDS:
-                raise self._refusal(raw)
+            kind = members.get("kind") if type(members) is dict else None
             line = None
             try:
                 if kind == "content":
                     contents.add(members, len(raw))
-                else:
+                elif type(kind) is str and kind in KINDS:
                     line = Line((self.path, self.line_count + 1, self.offset), raw, members, contents)
+                else:
+                    raise self._refusal(raw)
             except (BadContent, KeyError, TypeError, ValueError) as error:
                 raise self._refusal(raw, error) from None
             self._before, self._chain = self._chain, chain

@@ -54,17 +54,19 @@ class RepairReport:
         }
 
 
-def repair(path: Path, target: Path) -> RepairReport:
+def repair(path: Path, target: Path, *, replace: bool = False) -> RepairReport:
     """Write the whole messages of a damaged trace to *target*, sealed, and say what was left out.
 
     A message that was under way is left out: its outcomes alone could not be replayed to an end. Raises `UsageError` where
-    nothing is wrong with *path* or *target* exists, `TraceError` where nothing in it is good, `TraceLocked` while it is being
-    written, and `StorageError`; nothing is written then.
+    nothing is wrong with *path*, where *target* is *path*, or where it exists and *replace* is not said; `TraceError` where
+    nothing in it is good, `TraceLocked` while it is being written, and `StorageError`; nothing is written then.
     """
     with steady(path):
+        if target.exists() and target.samefile(path):
+            raise UsageError(f"{target} is the damaged trace, which stays as it is", hint="choose another name", path=str(target))
         report, header = _prove(path, target)
         report = _with_rest(report)
-        with published(target) as sink:
+        with published(target, replace=replace) as sink:
             _copy(report, header, sink)
             sink.flush()
             with TraceReader(part_of(target)) as reader:

@@ -49,7 +49,7 @@ class TraceWriter:
         body = _header_body({**header, "durability": durability})
         self._file: int | None = create(path, replace=replace)
         try:
-            self._put([self._chained(body)], sync=self.durable)
+            self._put(self._chained(body), sync=self.durable)
         except BaseException:
             self._let_go()
             raise
@@ -112,20 +112,22 @@ class TraceWriter:
         if self._file is None:
             raise EngineClosed(f"{self.path} is closed", hint="a sealed or failed trace takes no more lines")
         try:
-            body = self._numbering.encode(wire)[:-1] + tail(at, meta)
-            lines = self._content_lines()
-            lines.append(self._chained(body))
+            body = self._numbering.encode(wire)[:-1]
+            if at is not None or meta:
+                body += tail(at, meta)
+            fresh = self._numbering.fresh
+            line = b"".join([*self._content_lines(), self._chained(body)]) if fresh else self._chained(body)
         except BaseException:
             # The contents count as written from here on, and are not.
             self._let_go()
             raise
-        self._put(lines, sync=sync)
+        self._put(line, sync=sync)
 
-    def _put(self, lines: list[bytes], *, sync: bool) -> None:
+    def _put(self, lines: bytes, *, sync: bool) -> None:
         if self._file is None:
             raise EngineClosed(f"{self.path} is closed", hint="a sealed or failed trace takes no more lines")
         try:
-            write_all(self._file, b"".join(lines))
+            write_all(self._file, lines)
             if sync:
                 os.fsync(self._file)
                 self._unsynced = 0
@@ -147,9 +149,7 @@ class TraceWriter:
 
     def _content_lines(self) -> list[bytes]:
         """Return the lines of the contents that the next line is the first to refer to."""
-        first, fresh = self._numbering.fresh()
-        if not fresh:
-            return []
+        first, fresh = self._numbering.take_fresh()
         values = b",".join(fresh)
         if len(values) < LINE_BYTES_MAX - 256 or len(fresh) == 1:
             return [self._chained(b'{"kind":"content","first":%d,"values":[%b]' % (first, values))]

@@ -54,7 +54,7 @@ def test_the_manual_names_every_command() -> None:
 
 def test_help_is_quick_because_it_loads_little() -> None:
     """Starting the command loads neither the terminal library's screens nor the engine nor a codec."""
-    code = "import sys, frameengine_cli.app; print(*sorted(sys.modules))"
+    code = "import sys, frameengine_cli.commandline; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = (
         "rich.console",
@@ -198,7 +198,9 @@ def test_several_conversations_become_several_traces(frameengine: Frameengine, t
     assert frameengine("import", "openai", source, "-o", tmp_path / "one.trace.jsonl").code == 2
     assert frameengine("import", "openai", source, "--json").code == 0
     assert sorted(path.name for path in (tmp_path / "traces").iterdir()) == ["chats-1.trace.jsonl", "chats-2.trace.jsonl"]
-    assert frameengine("import", "openai", source).code == 2
+    assert frameengine("import", "openai", source).code == 0
+    assert len(list((tmp_path / "traces").iterdir())) == 4
+    assert frameengine("import", "openai", source, "-o", tmp_path / "traces").code == 2
 
 
 def test_repair_keeps_the_good_part(frameengine: Frameengine, record: Record, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ history = []
 """
 
 REPORT = """\
-✗ diverged at input 2, frame 3, node model, call 0  (weather.trace.jsonl)
+✗ diverged at input 2, frame 3, node model, call 0 (weather.trace.jsonl)
   differs   request  /messages/3/content
   recorded  It is [-sunny-] in Bern.
   replayed  It is {+raining+} in Bern.
@@ -125,7 +125,19 @@ def test_the_replayed_run_can_be_kept(frameengine: Frameengine, weather: Path, t
     again = tmp_path / "again.trace.jsonl"
     assert frameengine("replay", weather, "-o", again).code == 0
     assert frameengine("verify", again, "--json").json["canonical"] == frameengine("verify", weather, "--json").json["canonical"]
-    assert frameengine("replay", weather, "-o", again).code == 2
+    refused = frameengine("replay", weather, "-o", again)
+    assert (refused.code, "--force" in refused.err) == (2, True)
+    again.write_text("old", encoding="utf-8")
+    assert frameengine("replay", weather, "-o", again, "--force").code == 0
+    assert frameengine("verify", again).code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.trace.jsonl", "traces"]
+
+
+def test_the_replayed_run_never_takes_the_place_of_its_trace(frameengine: Frameengine, weather: Path) -> None:
+    """Not even --force makes a replay write over what it reads."""
+    before = weather.read_bytes()
+    assert frameengine("replay", weather, "-o", weather, "--force").code == 2
+    assert weather.read_bytes() == before
 
 
 def test_a_message_that_did_not_end_well_says_so(frameengine: Frameengine, record: Record) -> None:
@@ -133,6 +145,25 @@ def test_a_message_that_did_not_end_well_says_so(frameengine: Frameengine, recor
     done = frameengine("replay", record("open", ("hello", [Outcome(status="not_recorded")])))
     assert done.code == 0
     assert "1 frame 1 call open" in " ".join(done.out.split())
+
+
+def test_the_columns_stand_below_each_other_whatever_the_status(frameengine: Frameengine, record: Record) -> None:
+    """A message that is open does not push the columns of its line to the left."""
+    stops = [Outcome(status="not_recorded")]
+    path = record("open", ("What will the weather be like in Bern and in Basel? " * 3, ["fine"]), ("x " * 90, stops))
+    first, second = frameengine("replay", path).out.splitlines()[:2]
+    assert second.endswith(" open")
+    assert first.index("1 call") == second.index("1 call")
+
+
+def test_a_replay_with_the_graph_of_the_trace_claims_nothing_of_graph_files(
+    frameengine: Frameengine, tmp_path: Path, shorter: Path
+) -> None:
+    """A graph that is not shipped comes from the trace, so the receipt does not say that nothing changed."""
+    assert frameengine("run", "--graph", shorter, "-m", "hello", "-o", "mine.trace.jsonl").code == 0
+    told = "no code or prompt since the recording; graph files were not looked at (--graph FILE)"
+    assert told in frameengine("replay", "mine.trace.jsonl").out
+    assert "nothing since the recording" in frameengine("replay", "mine.trace.jsonl", "--graph", shorter).out
 
 
 def test_bisect_speaks_the_language_of_git(frameengine: Frameengine, weather: Path, shorter: Path, tmp_path: Path) -> None:
@@ -173,7 +204,7 @@ def test_the_report_shows_place_values_and_cause() -> None:
         canonical="0" * 64,
         divergence=found,
     )
-    assert plain(report(result, found, "tool-loop v1", Look(boxes=False))) == REPORT
+    assert plain(report(result, found, "tool-loop v1", Look(boxes=False), typed="weather.trace.jsonl")) == REPORT
 
 
 def test_the_report_names_the_nearest_call_and_what_follows() -> None:

@@ -72,17 +72,21 @@ def diverging(path: Path, changed: BoundGraph, **more: Any) -> Divergence:
     [
         (graph("X"), "undetermined", "graph, prompts and code are as recorded"),
         (graph("X", prompts={"pa": "new"}), "prompt", "changed: prompt pa"),
-        (graph("X", code={"a": "new"}), "node code", "changed: code of node a"),
+        (graph("X", code={"a": "new"}), "node code", "changed: code of module toy (node a)"),
         (graph("X", name="other"), "graph", "changed: graph"),
-        (graph("X", prompts={"pa": "new"}, code={"a": "new"}), "undetermined", "several changed: code of node a, prompt pa"),
+        (
+            graph("X", prompts={"pa": "new"}, code={"a": "new"}),
+            "undetermined",
+            "several changed: code of module toy (node a), prompt pa",
+        ),
         (graph("X", prompts={"pa": "new"}, name="other"), "undetermined", "several changed: graph, prompt pa"),
         # What had not run yet, or is not used there, cannot have led to it.
         (graph("X", prompts={"pb": "new"}), "undetermined", "had not been used yet: prompt pb"),
-        (graph("X", code={"c": "new"}), "undetermined", "had not been used yet: code of node c"),
+        (graph("X", code={"c": "new"}), "undetermined", "had not been used yet: code of module toy (node c)"),
         (graph("X", prompts={"pa": "new", "pb": "new"}), "prompt", "changed: prompt pa"),
-        (graph("X", code={"a": "new", "c": "new"}), "node code", "changed: code of node a"),
+        (graph("X", code={"a": "new", "c": "new"}), "node code", "changed: code of module toy (node a)"),
         # What ran before may have.
-        (graph(second="X", code={"a": "new"}), "node code", "changed: code of node a"),
+        (graph(second="X", code={"a": "new"}), "node code", "changed: code of module toy (node a)"),
         (graph(second="X", prompts={"pa": "new", "pb": "new"}), "prompt", "changed: prompt pa, prompt pb"),
     ],
 )
@@ -143,7 +147,7 @@ def test_what_follows_from_an_outcome_is_not_blamed_on_it_alone_when_code_change
     after = found.consequence
     assert after is not None
     assert (after.kind, after.node, after.cause) == ("request", "b", "undetermined")
-    assert "code of node b" in after.because
+    assert "code of module toy (node b)" in after.because
     found = diverging(edited(trace, "outcome", change), graph(second="X"))
     assert found.consequence is not None
     assert found.consequence.cause == "model"
@@ -159,7 +163,7 @@ def test_a_record_without_digests_gives_no_cause(trace: Path) -> None:
 def test_what_changed_without_a_difference_is_listed(trace: Path) -> None:
     """A replay that is the same still says which digests are not the recorded ones."""
     result = replay(trace, graph(code={"b": "new"}, prompts={"pa": "new"}, name="other"))
-    assert (result.verdict, result.changed) == ("same", ("graph", "code of node b", "prompt pa"))
+    assert (result.verdict, result.changed) == ("same", ("graph", "code of module toy (node b)", "prompt pa"))
     assert replay(trace, graph()).changed == ()
 
 
@@ -189,10 +193,11 @@ def test_a_switch_without_digests_gives_no_cause(tmp_path: Path) -> None:
     assert result.header["fingerprint"] != EMPTY
 
 
-def test_node_code_that_is_shared_names_every_node() -> None:
-    """Nodes of one module change together, and are all named."""
-    changed = graph("X", code={"a": "new", "b": "new"})
-    assert changed.code["a"] == changed.code["b"]
+def test_code_that_is_shared_is_told_once_with_the_nodes_that_ran(trace: Path) -> None:
+    """Nodes of one module change together: the module is named, with those of its nodes that can have led to the difference."""
+    code = {"a": "new", "b": "new", "c": "new"}
+    assert diverging(trace, graph(second="X", code=code)).because == "changed: code of module toy (nodes a, b)"
+    assert replay(trace, graph(code=code)).changed == ("code of module toy (nodes a, b, c)",)
 
 
 def test_an_edge_that_is_gone_is_the_graphs_fault(trace: Path) -> None:
