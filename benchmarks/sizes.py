@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.measure import Figure, fresh
 from benchmarks.pipeline import Stub, padded, pipeline
-from frameengine.codec import loads
+from frameengine.codec import dumps, loads
 from frameengine.engine.driver import Run
 from frameengine.engine.message import Engine
 from frameengine.inputs import UserMessage
@@ -36,25 +36,32 @@ def figures(folder: Path) -> Iterator[Figure]:
         bound=1.15,
         detail=f"{late / 10:,.0f} / {early / 10:,.0f} bytes",
     )
-    texts = _texts(path)
+    texts, objects = _contents(path)
     unique = sum(len(text.encode()) for text in texts)
-    overhead = (path.stat().st_size - unique) / (MESSAGES * 5)
+    whole = path.stat().st_size
+    overhead = (whole - unique - sum(map(len, objects))) / (MESSAGES * 5)
     yield Figure(
-        name="bytes a frame beyond the unique content",
+        name="bytes a frame beyond the contents (texts and messages, once)",
         ratio=overhead,
         bound=1024,
         unit="B",
-        detail=f"{unique:,} bytes of unique texts",
+        detail=f"{(whole - unique) / (MESSAGES * 5):,.0f} beyond the texts alone",
     )
     yield _compressed(folder, path, texts)
 
 
-def _texts(path: Path) -> dict[str, None]:
+def _contents(path: Path) -> tuple[dict[str, None], dict[bytes, None]]:
+    """Return the texts and the encoded messages of a trace, each once."""
     texts: dict[str, None] = {}
+    objects: dict[bytes, None] = {}
     for line in path.read_bytes().split(b"\n"):
         if line.startswith(b'{"kind":"content"'):
-            texts.update(dict.fromkeys(value for value in loads(line)["values"] if isinstance(value, str)))
-    return texts
+            for value in loads(line)["values"]:
+                if isinstance(value, str):
+                    texts[value] = None
+                elif "$list" not in value:
+                    objects[dumps(value)] = None
+    return texts, objects
 
 
 def _compressed(folder: Path, path: Path, texts: dict[str, None]) -> Figure:
