@@ -69,6 +69,27 @@ def _place(error: BaseException) -> str:
     return place
 
 
+def refused(error: OSError, place: str = "") -> FrameEngineError:
+    """Return what the operating system refused as an error; *place* names what it was about where *error* does not."""
+    from frameengine.errors import StorageError
+
+    name = place or ("" if error.filename is None else str(error.filename))
+    what = error.strerror or str(error)
+    return StorageError(f"{name}: {what}" if name else what, hint=_REFUSED, path=name, errno=error.errno)
+
+
+_REFUSED = "check the path, its permissions, and the space that is left"
+
+
+def stdout_is_broken() -> bool:
+    """Return whether what waits to be written to stdout cannot be."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
+
+
 def traceback_of(error: BaseException) -> None:
     """Write the traceback to stderr, neutralised like everything else."""
     from traceback import format_exception

@@ -53,15 +53,18 @@ class Look:
                 border_style=style,
                 padding=(0, 1),
             )
-        heading = [(title, STRONG), *([("  ", ""), (f"({facts})", STRONG)] if facts else [])]
+        heading = [(title, STRONG), *([(" ", ""), (f"({facts})", STRONG)] if facts else [])]
         return Group(words(*heading), Padding(body, (0, 0, 1, 2)))
 
     def heading(self, title: str, facts: str = "") -> RenderableType:
         """Return the heading of a part of a screen."""
         return words((title, f"{STRONG} {GOOD}"), ("  ", ""), (facts, QUIET))
 
-    def table(self, *columns: str, right: Iterable[str] = (), wide: str = "") -> Table:
-        """Return an empty table. *right* names columns of numbers, *wide* the one that takes the rest of the width."""
+    def table(self, *columns: str, right: Iterable[str] = (), wide: str = "", fold: bool = False) -> Table:
+        """Return an empty table. *right* names columns of numbers, *wide* the one that takes the rest of the width.
+
+        What is too long for its column is cut, or goes on in the next line where the table may *fold*.
+        """
         numbers = frozenset(right)
         table = Table(
             box=box.SIMPLE_HEAD if self.boxes else None,
@@ -76,8 +79,8 @@ class Look:
             table.add_column(
                 name,
                 justify="right" if name in numbers else "left",
-                no_wrap=True,
-                overflow="ellipsis",
+                no_wrap=not fold,
+                overflow="fold" if fold else "ellipsis",
                 ratio=1 if name == wide else None,
             )
         return table

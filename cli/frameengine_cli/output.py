@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frameengine.plaintext import visible, visible_json
@@ -15,13 +16,24 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 """Version of every JSON document that the commands print."""
+STDOUT = "stdout"
+"""What stdout is called where it cannot be written."""
 PLAIN_WIDTH = 100
 """Columns of a screen that goes to a file or a pipe."""
 
 
+def write(text: str) -> None:
+    """Write to stdout as it is. An `OSError` of it names stdout."""
+    try:
+        sys.stdout.write(text)
+    except OSError as error:
+        error.filename = STDOUT
+        raise
+
+
 def say(text: str) -> None:
     """Write a line to stdout."""
-    sys.stdout.write(visible(text) + "\n")
+    write(visible(text) + "\n")
 
 
 def remark(text: str) -> None:
@@ -34,7 +46,17 @@ def document(members: dict[str, Any], *, ok: bool = True) -> None:
     from frameengine.codec import dumps
 
     whole = {"schema_version": SCHEMA_VERSION, "ok": ok, **members}
-    sys.stdout.write(visible_json(dumps(whole).decode()) + "\n")
+    write(visible_json(dumps(whole).decode()) + "\n")
+
+
+def save(path: Path, text: str) -> None:
+    """Write a text to a file. Raises `StorageError`."""
+    from frameengine.trace.files import storage_error
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise storage_error(path, error) from error
 
 
 def is_terminal() -> bool:
@@ -58,7 +80,10 @@ def console(*, error: bool = False, width: int | None = None) -> Console:
 
 def width() -> int:
     """Return the columns of a screen here."""
-    return console().width if is_terminal() else PLAIN_WIDTH
+    from shutil import get_terminal_size
+
+    # Not the terminal library's own figure: that is 80 for a terminal that understands text only.
+    return get_terminal_size((PLAIN_WIDTH, 25)).columns if sys.stdout.isatty() else PLAIN_WIDTH
 
 
 def show(screen: RenderableType) -> None:
@@ -66,7 +91,7 @@ def show(screen: RenderableType) -> None:
     if is_terminal():
         console().print(screen)
     else:
-        sys.stdout.write(plain(screen))
+        write(plain(screen, width()))
 
 
 def plain(screen: RenderableType, width: int = PLAIN_WIDTH) -> str:

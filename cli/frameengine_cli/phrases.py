@@ -78,7 +78,14 @@ def asked(call: Made) -> str:
     if call.effect == "tool":
         arguments = request.get("arguments")
         return f"{request.get('name', '')}({value(arguments) if isinstance(arguments, dict) else _value(arguments, WIDE)})"
-    return str(request.get("model") or "model")
+    return called(call)
+
+
+def called(call: Made) -> str:
+    """Return the name of the model or tool that was called."""
+    if call.effect == "tool":
+        return str(call.request.get("name", ""))
+    return str(call.request.get("model") or "(model not recorded)")
 
 
 def answered(outcome: Outcome) -> str:

@@ -10,14 +10,14 @@ WAIT_SECONDS = 1.0
 
 
 @contextmanager
-def patience(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+def patience(what: str, total: int | None = None, *, in_bytes: bool = False) -> Iterator[Callable[[int], None]]:
     """Give a function that takes how much is done; show a bar once a second has passed."""
     if not sys.stderr.isatty():
         yield lambda _done: None
         return
     from threading import Timer
 
-    bar = _Bar(what, total)
+    bar = _Bar(what, total, in_bytes=in_bytes)
     timer = Timer(WAIT_SECONDS, bar.start)
     timer.daemon = True
     timer.start()
@@ -30,7 +30,8 @@ def patience(what: str, total: int | None = None) -> Iterator[Callable[[int], No
 
 
 class _Bar:
-    def __init__(self, what: str, total: int | None) -> None:
+    def __init__(self, what: str, total: int | None, *, in_bytes: bool) -> None:
+        self._in_bytes = in_bytes
         self._what = what
         self._total = total
         self._done = 0
@@ -39,12 +40,13 @@ class _Bar:
 
     def start(self) -> None:
         """Show the bar, with what was done so far."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         from frameengine_cli.look import GOOD
         from frameengine_cli.output import console
 
-        columns = [TextColumn("{task.description}"), BarColumn(complete_style=GOOD), MofNCompleteColumn(), TimeElapsedColumn()]
+        figures = DownloadColumn() if self._in_bytes else MofNCompleteColumn()
+        columns = [TextColumn("{task.description}"), BarColumn(complete_style=GOOD), figures, TimeElapsedColumn()]
         bar = Progress(*columns, console=console(error=True), transient=True)
         task = bar.add_task(self._what, total=self._total, completed=self._done)
         self._show = lambda done: bar.update(task, completed=done)

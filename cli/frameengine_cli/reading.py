@@ -133,12 +133,16 @@ class _Open:
     late: list[Input] = field(factory=list)
 
 
-def messages(reader: TraceReader) -> Iterator[Message]:
-    """Yield every message of a trace. The last one of a damaged trace may be cut off."""
+def messages(reader: TraceReader, *, last: int | None = None) -> Iterator[Message]:
+    """Yield every message of a trace, or those up to input *last*; all of it is read. A damaged one's last may be cut off."""
     before: dict[str, tuple[EffectKey, tuple[Any, ...]]] = {}
     current: Message | None = None
     waiting = _Open()
+    beyond = False
     for line in reader.lines():
+        if beyond:
+            # It is still proven to be whole; what nobody will see is not decoded.
+            continue
         if line.kind == "input":
             entered = line.input()
             if entered.during is not None:
@@ -146,7 +150,8 @@ def messages(reader: TraceReader) -> Iterator[Message]:
                 continue
             if current is not None:
                 yield current
-            current, waiting = Message(input=entered), _Open()
+            beyond = last is not None and entered.number > last
+            current, waiting = None if beyond else Message(input=entered), _Open()
         elif current is None:
             raise TraceFormat(
                 f"line {line.number}: a {line.kind} outside a message",

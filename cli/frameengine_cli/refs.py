@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +12,17 @@ from pathlib import Path
 
 from attrs import frozen
 
-from frameengine.errors import FrameEngineError, UnknownRef, UsageError
+from frameengine.errors import FrameEngineError, TraceError, UnknownRef, UsageError
 
 SUFFIXES = (".trace.jsonl", ".trace.jsonl.zst")
 ID_DIGITS = 12
 ID_DIGITS_MIN = 4
 """Fewer digits of an id are no reference: they would name something by chance."""
 SEAL_BYTES_MAX = 1 << 10
+CHAT_BYTES = 1 << 16
+"""How far into a file that is no trace it is looked for signs of a conversation."""
+STDIN = Path("stdin")
+"""What a trace from stdin is called."""
 _PLACE = re.compile(r"(?s)(.+)@(\d{1,9})(?:\.(\d{1,9}))?")
 _LATEST = re.compile(r"latest(?:~(\d{1,9}))?")
 
@@ -30,6 +35,23 @@ class Place:
     """Number of the input."""
     frame: int | None = None
     """Number of the frame."""
+
+
+@frozen(kw_only=True)
+class Source:
+    """A trace that a command reads."""
+
+    path: Path
+    """Where its bytes are."""
+    name: Path
+    """What it is called on screens: its path, or stdin."""
+    typed: str | None = None
+    """How to name it on a command line; None where that is impossible, because stdin gives a trace once."""
+
+
+def typed(path: Path | str) -> str:
+    """Return a path as it is typed in a shell."""
+    return shlex.quote(str(path))
 
 
 def split_place(ref: str) -> tuple[str, Place | None]:
@@ -46,10 +68,15 @@ def traces_folder(option: Path | None) -> Path:
 
 
 @contextmanager
-def opened(ref: str, folder: Path | None = None) -> Iterator[Path]:
-    """Give the path of the trace that *ref* names; stdin is kept in a file meanwhile. Raises `UnknownRef`."""
+def opened(ref: str, folder: Path | None = None) -> Iterator[Source]:
+    """Give the trace that *ref* names; stdin is kept in a file meanwhile. Raises `UnknownRef`."""
     if ref != "-":
-        yield find(ref, traces_folder(folder))
+        path = find(ref, traces_folder(folder))
+        try:
+            yield Source(path=path, name=path, typed=typed(path))
+        except TraceError as error:
+            _point_to_import(error, path, typed(path))
+            raise
         return
     if sys.stdin.isatty():
         raise UsageError("'-' reads a trace from stdin, and stdin is a terminal", hint="frameengine show - < FILE")
@@ -60,12 +87,40 @@ def opened(ref: str, folder: Path | None = None) -> Iterator[Path]:
         path = Path(temporary) / "stdin.trace.jsonl"
         with path.open("wb") as sink:
             copyfileobj(sys.stdin.buffer, sink)
-        yield path
+        try:
+            yield Source(path=path, name=STDIN)
+        except FrameEngineError as error:
+            _point_to_import(error, path, "-")
+            _forget(error, str(path))
+            raise
+
+
+def _point_to_import(error: FrameEngineError, path: Path, typed_path: str) -> None:
+    """Say what else can be done with a file that is no trace from its first line on, but a conversation."""
+    if error.fields.get("line") != 1 or not path.is_file():
+        return
+    with path.open("rb") as file:
+        start = file.read(CHAT_BYTES).lstrip()
+    if start[:1] in (b"[", b"{") and not start.startswith(b'{"kind":') and (b'"role"' in start or b'"messages"' in start):
+        error.hint = f"it looks like a conversation: frameengine import openai {typed_path}"
+
+
+def _forget(error: FrameEngineError, path: str) -> None:
+    """Take a file that is about to be removed out of what is said of it."""
+    error.message = error.message.replace(path, str(STDIN))
+    error.hint = "" if path in error.hint else error.hint
+    error.fields = {name: str(STDIN) if value == path else value for name, value in error.fields.items()}
 
 
 def find(ref: str, folder: Path) -> Path:
     """Return the path of the trace that *ref* names. Raises `UnknownRef` where that is none, or several."""
     path = Path(ref)
+    place = None if path.exists() else _PLACE.fullmatch(ref)
+    if place is not None:
+        hint = f"leave out {ref[len(place[1]) :]}, or: frameengine show {typed(ref)}"
+        raise UsageError(f"{ref}: only show takes @MESSAGE", hint=hint, ref=ref)
+    if path.is_dir() and "/" in ref:
+        raise _is_folder(path)
     if (path.exists() and not path.is_dir()) or "/" in ref or ref.endswith(SUFFIXES):
         return path
     listed = traces(folder)
@@ -78,6 +133,8 @@ def find(ref: str, folder: Path) -> Path:
         named = [trace for trace in listed if (run_id(trace) or "").startswith(ref.lower())]
     if len(named) == 1:
         return named[0]
+    if not named and path.is_dir():
+        raise _is_folder(path)
     known = [describe(trace) for trace in named or listed]
     if named:
         raise UnknownRef(
@@ -95,10 +152,16 @@ def find(ref: str, folder: Path) -> Path:
     )
 
 
+def _is_folder(path: Path) -> UnknownRef:
+    held = traces(path)
+    hint = f"name a trace in it: {typed(held[0])}" if held else "name a trace; there is none in it"
+    return UnknownRef(f"{path} is a folder", hint=hint, ref=str(path), candidates=[describe(trace) for trace in held])
+
+
 def _latest(ref: str, back: int, folder: Path, listed: list[Path]) -> Path:
     if back >= len(listed):
         raise UnknownRef(
-            f"no run {ref!r}: the folder {folder} has {len(listed)} traces",
+            f"no run {ref!r}: the folder {folder} has {len(listed)} {'trace' if len(listed) == 1 else 'traces'}",
             hint="record one with 'frameengine run', or look elsewhere with --traces DIR",
             ref=ref,
             candidates=[describe(trace) for trace in listed],
@@ -153,6 +216,13 @@ def last_seal(path: Path) -> dict[str, object] | None:
     return value if isinstance(value, dict) and value.get("kind") == "seal" and "chain" in value else None
 
 
+def size(path: Path) -> int | None:
+    """Return the bytes that there are to read; None where that is known at their end only."""
+    from frameengine.trace.source import is_compressed
+
+    return None if is_compressed(path) else path.stat().st_size
+
+
 def _some(known: list[str], limit: int = 8) -> str:
     listed = ", ".join(known[:limit])
     return listed if len(known) <= limit else f"{listed} and {len(known) - limit} more"
@@ -170,5 +240,6 @@ def free_name(folder: Path, name: str) -> Path:
 def check_absent(path: Path, *, force: bool) -> None:
     """Raise `UsageError` where *path* exists and may not be written over."""
     if path.exists() and not force:
-        error: FrameEngineError = UsageError(f"{path} exists", hint="choose another name, or say --force", path=str(path))
-        raise error
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder", hint="name a file in it", path=str(path))
+        raise UsageError(f"{path} exists", hint="choose another name, or say --force", path=str(path))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from attrs import define, field, frozen
 
 from frameengine.effects import Call, Effect, EffectKey, Outcome, effect_from_json
-from frameengine.errors import CassetteUnused
-from frameengine.jsonvalue import EMPTY, FrozenMap
+from frameengine.errors import CassetteUnused, TraceIntegrity
+from frameengine.jsonvalue import EMPTY, FrozenMap, Json
 from frameengine.trace.reader import Line, TraceReader
 
 
@@ -66,14 +66,14 @@ class Cassette:
 
     @classmethod
     def of(cls, *paths: Path) -> Cassette:
-        """Read the calls of sealed traces. Raises `TraceError`."""
+        """Read the calls of sealed traces, each as its frame recorded it. Raises `TraceError`."""
         recorded: list[Recorded] = []
         for path in paths:
             with TraceReader(path) as reader:
                 nodes = _slots(reader.header)
                 counts: dict[tuple[int, str, str], int] = {}
-                for line in _by_key(reader.lines()):
-                    entry = _entry(line, path, len(recorded), nodes, counts)
+                for item in _by_key(reader.lines(), path):
+                    entry = _entry(item, path, len(recorded), nodes, counts)
                     if entry is not None:
                         recorded.append(entry)
         return cls(tuple(recorded))
@@ -114,31 +114,61 @@ class Cassette:
             )
 
 
-def _by_key(lines: Iterable[Line]) -> Iterable[tuple[EffectKey, Effect, Outcome]]:
+def _by_key(lines: Iterable[Line], path: Path) -> Iterable[tuple[Call, Outcome]]:
     """Yield the outcomes of each frame in key order, whatever the order of their arrival."""
-    arrived: list[tuple[EffectKey, Effect, Outcome]] = []
+    arrived: dict[EffectKey, tuple[Call, Outcome]] = {}
     for line in lines:
         if line.kind == "outcome":
-            arrived.append((line.key(), effect_from_json(line.data["effect"], line.data["request"]), line.outcome()))
+            key = line.key()
+            if key in arrived:
+                raise _edited(path, line, f"a second outcome for {key}")
+            arrived[key] = (Call.of(key, effect_from_json(line.data["effect"], line.data["request"])), line.outcome())
         elif line.kind in ("frame", "trace"):
-            yield from sorted(arrived, key=lambda item: item[0])
+            _check_recorded(arrived, line, path)
+            for key in sorted(arrived):
+                yield arrived[key]
             arrived.clear()
 
 
+def _check_recorded(arrived: Mapping[EffectKey, tuple[Call, Outcome]], line: Line, path: Path) -> None:
+    """Raise `TraceIntegrity` where outcome lines are not those of which the frame recorded the digests: somebody edited them."""
+    listed: dict[tuple[str, int], tuple[Json, Json]] = {}
+    for record in line.data.get("records", ()):
+        for call in record.get("calls", ()):
+            listed[record["node"], call[0]] = (call[4], call[5])
+    for key, (call, outcome) in arrived.items():
+        recorded = listed.pop((key.node, key.call), None)
+        if (key.input, key.frame) != (line.data["input"], line.data.get("frame")) or recorded != (call.digest, outcome.digest):
+            raise _edited(path, line, f"the outcome of {key} is not the one that the frame recorded")
+    for node, number in listed:
+        raise _edited(path, line, f"the frame records call {number} of node {node}, which has no outcome")
+
+
+def _edited(path: Path, line: Line, what: str) -> TraceIntegrity:
+    return TraceIntegrity(
+        f"{path}: line {line.number}: {what}",
+        hint="the file was changed after it was written; use the original, or record again",
+        path=str(path),
+        line=line.number,
+        offset=line.offset,
+    )
+
+
 def _entry(
-    item: tuple[EffectKey, Effect, Outcome],
+    item: tuple[Call, Outcome],
     path: Path,
     number: int,
     nodes: dict[str, tuple[str, str]],
     counts: dict[tuple[int, str, str], int],
 ) -> Recorded | None:
-    key, effect, outcome = item
+    call, outcome = item
+    key, effect = call.key, call.effect
     slot, contract = nodes.get(key.node, (key.node, ""))
     place = (key.input, slot, effect.kind)
     nth = counts[place] = counts.get(place, -1) + 1
     if outcome.status == "not_recorded":
         return None
-    return Recorded(number=number, source=path, call=Call.of(key, effect), outcome=outcome, slot=slot, contract=contract, nth=nth)
+    return Recorded(number=number, source=path, call=call, outcome=outcome, slot=slot, contract=contract, nth=nth)
 
 
 def _slots(header: FrozenMap) -> dict[str, tuple[str, str]]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from typing import Any, Protocol
 
@@ -216,13 +216,13 @@ class Run:
                 continue
             frame = stop.frame
             if recorder is not None:
-                recorder.frame(frame, self._meta(frame_started))
+                recorder.frame(frame, self._meta(frame_started, stop.raised))
             if clock is not None:
                 frame_started = clock.monotonic()
             if self._redactor is not None:
                 self._redactor.settle()
             self._frame = frame.frame + 1
-            reply = self._late(input, frame.frame)
+            reply = self._late(input, frame)
         if recorder is not None:
             # Until its figures are kept the message is not done, and a recorder that fails closes the run.
             self.engine.closed = True
@@ -230,12 +230,14 @@ class Run:
             self.engine.closed = False
         return trace
 
-    def _late(self, input: Input, frame: int) -> Reply:
-        """Let in what waits for the frame boundary. After a Cancel no frame follows: it waits for the next message then."""
-        waiting = None if self._cancel is not None else self.inbox.take()
+    def _late(self, input: Input, frame: Frame) -> Reply:
+        """Let in what waits for the frame boundary. After a Cancel or an open frame none follows: it waits for the next message."""
+        if self._cancel is not None or any(record.open for record in frame.records):
+            return NO_REPLY
+        waiting = self.inbox.take()
         if not waiting:
             return NO_REPLY
-        during = During(input=input.number, frame=frame)
+        during = During(input=input.number, frame=frame.frame)
         return Reply(late=tuple([self._enter(body, during) for body in waiting]))
 
     def _answer(self, ask: Ask, input: Input) -> Generator[Ask, Iterable[Answer] | None, Reply]:
@@ -272,8 +274,10 @@ class Run:
             self.recorder.input(entered)
         return entered
 
-    def _meta(self, since: float) -> FrozenMap:
-        if self._clock is None:
+    def _meta(self, since: float, raised: Mapping[str, str] = EMPTY) -> FrozenMap:
+        clock = self._clock
+        if clock is None and not raised:
             return EMPTY
-        meta: FrozenMap = freeze({"ms": round((self._clock.monotonic() - since) * 1000, 3)})
+        took = {} if clock is None else {"ms": round((clock.monotonic() - since) * 1000, 3)}
+        meta: FrozenMap = freeze({**took, "raised": raised} if raised else took)
         return meta

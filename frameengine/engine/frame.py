@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Coroutine, Generator, Iterable, Sequence
-from contextlib import suppress
 from os.path import basename
 from typing import Any
 
@@ -37,6 +36,7 @@ class NodeTask:
         "name",
         "open",
         "outcomes",
+        "raised",
         "result",
     )
 
@@ -46,7 +46,9 @@ class NodeTask:
         self.given = given
         self.context = context
         self.result: NodeResult | None = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
+        self.raised = ""
+        """Where in the node's own file the error came up, as file:line without a folder; empty where nobody knows."""
         self.open = False
         self.outcomes: dict[EffectKey, Outcome] = {}
         self._guard = guard
@@ -55,7 +57,9 @@ class NodeTask:
         self._coroutine: Coroutine[Any, Any, NodeResult] | None = None
         try:
             self._coroutine = node.run(message, context)
-        except Exception as error:  # noqa: BLE001 - whatever a node raises is recorded as its error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a node raises is recorded as its error
             self.error = error
 
     @property
@@ -92,12 +96,12 @@ class NodeTask:
             self._coroutine = None
             self._end(end.value)
             return ()
-        except DeterminismError:
+        except (DeterminismError, KeyboardInterrupt):
             self._coroutine = None
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a node raises is recorded as its error
+        except BaseException as error:  # noqa: BLE001 - whatever a node raises is recorded, a wish to leave the process too
             self._coroutine = None
-            self.error = error
+            self.error, self.raised = error, _raised(error, coroutine)
             return ()
         finally:
             refusal = self._guard.leave()
@@ -109,10 +113,10 @@ class NodeTask:
         if type(suspended) is not Performing or suspended.calls[0].key[:3] != self.context.key[:3]:
             where = _place(coroutine)
             self._stop()
-            file, _, line = where.rpartition(":")
             # Only the file's name goes into the message: it is recorded, and a folder is no part of what a node does.
+            self.raised = basename(where)
             self.error = ForeignAwait(
-                f"node {self.name!r} awaited {_described(suspended)} (frame {self.context.frame}, {basename(file)}:{line})",
+                f"node {self.name!r} awaited {_described(suspended)} (frame {self.context.frame}, {self.raised})",
                 hint="a node may await ctx.perform(...) and ctx.perform_all(...) only; put waiting and I/O into a tool",
                 node=self.name,
                 frame=self.context.frame,
@@ -155,10 +159,11 @@ class NodeTask:
         self._guard.enter(self.name, self.context.key.frame)
         try:
             coroutine.close()
-        except DeterminismError:
+        except (DeterminismError, KeyboardInterrupt):
             raise
-        except Exception as error:  # noqa: BLE001 - a node that cannot even be closed is recorded as failed
-            self.error = self.error or error
+        except BaseException as error:  # noqa: BLE001 - a node that cannot even be closed is recorded as failed
+            if self.error is None:
+                self.error, self.raised = error, _raised(error, coroutine)
         finally:
             refusal = self._guard.leave()
             if refusal is not None:
@@ -168,8 +173,12 @@ class NodeTask:
         """End the node where it stands, because the run was given up: nothing that comes of it is looked at."""
         coroutine, self._coroutine = self._coroutine, None
         if coroutine is not None:
-            with suppress(Exception):
+            try:
                 coroutine.close()
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # noqa: BLE001, S110 - the run has an end already, and this must not take its place
+                pass
 
 
 @frozen
@@ -253,13 +262,27 @@ def _place(coroutine: Any) -> str:
     return place
 
 
-def error_value(error: Exception) -> dict[str, Any]:
+def _raised(error: BaseException, coroutine: Any) -> str:
+    """Return name of file and line of the innermost place in the file of a node; what is below it is a library's."""
+    code = getattr(coroutine, "cr_code", None)
+    own, place = None if code is None else code.co_filename, ""
+    step = error.__traceback__
+    while step is not None:
+        if own is not None and step.tb_frame.f_code.co_filename == own:
+            place = f"{basename(own)}:{step.tb_lineno}"
+        step = step.tb_next
+    return place
+
+
+def error_value(error: BaseException) -> dict[str, Any]:
     """Return what a record says of an exception: its type, its message, and its code where it is one of ours."""
     if isinstance(error, FrameEngineError):
         return {"type": error.code, "message": error.message}
     try:
         said = str(error)
-    except Exception as broken:  # noqa: BLE001 - an exception that cannot say what it is must not take the run with it
+    except KeyboardInterrupt:
+        raise
+    except BaseException as broken:  # noqa: BLE001 - an exception that cannot say what it is must not take the run with it
         said = f"(its __str__ raised {type(broken).__qualname__})"
     # A trace holds no lone surrogates, and what a node raises may.
     message = said.encode(errors="backslashreplace").decode()

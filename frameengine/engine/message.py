@@ -194,7 +194,8 @@ class _Message:
                 for task in tasks:
                     engine.instruments.call("on_retract", task.context.key)
                 raise
-            reply = yield Committed(self._commit(ran, phase))
+            raised = {task.name: task.raised for task in ran.tasks if task.raised}
+            reply = yield Committed(self._commit(ran, phase), raised)
             if self.stopped or self.cancelled:
                 return
             for late in (reply or NO_REPLY).late:

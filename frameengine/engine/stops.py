@@ -9,6 +9,7 @@ from attrs import frozen
 
 from frameengine.effects import Answer, Call, EffectKey
 from frameengine.inputs import Input
+from frameengine.jsonvalue import EMPTY
 from frameengine.records import Frame
 
 
@@ -28,6 +29,8 @@ class Committed:
 
     frame: Frame
     """The frame's records."""
+    raised: Mapping[str, str] = EMPTY
+    """Name of a node that raised -> file:line in its own code; in no digest."""
 
 
 Stop: TypeAlias = Ask | Committed

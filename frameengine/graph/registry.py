@@ -14,7 +14,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from frameengine import codec
-from frameengine.errors import GraphError, GraphValidation
+from frameengine.errors import FrameEngineError, GraphError, GraphValidation
 from frameengine.graph.model import Graph, NodeSpec
 from frameengine.graph.validate import NAME, Problem
 from frameengine.jsonvalue import FrozenMap, freeze
@@ -70,11 +70,14 @@ def resolve(implementation: str) -> type[Any]:
     return found
 
 
-def bind(graph: Graph) -> BoundGraph:
+def bind(graph: Graph, *, trusted: bool = True) -> BoundGraph:
     """Return *graph* with an instance of each node's implementation and the digests of its code and prompts.
 
-    Raises `GraphValidation` with every node that cannot be bound.
+    A graph that came with data and not from its user is not *trusted*: it may name what is registered on this machine, and
+    nothing else is imported. Raises `GraphError` then, and `GraphValidation` with every node that cannot be bound.
     """
+    if not trusted:
+        _check_registered(graph)
     bound, found = _bound(graph)
     if found:
         shared = _by_problem(found).items()
@@ -83,6 +86,27 @@ def bind(graph: Graph) -> BoundGraph:
         hint = "correct the graph, or install what it needs"
         raise GraphValidation(f"graph {graph.name} cannot be bound\n{listed}", hint=hint, source=graph.name, problems=problems)
     return bound
+
+
+def _check_registered(graph: Graph) -> None:
+    """Raise `GraphError` where *graph* names code that is not registered. Importing a module runs it, whatever class is wanted."""
+    strange = [(index, spec.implementation) for index, spec in enumerate(graph.nodes) if ":" in spec.implementation]
+    known = _registered_targets() if strange else frozenset()
+    listed = [f"{_place(graph, index)}: {target}" for index, target in strange if target not in known]
+    if listed:
+        raise GraphError(
+            f"the trace names code of its own, which was not imported: {'; '.join(listed[:5])}{'; …' if len(listed) > 5 else ''}",
+            hint="name the graph with --graph FILE, or say --trust to import the code that the trace names",
+            source=graph.name,
+            implementations=[target for _, target in strange],
+        )
+
+
+def _registered_targets() -> frozenset[str]:
+    """Return every ``module:Class`` that has a registered name."""
+    from importlib.metadata import entry_points
+
+    return frozenset([*BUILT_IN.values(), *[point.value for point in entry_points(group=ENTRY_POINTS)]])
 
 
 def missing(graph: Graph) -> Iterator[Problem]:
@@ -222,7 +246,10 @@ def _import(module: str, implementation: str) -> ModuleType:
 
     try:
         return import_module(module)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # A module that leaves the process when it is imported is one that cannot be imported.
         what = f"{module} cannot be imported: {type(error).__name__}: {error}"
         hint = "check the name, and that its package is installed"
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
@@ -236,9 +263,12 @@ def _bind_node(spec: NodeSpec, modules: dict[str, str | None]) -> tuple[Any, str
     cls = resolve(spec.implementation)
     try:
         return cls(), code_digest(cls, modules)
-    except TypeError as error:
+    except (KeyboardInterrupt, FrameEngineError):
+        raise
+    except BaseException as error:
         hint = "a node is made without arguments and reads its settings from ctx.config"
-        raise GraphError(f"{spec.implementation} cannot be made: {error}", hint=hint, node=spec.name) from error
+        what = f"{spec.implementation} cannot be made: {type(error).__name__}: {error}"
+        raise GraphError(what, hint=hint, node=spec.name) from error
 
 
 def _texts(spec: NodeSpec, instance: Any) -> Iterator[tuple[str, str]]:

@@ -40,6 +40,7 @@ class Live:
         self._done: deque[Answer] = deque()
         self._changed = Condition()
         self._woken = False
+        self._interrupted: BaseException | None = None
 
     def perform(self, ask: Ask) -> Iterable[Answer]:
         """Answer the new effects one after another; with threads, answer what is ready, waiting until something is."""
@@ -48,8 +49,10 @@ class Live:
         for call in ask.new:
             self._pool.submit(self.answer, call).add_done_callback(self._finish(call.key))
         with self._changed:
-            self._changed.wait_for(lambda: self._woken or self._done)
+            self._changed.wait_for(lambda: self._woken or self._done or self._interrupted is not None)
             self._woken = False
+            if self._interrupted is not None:
+                raise self._interrupted
             ready = [answer for answer in self._done if answer.key in ask.outstanding]
             self._done.clear()
         return ready
@@ -67,8 +70,15 @@ class Live:
 
     def _finish(self, key: EffectKey) -> Callable[[Future[Outcome]], None]:
         def finish(future: Future[Outcome]) -> None:
+            if future.cancelled():
+                return
+            error = future.exception()
             with self._changed:
-                self._done.append(Answer(key, future.result()))
+                if error is None:
+                    self._done.append(Answer(key, future.result()))
+                else:
+                    # Whoever waits for the answer is told: a thread that ends without a word would let it wait for ever.
+                    self._interrupted = error
                 self._changed.notify_all()
 
         return finish
@@ -79,7 +89,9 @@ class Live:
         started = clock.monotonic() if clock is not None else 0.0
         try:
             outcome = self._perform(call)
-        except Exception as error:  # noqa: BLE001 - a failing model or tool is an outcome, not the end of the run
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a failing model or tool is an outcome, not the end of the run
             outcome = failed(error)
         if clock is None:
             return Outcome(

@@ -57,6 +57,8 @@ class Divergence:
     """What may have led to it, by the digests in the header."""
     because: str = ""
     """What the cause was told from."""
+    where: str = ""
+    """For an error: file:line in the node's own code where the replay raised it; empty where it raised none."""
     nearest: FrozenMap | None = None
     """For an extra call: the most similar recorded one, with its key and the first difference."""
     consequence: Divergence | None = None
@@ -94,6 +96,7 @@ class Divergence:
             "replayed": self.replayed,
             "cause": self.cause,
             "because": self.because,
+            "where": self.where,
             "nearest": self.nearest,
             "consequence": None if self.consequence is None else self.consequence.to_json(),
         }

@@ -12,7 +12,7 @@ from frameengine.codec import canonical, dumps
 from frameengine.effects import Answer, Call, EffectKey, Outcome
 from frameengine.engine.stops import Ask
 from frameengine.errors import TraceFormat
-from frameengine.inputs import Cancel, Input
+from frameengine.inputs import Cancel, Clear, Given, Input, SwitchGraph, UserMessage
 from frameengine.jsonvalue import FrozenMap, first_difference, freeze
 from frameengine.limits import CALLS_PER_NODE_MAX
 from frameengine.records import Frame
@@ -52,7 +52,16 @@ class Segment:
 
     def cancelled(self, answers: list[Answer]) -> bool:
         """Return whether *answers* bring the news of this frame's Cancel."""
-        return self.cancel is not None and any(answer.outcome.status == "cancelled" for answer in answers)
+        return self.cancel is not None and any(
+            answer.outcome.status == "cancelled" and answer.key not in self.early for answer in answers
+        )
+
+    @property
+    def last(self) -> bool:
+        """Whether no frame of the message follows: it was cancelled in this one, or the recording stops in it."""
+        return self.cancel is not None or (
+            self.end.kind == "frame" and any(record.get("open") for record in self.end.data["records"])
+        )
 
 
 def read_segment(lines: Iterator[Line], number: int, frame: int) -> Segment:
@@ -66,6 +75,8 @@ def read_segment(lines: Iterator[Line], number: int, frame: int) -> Segment:
     for line in lines:
         last = line
         if line.kind == "frame" or (line.kind == "trace" and not outcomes and cancel is None):
+            if cancel is not None:
+                _check_cancel(line, cancel, outcomes, early)
             return Segment(end=line, outcomes=outcomes, late=tuple(late), cancel=cancel, early=early, canonical=tuple(forms))
         if line.kind == "outcome":
             key = _key(line, number, frame)
@@ -75,18 +86,36 @@ def read_segment(lines: Iterator[Line], number: int, frame: int) -> Segment:
             forms.append((key, outcomes[key].form))
         elif line.kind == "input":
             entered = read_input(line)
-            if isinstance(entered.body, Cancel) and cancel is None:
+            if cancel is not None:
+                raise bad_line(line, f"input {entered.number} stands behind the Cancel of frame {frame} of input {number}")
+            if isinstance(entered.body, Cancel):
                 cancel, early = entered, dict.fromkeys(outcomes)
                 place = (number, frame)
+            elif isinstance(entered.body, UserMessage | Given | Clear | SwitchGraph):
+                raise bad_line(line, f"input {entered.number}, a {entered.type}, cannot enter during a message")
+            elif frame == 1 or outcomes:
+                raise bad_line(line, f"input {entered.number} stands inside frame {frame} of input {number}, not between frames")
             else:
                 late.append(entered)
-                place = (number, frame - 1 if frame > 1 and not outcomes and cancel is None else -1)
+                place = (number, frame - 1)
             if entered.during is None or (entered.during.input, entered.during.frame) != place:
                 raise bad_line(line, f"input {entered.number} stands in frame {frame} of input {number}, and says otherwise")
             forms.append((None, line.canonical()))
         else:
             raise bad_line(line, f"a {line.kind} before the end of frame {frame} of input {number}")
     raise bad_line(last, f"the file ends inside frame {frame} of input {number}")
+
+
+def _check_cancel(
+    line: Line, cancel: Input, outcomes: Mapping[EffectKey, Recorded], early: Mapping[EffectKey, None]
+) -> None:
+    """Raise `TraceFormat` where a Cancel cut nothing off, or not all that came after it: a node would never hear of it."""
+    after = [recorded.outcome.status for key, recorded in outcomes.items() if key not in early]
+    if not after or any(status != "cancelled" for status in after) or any(
+        outcomes[key].outcome.status == "cancelled" for key in early
+    ):
+        what = f"input {cancel.number} is a Cancel, and not just the outcomes behind it, at least one, are cancelled"
+        raise bad_line(line, what)
 
 
 def read_input(line: Line) -> Input:
@@ -111,6 +140,8 @@ def bad_line(line: Line | None, what: str) -> TraceFormat:
     return TraceFormat(f"{place}{what}", hint="the file was not written by this tool", line=line and line.number)
 
 
+NEAREST_TRIED = 200
+"""Recorded calls that an extra one is compared with, to find the one most like it."""
 STOPPED = Outcome(status="not_recorded")
 """Answers a call that differs: its node stands still there, and the nodes beside it go on to their ends."""
 
@@ -128,6 +159,7 @@ class Lockstep:
         self.stopped: dict[str, None] = {}
         """Nodes with a call that differs."""
         self._answered: dict[EffectKey, tuple[Call, Outcome]] = {}
+        self._extras: dict[EffectKey, Call] = {}
 
     @property
     def calls(self) -> int:
@@ -168,18 +200,22 @@ class Lockstep:
     def _extra(self, call: Call) -> Divergence:
         kind = call.effect.kind
         replayed = f"{kind} call {call.effect.name}"
-        nearest = self._nearest(call)
-        return Divergence(kind="extra", effect=kind, recorded=NOTHING, replayed=replayed, nearest=nearest, **_place(call.key))
+        self._extras[call.key] = call
+        return Divergence(kind="extra", effect=kind, recorded=NOTHING, replayed=replayed, **_place(call.key))
 
     def _nearest(self, call: Call) -> FrozenMap | None:
-        """Return the recorded call of this frame most like *call*, unused ones first."""
+        """Return the recorded call of this frame most like *call*, unused ones first, then those of its node."""
         replayed = wired(call.effect.wire())
         text = dumps(replayed).decode()[:4000]
         best: tuple[tuple[bool, bool, float], EffectKey, Line] | None = None
-        for key, recorded in self._segment.outcomes.items():
-            line = recorded.line
-            if line.value["effect"] != call.effect.kind:
-                continue
+
+        def unlike(key: EffectKey) -> tuple[bool, bool, int]:
+            return (key in self._made, key.node != call.key.node, abs(key.call - call.key.call))
+
+        outcomes = self._segment.outcomes
+        same_kind = [key for key, recorded in outcomes.items() if recorded.line.value["effect"] == call.effect.kind]
+        for key in sorted(same_kind, key=unlike)[:NEAREST_TRIED]:
+            line = outcomes[key].line
             ratio = SequenceMatcher(None, text, dumps(line.data["request"]).decode()[:4000], autojunk=False).quick_ratio()
             score = (key not in self._made, key.node == call.key.node, ratio)
             if best is None or score > best[0]:
@@ -203,8 +239,8 @@ class Lockstep:
                 what = f"{kind} call {line.data['request'].get('model' if kind == 'model' else 'name')}"
                 self._found.append(Divergence(kind="missing", effect=kind, recorded=what, replayed=NOTHING, **_place(key)))
 
-    def compare(self, frame: Frame) -> None:
-        """Compare the committed frame with the record, but for nodes that were stopped."""
+    def compare(self, frame: Frame, raised: Mapping[str, str]) -> None:
+        """Compare the committed frame with the record, but for nodes that were stopped; *raised*: where nodes raised."""
         recorded, replayed = self._segment.end.data, wired(frame.wire())
         whole = {"input": self._input, "frame": self._frame}
         known = len(self._found)
@@ -217,7 +253,9 @@ class Lockstep:
             elif node not in theirs:
                 self._found.append(Divergence(kind="extra", recorded=NOTHING, replayed=f"node {node} ran", **place))
             elif node not in self.stopped:
-                self._found.extend(compare_records(theirs[node], ours[node], **place))
+                differences = compare_records(theirs[node], ours[node], **place)
+                where = raised.get(node, "")
+                self._found.extend([evolve(each, where=where) if each.kind == "error" else each for each in differences])
             else:
                 given = compare(theirs[node]["input"], ours[node]["input"], kind="input", **place)
                 self._found.extend([] if given is None else [evolve(given, pointer=f"/input{given.pointer}")])
@@ -227,8 +265,16 @@ class Lockstep:
             self._found.extend([] if other is None else [other])
 
     def divergences(self) -> list[Divergence]:
-        """Return what differs, the earliest place first, and at one place the readable kind first."""
-        return sorted(self._found, key=self._position)
+        """Return what differs, the earliest place first, and at one place the readable kind first.
+
+        The first one that is more than another outcome is the one that is told; only for that is the nearest call looked for,
+        which takes a while.
+        """
+        found = sorted(self._found, key=self._position)
+        told = next((index for index, each in enumerate(found) if each.kind != "outcome"), None)
+        if told is not None and found[told].kind == "extra" and found[told].key in self._extras:
+            found[told] = evolve(found[told], nearest=self._nearest(self._extras[found[told].key]))
+        return found
 
     def _position(self, found: Divergence) -> tuple[int, int, int]:
         step = _AFTER_CALLS if found.call is None else found.call

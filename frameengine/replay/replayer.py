@@ -157,7 +157,7 @@ class Replayer:
             )
         if not (counts.inputs and counts.frames and counts.calls):
             raise NothingCompared(
-                f"{self.path}: {counts.inputs} inputs, {counts.frames} frames, {counts.calls} calls: there is nothing to compare",
+                f"{self.path}: nothing to compare: inputs {counts.inputs}, frames {counts.frames}, calls {counts.calls}",
                 hint="record a run that does something",
                 path=str(self.path),
             )

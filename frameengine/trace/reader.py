@@ -194,7 +194,7 @@ class TraceReader:
         if line is None:
             raise self._error(
                 TraceIncomplete,
-                f"no seal: the file ends after line {self.line_count} ({self._inputs} inputs, {self._frames} frames are good)",
+                f"no seal: the file ends after line {self.line_count} (good: inputs {self._inputs}, frames {self._frames})",
                 TO_REPAIR,
                 line=self.line_count + 1,
             )

@@ -62,7 +62,7 @@ def repair(path: Path, target: Path, *, replace: bool = False) -> RepairReport:
     nothing in it is good, `TraceLocked` while it is being written, and `StorageError`; nothing is written then.
     """
     with steady(path):
-        if target.exists() and target.samefile(path):
+        if replace and target.exists() and target.samefile(path):
             raise UsageError(f"{target} is the damaged trace, which stays as it is", hint="choose another name", path=str(target))
         report, header = _prove(path, target)
         report = _with_rest(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from attrs import frozen
@@ -34,8 +35,11 @@ class Receipt:
     """Whether the recording stops inside a message."""
 
 
-def verify(path: Path) -> Receipt:
-    """Read *path* to its seal, proving chain, counts and form. Raises `TraceError`; `NothingCompared` where it holds no run."""
+def verify(path: Path, *, done: Callable[[int], None] = lambda _bytes: None) -> Receipt:
+    """Read *path* to its seal, proving chain, counts and form. *done* is told the bytes read, once for each message.
+
+    Raises `TraceError`; `NothingCompared` where the file holds no run.
+    """
     canonical = CanonicalDigest()
     is_open = False
     with TraceReader(path) as reader:
@@ -44,11 +48,13 @@ def verify(path: Path) -> Receipt:
                 canonical.outcome(line.key(), line.canonical())
             else:
                 canonical.line(line.canonical())
+                if line.kind == "trace":
+                    done(reader.offset)
                 is_open = is_open or (line.kind == "trace" and line.data["status"] == "open")
         counts = reader.counts
         if not counts.inputs or not (counts.frames or counts.calls):
             raise NothingCompared(
-                f"{path}: {counts.inputs} inputs, {counts.frames} frames, {counts.calls} calls: there is nothing to prove",
+                f"{path}: nothing to prove: inputs {counts.inputs}, frames {counts.frames}, calls {counts.calls}",
                 hint="record a run that does something",
                 path=str(path),
             )

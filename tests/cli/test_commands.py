@@ -252,7 +252,7 @@ def test_the_model_that_was_asked_is_named(frameengine: Frameengine, weather: Pa
 
 
 def test_a_trace_is_packed_and_stays_a_trace(frameengine: Frameengine, weather: Path, tmp_path: Path) -> None:
-    """The command export zst writes a smaller file that replays the same; it does not overwrite one, nor pack what is no sealed trace."""
+    """The command export zst writes a smaller file that replays the same, never over another, and packs sealed traces only."""
     packed = tmp_path / "weather.trace.jsonl.zst"
     assert frameengine("export", "zst", weather, "-o", packed).code == 0
     assert packed.stat().st_size < weather.stat().st_size

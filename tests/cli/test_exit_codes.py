@@ -212,7 +212,7 @@ def test_130_anywhere_else(frameengine: Frameengine, weather: Path, monkeypatch:
     """Ctrl-C in a command that writes nothing is 130 without a traceback."""
     from frameengine.trace import verify
 
-    def interrupted(_path: Path) -> None:
+    def interrupted(_path: Path, **_more: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(verify, "verify", interrupted)

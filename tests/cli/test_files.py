@@ -33,6 +33,7 @@ def test_a_file_that_cannot_be_written_is_no_defect(frameengine: Frameengine, we
             assert done.code == 1
             assert str(place) in done.err
             assert way_out in done.err
+        assert "is a folder" in frameengine(*command, "-o", tmp_path).err
 
 
 def test_any_other_refusal_of_the_system_is_one_line(
@@ -41,7 +42,7 @@ def test_any_other_refusal_of_the_system_is_one_line(
     """An error of the operating system that nobody foresaw names the file and is 1, not a defect."""
     from frameengine.trace import verify
 
-    def refused(_path: Path) -> None:
+    def refused(_path: Path, **_more: object) -> None:
         raise PermissionError(13, "Permission denied", "some-file")
 
     monkeypatch.setattr(verify, "verify", refused)
@@ -169,6 +170,17 @@ def test_a_terminal_that_knows_text_only_has_a_width(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert output.width() == 132
     assert not output.is_terminal()
+
+
+def test_a_bar_is_told_how_much_of_the_file_is_done(weather: Path) -> None:
+    """Proving a file tells the bytes behind each message, which grow up to the seal."""
+    from frameengine.trace.verify import verify
+
+    told: list[int] = []
+    receipt = verify(weather, done=told.append)
+    assert len(told) == receipt.counts.inputs
+    assert told == sorted(told)
+    assert 0 < told[0] < told[-1] < receipt.size
 
 
 def test_ctrl_c_while_the_command_is_loaded_shows_no_traceback(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from frameengine.errors import GraphError, GraphValidation, ReadOnly
 from frameengine.graph import registry
 from frameengine.graph.model import Graph, NodeSpec
-from frameengine.graph.registry import bind, code_digest, fingerprint, read_prompt, resolve
+from frameengine.graph.registry import bind, code_digest, fingerprint, missing, module_of, read_prompt, resolve
 from frameengine.jsonvalue import freeze
 
 NODE = """
@@ -221,6 +221,33 @@ def test_bind_reports_every_node(write: Write) -> None:
     assert [problem["place"] for problem in listed] == ["nodes[0] (picky)", "nodes[2] (sync)", "nodes[3] (mute)"]
     for problem, what in zip(listed, ("cannot be made", "no async method", "no prompt 'gone'"), strict=True):
         assert what in problem["problem"]
+
+
+def test_a_cause_that_nodes_share_is_told_once() -> None:
+    """A module that is not there is told once, with its nodes and what to set; the fields have each node."""
+    nodes = [NodeSpec(name=name, implementation=f"no_such_module_here:{name}") for name in ("a", "b")]
+    with pytest.raises(GraphValidation) as caught:
+        bind(graph(*nodes))
+    assert caught.value.message.count("cannot be imported") == 1
+    assert "nodes[0] (a), nodes[1] (b): " in caught.value.message
+    assert "PYTHONPATH=FOLDER" in caught.value.message
+    assert len(caught.value.fields["problems"]) == 2
+    (problem,) = missing(graph(*nodes))
+    assert problem.place == ("nodes", 0)
+    assert problem.text.endswith("(so too for nodes[1] (b))")
+
+
+def test_a_module_that_lacks_another_is_not_looked_for_elsewhere(write: Write) -> None:
+    """Where the node's own module is there and something that it imports is not, PYTHONPATH is not the way out."""
+    with pytest.raises(GraphError) as caught:
+        resolve(f"{write('import no_such_module_here')}:Toy")
+    assert "PYTHONPATH" not in caught.value.hint
+
+
+def test_the_module_of_an_implementation() -> None:
+    """It is what stands before the colon, of registered names too; a name that nobody registers stands for itself."""
+    found = [module_of(name) for name in ("triage:Sort", "chat_model", "gone")]
+    assert found == ["triage", "frameengine.nodes.tool_loop", "gone"]
 
 
 def test_prompts_stand_beside_the_module(write: Write, tmp_path: Path) -> None:

@@ -176,7 +176,18 @@ def test_the_target_is_left_alone(tmp_path: Path, good: bytes) -> None:
     with pytest.raises(StorageError):
         repair(path, tmp_path / "no folder" / "b")
     assert (tmp_path / "b").read_text() == "mine"
+    with pytest.raises(UsageError, match="stays as it is"):
+        repair(path, path, replace=True)
     assert path.read_bytes() == good[:-9]
+
+
+def test_an_older_target_is_replaced_where_that_is_said(tmp_path: Path, good: bytes) -> None:
+    """With *replace* the repaired trace takes the place of what stood there."""
+    path, target = tmp_path / "bad", tmp_path / "b"
+    path.write_bytes(good[:-9])
+    target.write_text("mine")
+    repair(path, target, replace=True)
+    assert verify(target).counts.inputs
 
 
 def test_a_trace_that_is_being_written_is_not_repaired(tmp_path: Path) -> None:

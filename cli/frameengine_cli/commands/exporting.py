@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -39,27 +38,30 @@ def openai(
     from frameengine.exporters.openai import export_messages
     from frameengine.plaintext import visible_json
     from frameengine_cli import output as out
+    from frameengine_cli.phrases import count
     from frameengine_cli.refs import check_absent, opened
 
     if output is not None:
         check_absent(output, force=force)
-    with opened(ref, traces) as path:
-        exported = export_messages(path, damaged=damaged)
+    with opened(ref, traces) as source:
+        exported = export_messages(source.path, damaged=damaged)
         if not exported.messages:
-            raise NothingCompared(f"{path} holds no messages", hint="record a run in which something is said", path=str(path))
+            name = str(source.name)
+            raise NothingCompared(f"{name} holds no messages", hint="record a run in which something is said", path=name)
     text = dumps(exported.messages).decode() + "\n"
     if output is not None:
-        output.write_text(text, encoding="utf-8")
-    for note in exported.notes:
+        out.save(output, text)
+    notes = [*exported.notes, *([f"not exported: {', '.join(exported.beside)}"] if exported.beside else [])]
+    for note in notes:
         out.remark(f"note: {note}")
     if as_json:
-        members = {"messages": exported.messages, "notes": exported.notes, "open": exported.open}
+        members = {"messages": exported.messages, "notes": notes, "open": exported.open}
         out.document({**members, "output": None if output is None else str(output)})
     elif output is None:
         # A program that reads this gets the very bytes; what could harm a terminal is escaped there, as JSON.
-        sys.stdout.write(visible_json(text) if out.is_terminal() else text)
+        out.write(visible_json(text) if out.is_terminal() else text)
     else:
-        out.remark(f"wrote {output}: {len(exported.messages)} messages")
+        out.remark(f"wrote {output}: {count(len(exported.messages), 'message')}")
 
 
 @app.command("zst")
@@ -84,7 +86,8 @@ def zst(
     from frameengine_cli import output as out
     from frameengine_cli.refs import opened
 
-    with opened(ref, traces) as path:
+    with opened(ref, traces) as source:
+        path = source.path
         target = output or Path(f"{path.name}.zst" if ref == "-" else f"{path}.zst")
         compress(path, target, replace=force)
         before, after = path.stat().st_size, target.stat().st_size

@@ -67,10 +67,10 @@ def check(path: Name, as_json: options.Json = False) -> None:
     """
     from frameengine.codec import tagged
     from frameengine.graph.loader import load_graph
-    from frameengine.graph.registry import bind
+    from frameengine.graph.registry import bind, missing
     from frameengine_cli import output, phrases
 
-    bound = bind(load_graph(path))
+    bound = bind(load_graph(path, more=missing))
     graph = bound.graph
     if as_json:
         output.document({"verdict": "sound", "name": graph.name, "version": graph.version, "digest": tagged(graph.digest)})
@@ -105,7 +105,7 @@ def export(
     drawn = _draw(load_graph(name), form)
     if output is not None:
         check_absent(output, force=force)
-        output.write_text(drawn if isinstance(drawn, str) else _encoded(drawn), encoding="utf-8")
+        out.save(output, drawn if isinstance(drawn, str) else _encoded(drawn))
         if not as_json:
             out.remark(f"wrote {output}")
     if as_json:

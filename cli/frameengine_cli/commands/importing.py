@@ -47,12 +47,15 @@ def openai(
     as_json: options.Json = False,
     traces: options.Traces = None,
 ) -> None:
-    """Run recorded OpenAI conversations through the tool loop, one trace each; they replay and export byte for byte.
+    """Run recorded OpenAI conversations through the tool loop, one trace each.
+
+    A trace replays, and its messages export unchanged.
 
     Example: frameengine import openai chat.json -o chat.trace.jsonl
     """
     from frameengine.importers.openai import read_conversations
     from frameengine_cli import output as out
+    from frameengine_cli import phrases
     from frameengine_cli.failures import Interrupted
     from frameengine_cli.progress import patience
     from frameengine_cli.refs import traces_folder
@@ -67,9 +70,11 @@ def openai(
                 reports.append(_import(conversation, target, force=force))
                 done(len(reports))
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted after {len(reports)} conversations", hint="the traces written so far are whole") from None
+        after = phrases.count(len(reports), "conversation")
+        raise Interrupted(f"interrupted after {after}", hint="the traces written so far are whole") from None
     if as_json:
-        out.document({"imported": [report.to_json() for report in reports]}, ok=any(report.calls for report in reports))
+        imported = [{**report.to_json(), "kept": bool(report.calls)} for report in reports]
+        out.document({"imported": imported}, ok=any(report.calls for report in reports))
     else:
         _tell(reports)
     if not any(report.calls for report in reports):
@@ -77,33 +82,42 @@ def openai(
             raise typer.Exit(5)
         from frameengine.errors import NothingCompared
 
-        raise NothingCompared("nothing was captured: no conversation has a call that can be run", hint="see the notes above")
+        raise NothingCompared(
+            "nothing was captured: no conversation has a call that can be run", hint="see the notes above; no trace is kept"
+        )
 
 
 def _import(conversation: Conversation, target: Path, *, force: bool) -> ImportReport:
     from frameengine.importers.openai import import_messages
 
-    return import_messages(conversation, target, replace=force)
+    report = import_messages(conversation, target, replace=force)
+    if not report.calls:
+        # It could not be replayed, and would be what `latest` means.
+        target.unlink(missing_ok=True)
+    return report
 
 
 def _targets(source: str, count: int, output: Path | None, folder: Path, *, force: bool) -> list[Path]:
-    """Return the file of each conversation. Raises `UsageError` before anything is written where one is taken."""
+    """Return the file of each conversation: where *output* says, or free names in *folder*.
+
+    Raises `UsageError` before anything is written where one is taken.
+    """
     from frameengine.errors import UsageError
-    from frameengine_cli.refs import SUFFIXES, check_absent
+    from frameengine_cli.refs import SUFFIXES, check_absent, free_name
 
     if output is not None and count == 1 and not output.is_dir():
         targets = [output]
     else:
         if output is not None and output.name.endswith(SUFFIXES):
             raise UsageError(f"{source} holds {count} conversations, and {output} is one file", hint="name a folder with -o")
-        folder = output or folder
         name = "stdin" if source == "-" else Path(source).name.split(".")[0]
         digits = len(str(count))
-        targets = [
-            folder / (f"{name}.trace.jsonl" if count == 1 else f"{name}-{number:0{digits}}.trace.jsonl")
-            for number in range(1, count + 1)
-        ]
+        names = [name] if count == 1 else [f"{name}-{number:0{digits}}" for number in range(1, count + 1)]
+        if output is None and not force:
+            return [free_name(folder, name) for name in names]
+        folder = output or folder
         folder.mkdir(parents=True, exist_ok=True)
+        targets = [folder / f"{name}.trace.jsonl" for name in names]
     for target in targets:
         check_absent(target, force=force)
     return targets
@@ -119,10 +133,11 @@ def _tell(reports: list[ImportReport]) -> None:
         facts = [phrases.count(report.messages, "message"), phrases.count(report.calls, "call")]
         facts += [f"{report.given} given"] if report.given else []
         facts += ["stops inside a message"] if report.open else []
+        facts += [] if report.calls else ["not kept"]
         output.say(f"{sign} {report.path}  {', '.join(facts)}")
     notes = Counter(note for report in reports for note in dict.fromkeys(_note(note) for note in report.notes))
     for note, times in list(notes.items())[:NOTES_SHOWN]:
-        output.remark(f"note: {note}" + (f" ({times} conversations)" if len(reports) > 1 else ""))
+        output.remark(f"note: {note}" + (f" ({phrases.count(times, 'conversation')})" if len(reports) > 1 else ""))
     if len(notes) > NOTES_SHOWN:
         output.remark(f"and {len(notes) - NOTES_SHOWN} more notes (--json has all)")
 

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
 def repair(
     ref: options.Ref,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE", help="The repaired trace; it may not exist yet.", show_default=False)
-    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The repaired trace.", show_default=False)],
+    force: options.Force = False,
     as_json: options.Json = False,
     traces: options.Traces = None,
 ) -> None:
@@ -27,21 +26,34 @@ def repair(
 
     Example: frameengine repair broken.trace.jsonl -o good.trace.jsonl
     """
+    from attrs import evolve
+
+    from frameengine.errors import NothingCompared
     from frameengine.trace.repair import repair as mend
     from frameengine_cli import output as out
     from frameengine_cli.progress import patience
     from frameengine_cli.refs import opened
 
-    with opened(ref, traces) as path, patience("repairing"):
-        report = mend(path, output)
+    with opened(ref, traces) as source, patience("repairing"):
+        report = evolve(mend(source.path, output, replace=force), path=source.name)
+    empty = not (report.counts.frames or report.counts.calls)
     if as_json:
         from frameengine_cli.screens.run import counts_json
 
         out.document(
-            {"path": str(report.path), "target": str(report.target), "counts": counts_json(report.counts), **report.note()}
+            {"path": str(report.path), "target": str(report.target), "counts": counts_json(report.counts), **report.note()},
+            ok=not empty,
         )
     else:
         _show(report)
+    if empty and as_json:
+        raise typer.Exit(NothingCompared.exit_code)
+    if empty:
+        raise NothingCompared(
+            f"{report.target} has no frame and no call: there is nothing in it to replay",
+            hint="record the run again",
+            path=str(report.target),
+        )
 
 
 def _show(report: RepairReport) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from attrs import frozen
 
 from frameengine_cli.commands import options
 
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
     from frameengine.jsonvalue import FrozenMap
     from frameengine.records import FrameTrace
     from frameengine.replay.replayer import ReplayResult
+    from frameengine_cli.refs import Source
 
 RECORDED = "recorded"
 """What --graph says for the definition that stands in the trace."""
 
 
 def replay(
-    ref: options.Ref,
+    refs: options.Refs,
     *,
     graph: Annotated[
         str | None,
@@ -37,7 +39,7 @@ def replay(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="Write the replayed run as a trace; it may not exist yet.", show_default=False
+            "-o", "--output", metavar="FILE", help="Write the replayed run as a trace (one REF only).", show_default=False
         ),
     ] = None,
     guard: Annotated[
@@ -47,29 +49,105 @@ def replay(
     _bisect: Annotated[
         bool, typer.Option("--bisect", help="Exit codes for 'git bisect run': 0 same, 1 diverged, 125 cannot test.")
     ] = False,
+    force: options.Force = False,
     as_json: options.Json = False,
     traces: options.Traces = None,
 ) -> None:
     """Run the nodes on what was recorded and compare everything.
 
     The real code gets the recorded inputs and replies; no model, tool, network or clock is asked. Exit 0 where all is the
-    same, 4 at the first difference.
+    same, 4 at the first difference. Several REFs give a line for each, and the highest of their exit codes.
 
-    Example: frameengine replay latest
+    Examples: frameengine replay latest; frameengine replay traces/*.jsonl
     """
+    from frameengine.errors import UsageError
     from frameengine_cli.refs import opened
 
-    with opened(ref, traces) as path:
-        result, used = _replayed(path, graph, guard, output, quiet=quiet or as_json)
+    if len(refs) > 1:
+        if output is not None:
+            raise UsageError(
+                f"-o takes the replay of one trace, and there are {len(refs)}", hint="leave out -o, or name one trace"
+            )
+        _each(refs, graph, guard, traces, as_json=as_json)
+        return
+    with opened(refs[0], traces) as source:
+        found = _kept(source, graph, guard, output, force=force, quiet=quiet or as_json)
     if as_json:
-        _document(result, used)
+        from frameengine_cli import output as out
+
+        out.document(_members(found), ok=found.same)
     else:
-        _show(result, used)
-    if result.divergence is not None:
+        _show(found)
+    if not found.same:
         raise typer.Exit(4)
 
 
-def _replayed(path: Path, graph: str | None, level: Any, output: Path | None, *, quiet: bool) -> tuple[ReplayResult, str]:
+@frozen(kw_only=True)
+class Replayed:
+    """A replay, and what it was made with."""
+
+    result: ReplayResult
+    """What it found."""
+    source: Source
+    """The trace."""
+    graph: str
+    """How to call the graph."""
+    embedded: bool
+    """Whether it is the one in the trace, which no file was compared with."""
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return self.result.divergence is None
+
+
+def _each(refs: list[str], graph: str | None, guard: Any, folder: Path | None, *, as_json: bool) -> None:
+    from frameengine_cli import output
+    from frameengine_cli.refs import opened
+    from frameengine_cli.screens.run import counted
+    from frameengine_cli.several import Done, each
+
+    def one(ref: str) -> Done:
+        with opened(ref, folder) as source:
+            found = _replayed(source, graph, guard, None, quiet=True)
+        if not as_json and found.same:
+            output.say(f"✓ same  {source.name}  {counted(found.result.counts)}")
+        elif not as_json:
+            _show(found)
+        members = {"ok": found.same, **_members(found)}
+        return Done("same", members) if found.same else Done("diverged", members, 4)
+
+    each(refs, one, name="replays", as_json=as_json)
+
+
+def _kept(source: Source, graph: str | None, level: Any, output: Path | None, *, force: bool, quiet: bool) -> Replayed:
+    """Replay into *output*. With *force* it takes the place of an older file, once it is there."""
+    from frameengine.errors import UsageError
+    from frameengine.trace.files import part_of, storage_error
+    from frameengine_cli.refs import check_absent
+
+    if output is None or not output.exists():
+        return _replayed(source, graph, level, output, quiet=quiet)
+    check_absent(output, force=force)
+    if not output.is_file():
+        raise UsageError(f"{output} is not a regular file", hint="choose another name", path=str(output))
+    if output.samefile(source.path):
+        raise UsageError(f"{output} is the trace that is replayed", hint="choose another name", path=str(output))
+    part = part_of(output)
+    try:
+        part.unlink(missing_ok=True)
+        found = _replayed(source, graph, level, part, quiet=quiet)
+        part.replace(output)
+    except OSError as error:
+        raise storage_error(output, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return found
+
+
+def _replayed(source: Source, graph: str | None, level: Any, output: Path | None, *, quiet: bool) -> Replayed:
+    from attrs import evolve
+
     from frameengine.engine.guard import Guard
     from frameengine.graph.loader import load_graph
     from frameengine.graph.registry import bind
@@ -80,6 +158,7 @@ def _replayed(path: Path, graph: str | None, level: Any, output: Path | None, *,
     from frameengine_cli.progress import patience
     from frameengine_cli.refs import last_seal
 
+    path = source.path
     bound, used = choose_graph(read_header(path), graph)
     seal = last_seal(path)
     total = seal.get("inputs") if seal is not None else None
@@ -100,7 +179,8 @@ def _replayed(path: Path, graph: str | None, level: Any, output: Path | None, *,
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted while replaying {watcher.place}", hint="the trace was only read; run it again") from None
     watcher.end(same=result.divergence is None)
-    return with_touch(result, bound=bound, switch=switch), used
+    result = evolve(with_touch(result, bound=bound, switch=switch), path=source.name)
+    return Replayed(result=result, source=source, graph=used, embedded=bound is None)
 
 
 def choose_graph(header: FrozenMap, wanted: str | None) -> tuple[BoundGraph | None, str]:
@@ -162,8 +242,9 @@ class _Watcher:
         if self._trace is not None:
             trace = self._trace
             frames, calls = phrases.count(trace.frames, "frame"), phrases.count(trace.calls, "call")
-            ended = "" if trace.status == "done" else f"  {trace.status}"
-            facts = [(f"{trace.path:<20}", QUIET), (f"{frames:>10}", QUIET), (f"{calls:>10}", QUIET), (ended, QUIET)]
+            # As wide where there is nothing to say, so that the columns of all lines stand below each other.
+            ended = "" if trace.status == "done" else trace.status
+            facts = [(f"{trace.path:<20}", QUIET), (f"{frames:>10}", QUIET), (f"{calls:>10}", QUIET), (f" {ended:<9}", QUIET)]
         style = GOOD if sign == "✓" else BAD
         number = f"{self._input.number:>4}"
         room = max(output.width() - sum(len(fact) for fact, _ in facts) - 10, 20)
@@ -172,18 +253,18 @@ class _Watcher:
         sys.stdout.flush()
 
 
-def _document(result: ReplayResult, graph: str) -> None:
+def _members(replayed: Replayed) -> dict[str, Any]:
     from frameengine.codec import tagged
-    from frameengine_cli import output
     from frameengine_cli.screens.run import counts_json
 
+    result = replayed.result
     found = result.divergence
     members: dict[str, Any] = {
         "verdict": result.verdict,
         "path": str(result.path),
         "counts": counts_json(result.counts),
         "canonical": tagged(result.canonical),
-        "graph": graph,
+        "graph": replayed.graph,
         "changed": list(result.changed),
         "live_calls": 0,
         "divergence": None if found is None else found.to_json(),
@@ -191,15 +272,16 @@ def _document(result: ReplayResult, graph: str) -> None:
     if found is not None:
         message = f"diverged at {found.place}: {found.kind} {found.pointer}".rstrip()
         members["error"] = {"code": "determinism.diverged", "message": message, "hint": "see divergence", "fields": {}}
-    output.document(members, ok=found is None)
+    return members
 
 
-def _show(result: ReplayResult, graph: str) -> None:
+def _show(found: Replayed) -> None:
     from frameengine_cli import output
     from frameengine_cli.screens.divergence import report
     from frameengine_cli.screens.receipt import replayed
 
+    result, look = found.result, output.look()
     if result.divergence is None:
-        output.show(replayed(result, graph, output.look()))
+        output.show(replayed(result, found.graph, look, embedded=found.embedded))
     else:
-        output.show(report(result, result.divergence, graph, output.look()))
+        output.show(report(result, result.divergence, found.graph, look, typed=found.source.typed))

@@ -55,7 +55,8 @@ def run(
 
     No model is called.
 
-    Examples: frameengine run weather.toml -o weather.trace.jsonl; frameengine run --graph tool-loop -m 'hello' --reply 'hi'
+    Examples: frameengine run fixtures/scenarios/reflex.toml -o reflex.trace.jsonl;
+    frameengine run --graph tool-loop -m 'hello' --reply 'hi'
     """
     from frameengine.errors import UsageError
     from frameengine_cli.refs import free_name, traces_folder
@@ -74,7 +75,8 @@ def run(
             raise UsageError("a run needs something to be said", hint="add -m TEXT")
         staged = from_options(str(graph), message, reply or [], seed)
     target = output or free_name(traces_folder(traces), staged.name)
-    statuses = _record(staged, target, force=force)
+    again = "run again" if output is None else "run again with --force"
+    statuses = _record(staged, target, again, force=force)
     _tell(staged, target, statuses, as_json=as_json, quiet=quiet)
     if any(status in ("failed", "open") for status in statuses):
         raise typer.Exit(1)
@@ -93,16 +95,19 @@ def _databases(options: list[str]) -> dict[str, Path]:
     return places
 
 
-def _record(staged: Staged, target: Path, *, force: bool) -> list[str]:
-    """Run all inputs and seal the trace; return how each message ended."""
+def _record(staged: Staged, target: Path, again: str, *, force: bool) -> list[str]:
+    """Run all inputs and seal the trace; return how each message ended. A run that fails keeps its file, and says *again*."""
     from frameengine.engine.driver import Run
     from frameengine.engine.message import Engine
+    from frameengine.errors import FrameEngineError
     from frameengine.graph.loader import load_graph
     from frameengine.graph.registry import bind
     from frameengine.trace.header import header
     from frameengine.trace.writer import TraceWriter
     from frameengine_cli.failures import Interrupted
+    from frameengine_cli.phrases import count
     from frameengine_cli.progress import patience
+    from frameengine_cli.refs import typed
 
     statuses: list[str] = []
     members = header(staged.bound, seed=staged.seed, provenance=staged.provenance)
@@ -113,14 +118,17 @@ def _record(staged: Staged, target: Path, *, force: bool) -> list[str]:
             for body in staged.inputs:
                 statuses.append(driver.send(body).status)
                 done(len(statuses))
+            staged.check_used()
+            writer.seal()
         except KeyboardInterrupt:
             raise Interrupted(
-                f"interrupted in input {driver.inputs}: {target} has {writer.frames} frames, and no seal",
-                hint=f"frameengine show {target} --damaged",
+                f"interrupted in input {driver.inputs}: {target} has {count(writer.frames, 'frame')}, and no seal",
+                hint=f"frameengine show {typed(target)} --damaged, or {again}",
                 path=str(target),
             ) from None
-        staged.check_used()
-        writer.seal()
+        except FrameEngineError as error:
+            error.hint = f"{error.hint}; {target} is kept without a seal: {again}"
+            raise
     return statuses
 
 

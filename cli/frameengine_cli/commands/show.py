@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from frameengine_cli.reading import Message, Step
-    from frameengine_cli.refs import Place
+    from frameengine_cli.refs import Place, Source
     from frameengine_cli.screens.run import Row, RunFacts
 
 
@@ -44,14 +43,14 @@ def show(
     name, place = split_place(ref)
     if name.startswith("-") and name != "-":
         raise UsageError(f"no such option: {ref}", hint="frameengine show --help")
-    with opened(name, traces) as path:
-        _show(path, place, damaged=damaged, full=full, as_json=as_json)
+    with opened(name, traces) as source:
+        _show(source, place, damaged=damaged, full=full, as_json=as_json)
 
 
-def _show(path: Path, place: Place | None, *, damaged: bool, full: bool, as_json: bool) -> None:
+def _show(source: Source, place: Place | None, *, damaged: bool, full: bool, as_json: bool) -> None:
     from frameengine_cli import output
 
-    facts, rows, found = _read(path, place, damaged=damaged, keep_all=as_json and place is None)
+    facts, rows, found = _read(source, place, damaged=damaged, keep_all=as_json and place is None)
     # What is wrong with the file comes before what is not in it.
     if facts.problem is None:
         _check_not_empty(facts)
@@ -66,26 +65,27 @@ def _show(path: Path, place: Place | None, *, damaged: bool, full: bool, as_json
         raise facts.problem
 
 
-def _read(path: Path, place: Place | None, *, damaged: bool, keep_all: bool) -> tuple[RunFacts, list[Row], list[Message]]:
+def _read(source: Source, place: Place | None, *, damaged: bool, keep_all: bool) -> tuple[RunFacts, list[Row], list[Message]]:
     """Read a trace to its end, keeping of its messages what will be shown."""
     from frameengine.errors import TraceError
     from frameengine.trace.reader import TraceReader
     from frameengine_cli.progress import patience
     from frameengine_cli.reading import messages
-    from frameengine_cli.refs import short_id
+    from frameengine_cli.refs import short_id, size
     from frameengine_cli.screens.run import Row, RunFacts
 
     rows: list[Row] = []
     kept: list[Message] = []
     problem: TraceError | None = None
-    with TraceReader(path, damaged=damaged) as reader, patience("reading") as done:
+    path = source.path
+    with TraceReader(path, damaged=damaged) as reader, patience("reading", size(path), in_bytes=True) as done:
         try:
-            for message in messages(reader):
-                rows.append(Row.of(message))
-                done(message.number)
+            for message in messages(reader, last=None if place is None else place.message):
+                done(reader.offset)
                 if place is not None:
                     kept += [message] if message.number == place.message or _inside(message, place) else []
                 else:
+                    rows.append(Row.of(message))
                     kept = kept if keep_all else []
                     kept.append(message)
         except TraceError as error:
@@ -93,7 +93,8 @@ def _read(path: Path, place: Place | None, *, damaged: bool, keep_all: bool) -> 
                 raise
             problem = error
         facts = RunFacts(
-            path=path,
+            path=source.name,
+            typed=source.typed,
             header=reader.header,
             counts=reader.counts,
             id=short_id(reader.head) if reader.sealed else None,
@@ -125,7 +126,7 @@ def _check_place(facts: RunFacts, place: Place, found: list[Message]) -> Step | 
             raise facts.problem
         raise UnknownRef(
             f"{facts.path} has no message {place.message}: its inputs are 1 to {facts.counts.inputs}",
-            hint=f"frameengine show {facts.path}",
+            hint="" if facts.typed is None else f"frameengine show {facts.typed}",
             place=place.message,
             inputs=facts.counts.inputs,
         )
@@ -137,7 +138,7 @@ def _check_place(facts: RunFacts, place: Place, found: list[Message]) -> Step | 
         listed = f"its frames are 1 to {numbers[-1]}" if numbers else "it has no frames"
         raise UnknownRef(
             f"message {place.message} has no frame {place.frame}: {listed}",
-            hint=f"frameengine show {facts.path}@{place.message}",
+            hint="" if facts.typed is None else f"frameengine show {facts.typed}@{place.message}",
             place=[place.message, place.frame],
             frames=numbers,
         )
@@ -171,18 +172,20 @@ def _screen(
     from frameengine_cli.screens.timeline import timeline
 
     look = output.look()
-    parts: list[RenderableType] = [head(facts)]
+    parts: list[RenderableType] = [head(facts, note=place is None)]
     if step is not None:
         parts.append(frame(found[0], step, look))
     elif found and (place is not None or len(rows) == 1):
         parts.append(timeline(found[0], look, full=full))
-        if found[0].steps:
+        if found[0].steps and facts.typed is not None:
             parts.append(
-                words((f"a frame whole: frameengine show {facts.path}@{found[0].number}.{found[0].steps[0].number}", QUIET))
+                words((f"a frame whole: frameengine show {facts.typed}@{found[0].number}.{found[0].steps[0].number}", QUIET))
             )
     elif rows:
         parts.append(table(rows, look))
-        parts.append(words((f"a message frame by frame: frameengine show {facts.path}@{rows[-1].number}", QUIET)))
+        if facts.typed is not None:
+            number = next((row.number for row in rows if row.status != "done"), rows[0].number)
+            parts.append(words((f"a message frame by frame: frameengine show {facts.typed}@{number}", QUIET)))
     if facts.problem is not None:
-        parts.append(damage(facts.problem))
+        parts.append(damage())
     return Group(*parts)

@@ -24,8 +24,8 @@ WORDS_MAX = 4000
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
 
-def report(result: ReplayResult, found: Divergence, graph: str, look: Look) -> RenderableType:
-    """Return everything that is known of the first difference between record and replay."""
+def report(result: ReplayResult, found: Divergence, graph: str, look: Look, *, typed: str | None = None) -> RenderableType:
+    """Return everything that is known of the first difference between record and replay; *typed* names the trace in a shell."""
     parts: list[RenderableType] = [_difference(found)]
     if found.nearest is not None:
         parts.append(_nearest(found))
@@ -43,7 +43,9 @@ def report(result: ReplayResult, found: Divergence, graph: str, look: Look) -> R
         parts.append(Padding(_difference(found.consequence), (0, 0, 0, 2)))
     place = f"{found.input}.{found.frame}" if found.frame else str(found.input)
     screen = look.panel(Group(*parts), f"{DIFFERS} diverged at {found.place}", result.path.name, style=BAD)
-    return Group(screen, words((f"the recorded side whole: frameengine show {result.path}@{place}", QUIET)))
+    return (
+        screen if typed is None else Group(screen, words((f"the recorded side whole: frameengine show {typed}@{place}", QUIET)))
+    )
 
 
 def _difference(found: Divergence) -> RenderableType:

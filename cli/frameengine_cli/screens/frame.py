@@ -13,7 +13,8 @@ from frameengine.jsonvalue import FrozenMap, Json
 from frameengine_cli import phrases
 from frameengine_cli.look import BAD, DIFFERS, GOOD, MODEL, QUIET, SHOWN, STRONG, TOOL, Look, block, pairs, words
 from frameengine_cli.reading import Made, Message, Step
-from frameengine_cli.screens.timeline import record_lines, said
+from frameengine_cli.screens.chat import chat
+from frameengine_cli.screens.timeline import record_lines
 
 
 def frame(message: Message, step: Step, look: Look) -> RenderableType:
@@ -81,7 +82,7 @@ def _call(call: Made, digests: tuple[str, str]) -> RenderableType:
     sign = MODEL if call.effect == "model" else TOOL
     facts = [phrases.tokens(phrases.usage(call.outcome)), phrases.duration(phrases.milliseconds(call.outcome.meta))]
     facts += [f"{name} {digest[:12]}" for name, digest in zip(("request", "outcome"), digests, strict=True) if digest]
-    title = f"{sign} {call.effect} call {call.key.call}: {call.request.get('model' if call.effect == 'model' else 'name', '')}"
+    title = f"{sign} {call.effect} call {call.key.call}: {phrases.called(call)}"
     body: list[RenderableType] = _model_request(call) if call.effect == "model" else [_value(call.request.get("arguments"))]
     return _section(title, Group(*body, _reply(call)), " · ".join([fact for fact in facts if fact]))
 
@@ -94,7 +95,7 @@ def _model_request(call: Made) -> list[RenderableType]:
         parts.append(words((f"= {call.shared} of {len(listed)} messages as in {call.before}, + new", QUIET)))
     for index, message in enumerate(listed):
         same = call.before is not None and index < call.shared
-        parts.append(_chat(message, "=" if same else "+" if call.before is not None else " ", QUIET if same else ""))
+        parts.append(chat(message, "=" if same else "+" if call.before is not None else " ", QUIET if same else ""))
     tools = [str((tool.get("function") or tool).get("name", "?")) for tool in request.get("tools", ())]
     if tools:
         parts.append(words((f"  {phrases.count(len(tools), 'tool')}: ", QUIET), (", ".join(tools), QUIET)))
@@ -103,41 +104,12 @@ def _model_request(call: Made) -> list[RenderableType]:
     return parts
 
 
-def _chat(message: FrozenMap, mark: str, style: str) -> RenderableType:
-    answers = f"  answers {message['tool_call_id']}" if "tool_call_id" in message else ""
-    sign = (f"{mark} ", GOOD if mark == "+" else QUIET)
-    lines: list[RenderableType] = [words(sign, (str(message.get("role", "?")), STRONG), (answers, QUIET))]
-    text = said(message)
-    if text:
-        lines.append(Padding(block(text, style), (0, 0, 0, 4)))
-    shown = {"role", "tool_call_id", *(["content"] if text or message.get("content") is None else [])}
-    if isinstance(message.get("tool_calls"), tuple):
-        shown.add("tool_calls")
-        lines += [Padding(_wanted(call, style), (0, 0, 0, 4)) for call in message["tool_calls"]]
-    rest = {name: item for name, item in message.items() if name not in shown}
-    if rest:
-        lines.append(Padding(block(phrases.pretty(rest), style or QUIET), (0, 0, 0, 4)))
-    return Group(*lines)
-
-
-def _wanted(call: Json, style: str) -> RenderableType:
-    """Return one tool call of a reply whole: its arguments as the text they are."""
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict) or set(call) - {"id", "type", "function"} or set(function) - {"name", "arguments"}:
-        return block(phrases.pretty(call), style)
-    arguments = function.get("arguments")
-    text = arguments if isinstance(arguments, str) else phrases.pretty(arguments)
-    return Group(
-        words((f"{TOOL} ", GOOD), (str(function.get("name", "?")), STRONG), (f"  id {call.get('id', '')}", QUIET)),
-        Padding(block(text, style), (0, 0, 0, 4)),
-    )
-
-
 def _reply(call: Made) -> RenderableType:
     outcome = call.outcome
     reply: Any = outcome.value
     if isinstance(reply, ModelReply):
-        return Group(words(("⇒ ", GOOD), (f"reply ({reply.finish_reason})", STRONG)), _chat(reply.message, " ", ""))
+        reason = "" if reply.finish_reason == "unknown" else f" ({reply.finish_reason})"
+        return Group(words(("⇒ ", GOOD), (f"reply{reason}", STRONG)), chat(reply.message))
     if isinstance(reply, ToolReply):
         content = reply.message if reply.message is not None else reply.content
         body = block(content) if isinstance(content, str) else block(phrases.pretty(content))
@@ -161,7 +133,7 @@ def _change(change: FrozenMap) -> RenderableType:
         return line
     value = change.get("value")
     if isinstance(value, FrozenMap) and isinstance(value.get("role"), str):
-        return Group(line, Padding(_chat(value, " ", ""), (0, 0, 0, 0)))
+        return Group(line, Padding(chat(value), (0, 0, 0, 0)))
     return Group(line, Padding(block(value if isinstance(value, str) else phrases.pretty(value)), (0, 0, 0, 2)))
 
 

@@ -17,20 +17,22 @@ def screen(graph: Graph, look: Look) -> RenderableType:
         block(graph.description),
         Text(""),
     ]
-    nodes = look.table("node", "role", "implementation", "model", "phase", "entered by")
+    roles = any(node.role != node.name for node in graph.nodes)
+    columns = ["node", *(["role"] if roles else []), "implementation", "model", "phase", "entered by"]
+    nodes = look.table(*columns, fold=True)
     for node in graph.nodes:
         entries = ", ".join([kind for kind, name in graph.entry.items() if name == node.name])
-        cells = (node.role, node.implementation, node.model or "", node.phase, entries)
+        cells = (*([node.role] if roles else []), node.implementation, node.model or "", node.phase, entries)
         nodes.add_row(words((node.name, f"{STRONG} {GOOD}")), *[words((cell, "")) for cell in cells])
     parts += [nodes, Text("")]
-    edges = look.table("edge", "carries", "if")
+    edges = look.table("edge", "carries", "if", fold=True)
     for edge in graph.edges:
         kind = "" if edge.kind == "data" else f" ({edge.kind})"
         way = words((edge.source, STRONG), (" → ", QUIET), (", ".join(edge.targets), ""), (kind, QUIET))
         edges.add_row(way, words((edge.carries, "")), words((edge.condition, "")))
     parts.append(edges)
     if graph.conditions or graph.paths:
-        named = look.table("name", "stands for")
+        named = look.table("name", "stands for", fold=True)
         for name, expression in graph.conditions.items():
             named.add_row(words((name, STRONG)), words((str(expression), "")))
         for path in graph.paths:

@@ -37,23 +37,24 @@ def verified(receipt: Receipt, look: Look) -> RenderableType:
     return look.panel(pairs(rows), f"{SAME} intact", "no code was run", style=GOOD)
 
 
-def replayed(result: ReplayResult, graph: str, look: Look) -> RenderableType:
-    """Return the receipt of a replay that found the same."""
+def replayed(result: ReplayResult, graph: str, look: Look, *, embedded: bool = False) -> RenderableType:
+    """Return the receipt of a replay that found the same; *embedded*: with the graph in the trace, not with one from a file."""
     rows: list[tuple[str, RenderableType]] = [
         ("compared", _plain(f"{counted(result.counts)}; all that the seal states")),
         ("canonical", _digest(result.canonical)),
         ("graph", _plain(graph)),
-        ("changed", changed(result)),
+        ("changed", changed(result, embedded=embedded)),
         ("answers", _plain("all from the record: 0 live calls")),
     ]
     return look.panel(pairs(rows), f"{SAME} same", result.path.name, style=GOOD)
 
 
-def changed(result: ReplayResult) -> Text:
+def changed(result: ReplayResult, *, embedded: bool = False) -> Text:
     """Return what has another digest than when it was recorded."""
+    graphs = "; graph files were not looked at (--graph FILE)" if embedded else ""
     if not result.changed:
-        return words(("nothing since the recording", QUIET))
-    return words((", ".join(result.changed), STRONG), (" since the recording, and it made no difference", QUIET))
+        return words((f"{'no code or prompt' if embedded else 'nothing'} since the recording{graphs}", QUIET))
+    return words((", ".join(result.changed), STRONG), (f" since the recording, and it made no difference{graphs}", QUIET))
 
 
 def _plain(text: str) -> Text:

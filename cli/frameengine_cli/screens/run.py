@@ -32,6 +32,8 @@ class RunFacts:
     """The run's id; None without a seal."""
     problem: TraceError | None = None
     """What is wrong with the file."""
+    typed: str | None = None
+    """How to name the file on a command line; None where that is impossible."""
 
     def to_json(self) -> dict[str, object]:
         """Return the facts as JSON."""
@@ -95,21 +97,21 @@ def graph_name(header: FrozenMap) -> str:
     return f"{graph.get('name', '?')} v{graph.get('version', '?')}"
 
 
-def origin(header: FrozenMap) -> str:
-    """Return where inputs and replies came from: ``inputs, model imported · source chat.json``."""
+def origin(header: FrozenMap, *, note: bool = True) -> str:
+    """Return where inputs and replies came from: ``inputs, model imported · source chat.json``; without the note, if asked so."""
     grouped: dict[str, list[str]] = {}
     for name, value in (header.get("provenance") or EMPTY).items():
-        if isinstance(value, str) and value:
+        if isinstance(value, str) and value and (note or name != "note"):
             grouped.setdefault(phrases.cut(value, 60), []).append(str(name))
     return " · ".join([f"{', '.join(names)} {value}" for value, names in grouped.items()])
 
 
-def head(facts: RunFacts) -> RenderableType:
-    """Return the head of a screen: the file, its id and whether it is whole."""
+def head(facts: RunFacts, *, note: bool = True) -> RenderableType:
+    """Return the head of a screen: the file, its id and whether it is whole; *note*: with the note on where it comes from."""
     sealed = facts.id is not None
     sign, state, style = (SAME, "sealed", GOOD) if sealed else (DIFFERS, "not sealed", BAD)
     line = words((facts.path.name, STRONG), ("  ", ""), (facts.id or "no id", QUIET), ("  ", ""), (f"{sign} {state}", style))
-    about = [graph_name(facts.header), counted(facts.counts), origin(facts.header)]
+    about = [graph_name(facts.header), counted(facts.counts), origin(facts.header, note=note)]
     return Group(line, words((" · ".join([part for part in about if part]), QUIET)), Text(""))
 
 
@@ -132,6 +134,6 @@ def table(rows: Sequence[Row], look: Look) -> RenderableType:
     return grid
 
 
-def damage(problem: TraceError) -> RenderableType:
-    """Return the note under the good part of a damaged trace."""
-    return words((f"{DIFFERS} damaged: ", f"{STRONG} {BAD}"), (problem.message, BAD))
+def damage() -> RenderableType:
+    """Return the note under the good part of a damaged trace. What is wrong with it is told once, as the command's error."""
+    return words((f"{DIFFERS} damaged: ", f"{STRONG} {BAD}"), ("this is the good part only", BAD))

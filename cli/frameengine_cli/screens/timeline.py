@@ -6,8 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from frameengine.effects import text_of
-from frameengine.inputs import UserMessage
+from frameengine.inputs import Given, UserMessage
 from frameengine.jsonvalue import FrozenMap
 from frameengine_cli import phrases
 from frameengine_cli.look import (
@@ -29,6 +28,8 @@ from frameengine_cli.look import (
     words,
 )
 from frameengine_cli.reading import Made, Message, Step
+from frameengine_cli.screens.chat import chat
+from frameengine_cli.screens.chat import parts as chat_parts
 
 ANSWER = "answer"
 """Stream of the text that a message is answered with; without it the last text shown is the answer."""
@@ -40,9 +41,8 @@ def timeline(message: Message, look: Look, *, full: bool = False) -> RenderableT
     """Return a message: what the user said, what happened frame by frame, and the answer."""
     lines = 0 if full else TEXT_LINES
     body = message.input.body
-    asked = body.text if isinstance(body, UserMessage) and body.text else phrases.input_line(message.input)
     title = f"message {message.number}" if isinstance(body, UserMessage) else f"input {message.number} · {message.input.type}"
-    parts: list[RenderableType] = [look.panel(block(asked, lines=lines), title, _facts(message), style=GOOD)]
+    parts: list[RenderableType] = [look.panel(_came_in(message, lines), title, _facts(message), style=GOOD)]
     if message.steps or message.loose:
         parts.append(_frames(message, look))
     text = answer(message)
@@ -50,6 +50,15 @@ def timeline(message: Message, look: Look, *, full: bool = False) -> RenderableT
         parts.append(look.panel(block(text, lines=lines), "answer", style=GOOD))
     parts.append(totals(message))
     return Group(*parts)
+
+
+def _came_in(message: Message, lines: int) -> RenderableType:
+    body = message.input.body
+    if isinstance(body, Given):
+        return Group(*[chat(given, lines=lines) for given in body.messages])
+    others = chat_parts(body.message) if isinstance(body, UserMessage) else []
+    asked = body.text if isinstance(body, UserMessage) and (body.text or others) else phrases.input_line(message.input)
+    return Group(*([block(asked, lines=lines)] if asked else []), *[words((part, QUIET)) for part in others])
 
 
 def _facts(message: Message) -> str:
@@ -181,8 +190,3 @@ def _call(call: Made) -> Text:
 
 def _call_facts(call: Made) -> tuple[str, str]:
     return phrases.tokens(phrases.usage(call.outcome)), phrases.duration(phrases.milliseconds(call.outcome.meta))
-
-
-def said(message: FrozenMap) -> str:
-    """Return the words of a chat message."""
-    return text_of(message)
