@@ -132,7 +132,8 @@ def _execute(arguments: list[str], *, as_json: bool, debug: bool) -> int:
         if debug:
             traceback_of(error)
         return report(refused(error), as_json=as_json)
-    except Exception as error:  # noqa: BLE001 - the last resort: one readable line and a way to report it
+    except BaseException as error:  # noqa: BLE001 - the last resort: one readable line and a way to report it
+        # Of SystemExit too: code that wants to leave the process must not leave it with an exit code that says all is well.
         if debug:
             traceback_of(error)
         report(defect(error), as_json=as_json)

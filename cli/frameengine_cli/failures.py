@@ -32,9 +32,10 @@ def report(error: FrameEngineError, *, as_json: bool) -> int:
     if as_json:
         document({"error": error_members(error)}, ok=False)
     else:
-        remark(f"error: {error.message}")
+        # A message holds names that files give: their line feeds must not look like lines of our own.
+        remark("error: " + error.message.replace("\n", "\n    "))
         if error.hint:
-            remark(f"  try: {error.hint}")
+            remark("  try: " + error.hint.replace("\n", "\n    "))
     return error.exit_code
 
 

@@ -273,3 +273,24 @@ def test_an_export_to_a_program_is_the_very_json(frameengine: Frameengine, tmp_p
     done = frameengine("export", "openai", trace)
     assert json.loads(done.out) == [{"role": "user", "content": said}]
     assert "\u202e" in done.out
+
+
+def test_a_repaired_trace_is_never_shown_as_whole(frameengine: Frameengine, weather: Path, tmp_path: Path) -> None:
+    """The commands verify, replay and show tell what a repair left out."""
+    torn, good = tmp_path / "torn.trace.jsonl", tmp_path / "good.trace.jsonl"
+    torn.write_bytes(weather.read_bytes()[:-600])
+    assert frameengine("repair", torn, "-o", good).code == 0
+    for command in ("verify", "replay", "show"):
+        done = frameengine(command, good)
+        assert done.code == 0
+        assert "left out" in done.out
+        assert "left out" not in frameengine(command, weather).out
+
+
+def test_a_name_cannot_forge_a_line_of_its_own(frameengine: Frameengine, tmp_path: Path) -> None:
+    """A file name with line feeds in it reaches the screen indented under the error that it belongs to."""
+    done = frameengine("verify", tmp_path / "x\n✓ same  (verified.trace.jsonl)\nerror: y")
+    assert done.code in (2, 3)
+    lines = done.err.splitlines()
+    assert lines[0].startswith("error: ")
+    assert all(line.startswith("  ") for line in lines[1:])

@@ -45,6 +45,9 @@ def replay(
     guard: Annotated[
         Literal["off", "on", "full"], typer.Option("--guard", help="How closely node code is watched for clocks and chance.")
     ] = "on",
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Import and run the code, and load the graph files, that the trace itself names.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no line for each message.")] = False,
     _bisect: Annotated[
         bool, typer.Option("--bisect", help="Exit codes for 'git bisect run': 0 same, 1 diverged, 125 cannot test.")
@@ -63,15 +66,16 @@ def replay(
     from frameengine.errors import UsageError
     from frameengine_cli.refs import opened
 
+    how = How(graph=graph, guard=guard, trust=trust)
     if len(refs) > 1:
         if output is not None:
             raise UsageError(
                 f"-o takes the replay of one trace, and there are {len(refs)}", hint="leave out -o, or name one trace"
             )
-        _each(refs, graph, guard, traces, as_json=as_json)
+        _each(refs, how, traces, as_json=as_json)
         return
     with opened(refs[0], traces) as source:
-        found = _kept(source, graph, guard, output, force=force, quiet=quiet or as_json)
+        found = _kept(source, how, output, force=force, quiet=quiet or as_json)
     if as_json:
         from frameengine_cli import output as out
 
@@ -80,6 +84,18 @@ def replay(
         _show(found)
     if not found.same:
         raise typer.Exit(4)
+
+
+@frozen(kw_only=True)
+class How:
+    """What a user says about how to replay."""
+
+    graph: str | None
+    """The graph; None for the shipped one of the recorded name, or else the recorded definition."""
+    guard: Any
+    """Level of the guard."""
+    trust: bool
+    """Whether what only the trace names may be imported."""
 
 
 @frozen(kw_only=True)
@@ -101,7 +117,7 @@ class Replayed:
         return self.result.divergence is None
 
 
-def _each(refs: list[str], graph: str | None, guard: Any, folder: Path | None, *, as_json: bool) -> None:
+def _each(refs: list[str], how: How, folder: Path | None, *, as_json: bool) -> None:
     from frameengine_cli import output
     from frameengine_cli.refs import opened
     from frameengine_cli.screens.run import counted
@@ -109,7 +125,7 @@ def _each(refs: list[str], graph: str | None, guard: Any, folder: Path | None, *
 
     def one(ref: str) -> Done:
         with opened(ref, folder) as source:
-            found = _replayed(source, graph, guard, None, quiet=True)
+            found = _replayed(source, how, None, quiet=True)
         if not as_json and found.same:
             output.say(f"✓ same  {source.name}  {counted(found.result.counts)}")
         elif not as_json:
@@ -120,14 +136,14 @@ def _each(refs: list[str], graph: str | None, guard: Any, folder: Path | None, *
     each(refs, one, name="replays", as_json=as_json)
 
 
-def _kept(source: Source, graph: str | None, level: Any, output: Path | None, *, force: bool, quiet: bool) -> Replayed:
+def _kept(source: Source, how: How, output: Path | None, *, force: bool, quiet: bool) -> Replayed:
     """Replay into *output*. With *force* it takes the place of an older file, once it is there."""
     from frameengine.errors import UsageError
     from frameengine.trace.files import part_of, storage_error
     from frameengine_cli.refs import check_absent
 
     if output is None or not output.exists():
-        return _replayed(source, graph, level, output, quiet=quiet)
+        return _replayed(source, how, output, quiet=quiet)
     check_absent(output, force=force)
     if not output.is_file():
         raise UsageError(f"{output} is not a regular file", hint="choose another name", path=str(output))
@@ -136,7 +152,7 @@ def _kept(source: Source, graph: str | None, level: Any, output: Path | None, *,
     part = part_of(output)
     try:
         part.unlink(missing_ok=True)
-        found = _replayed(source, graph, level, part, quiet=quiet)
+        found = _replayed(source, how, part, quiet=quiet)
         part.replace(output)
     except OSError as error:
         raise storage_error(output, error) from error
@@ -145,12 +161,10 @@ def _kept(source: Source, graph: str | None, level: Any, output: Path | None, *,
     return found
 
 
-def _replayed(source: Source, graph: str | None, level: Any, output: Path | None, *, quiet: bool) -> Replayed:
+def _replayed(source: Source, how: How, output: Path | None, *, quiet: bool) -> Replayed:
     from attrs import evolve
 
     from frameengine.engine.guard import Guard
-    from frameengine.graph.loader import load_graph
-    from frameengine.graph.registry import bind
     from frameengine.replay.replayer import Replayer
     from frameengine.replay.touched import with_touch
     from frameengine.trace.reader import read_header
@@ -159,15 +173,21 @@ def _replayed(source: Source, graph: str | None, level: Any, output: Path | None
     from frameengine_cli.refs import last_seal
 
     path = source.path
-    bound, used = choose_graph(read_header(path), graph)
+    bound, used = choose_graph(read_header(path), how.graph)
     seal = last_seal(path)
     total = seal.get("inputs") if seal is not None else None
     watcher = _Watcher(quiet=quiet)
 
-    def switch(name: str) -> BoundGraph:
-        return bind(load_graph(name))
+    switched: dict[str, None] = {}
 
-    replayer = Replayer(path, bound=bound, guard=Guard(level), output=output, instruments=(watcher,), switch=switch)
+    def switch(name: str) -> BoundGraph:
+        other, called = switched_graph(name, trust=how.trust)
+        switched[called] = None
+        return other
+
+    replayer = Replayer(
+        path, bound=bound, guard=Guard(how.guard), output=output, instruments=(watcher,), switch=switch, trust=how.trust
+    )
     try:
         if sys.stdout.isatty() and not quiet:
             # The lines on the screen tell how far it is; a bar among them would only get in their way.
@@ -179,8 +199,29 @@ def _replayed(source: Source, graph: str | None, level: Any, output: Path | None
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted while replaying {watcher.place}", hint="the trace was only read; run it again") from None
     watcher.end(same=result.divergence is None)
-    result = evolve(with_touch(result, bound=bound, switch=switch), path=source.name)
-    return Replayed(result=result, source=source, graph=used, embedded=bound is None)
+    result = evolve(with_touch(result, bound=bound, switch=switch, trust=how.trust), path=source.name)
+    return Replayed(result=result, source=source, graph=", then ".join([used, *switched]), embedded=bound is None)
+
+
+def switched_graph(name: str, *, trust: bool) -> tuple[BoundGraph, str]:
+    """Return the graph that an input of a trace switches to, and how to call it: a shipped one, unless the trace is trusted.
+
+    The name is the trace's, and one that is a path would load any file, and import the code that it names.
+    """
+    from frameengine.errors import GraphError
+    from frameengine.graph.loader import list_graphs, load_graph
+    from frameengine.graph.registry import bind
+
+    shipped = name in [known for known, _ in list_graphs()]
+    if not (shipped or trust):
+        raise GraphError(
+            f"the trace switches to graph {name!r}, which is not a shipped one",
+            hint="say --trust to load the graphs, and import the code, that the trace names",
+            name=name,
+        )
+    other = bind(load_graph(name))
+    version = f"{other.graph.name} v{other.graph.version}"
+    return other, f"{version} (as shipped with this version)" if shipped else f"{version} ({name}, which the trace names)"
 
 
 def choose_graph(header: FrozenMap, wanted: str | None) -> tuple[BoundGraph | None, str]:

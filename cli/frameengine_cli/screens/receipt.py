@@ -6,12 +6,13 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from frameengine.codec import tagged
+from frameengine.jsonvalue import FrozenMap
 from frameengine.replay.replayer import ReplayResult
 from frameengine.trace.verify import Receipt
 from frameengine_cli import phrases
 from frameengine_cli.look import BAD, GOOD, OPEN, QUIET, SAME, STRONG, Look, pairs, words
 from frameengine_cli.refs import short_id
-from frameengine_cli.screens.run import counted, graph_name, origin
+from frameengine_cli.screens.run import counted, graph_name, origin, repaired
 
 
 def verified(receipt: Receipt, look: Look) -> RenderableType:
@@ -32,6 +33,7 @@ def verified(receipt: Receipt, look: Look) -> RenderableType:
         ("chain", _digest(receipt.head)),
         ("canonical", _digest(receipt.canonical)),
     ]
+    rows += _repaired(receipt.header)
     if receipt.open:
         rows.append(("open", words((f"{OPEN} the recording stops inside a message", BAD))))
     return look.panel(pairs(rows), f"{SAME} intact", "no code was run", style=GOOD)
@@ -45,6 +47,7 @@ def replayed(result: ReplayResult, graph: str, look: Look, *, embedded: bool = F
         ("graph", _plain(graph)),
         ("changed", changed(result, embedded=embedded)),
         ("answers", _plain("all from the record: 0 live calls")),
+        *_repaired(result.header),
     ]
     return look.panel(pairs(rows), f"{SAME} same", result.path.name, style=GOOD)
 
@@ -55,6 +58,12 @@ def changed(result: ReplayResult, *, embedded: bool = False) -> Text:
     if not result.changed:
         return words((f"{'no code or prompt' if embedded else 'nothing'} since the recording{graphs}", QUIET))
     return words((", ".join(result.changed), STRONG), (f" since the recording, and it made no difference{graphs}", QUIET))
+
+
+def _repaired(header: FrozenMap) -> list[tuple[str, RenderableType]]:
+    """Return the row that tells a repaired trace from a whole one."""
+    note = repaired(header)
+    return [("repaired", words((f"{OPEN} {note.removeprefix('repaired: ')}", BAD)))] if note else []
 
 
 def _plain(text: str) -> Text:

@@ -13,7 +13,7 @@ from frameengine.errors import TraceError
 from frameengine.jsonvalue import EMPTY, FrozenMap
 from frameengine.trace.reader import Counts
 from frameengine_cli import phrases
-from frameengine_cli.look import BAD, DIFFERS, GOOD, QUIET, SAME, STRONG, Look, words
+from frameengine_cli.look import BAD, DIFFERS, GOOD, OPEN, QUIET, SAME, STRONG, Look, words
 from frameengine_cli.reading import Message
 from frameengine_cli.screens.timeline import status_sign, status_style, token_sum
 
@@ -106,13 +106,25 @@ def origin(header: FrozenMap, *, note: bool = True) -> str:
     return " · ".join([f"{', '.join(names)} {value}" for value, names in grouped.items()])
 
 
+def repaired(header: FrozenMap) -> str:
+    """Return what repairs left out of a trace; empty where it was never repaired."""
+    left_out = [
+        f"{phrases.count(entry['dropped_lines'], 'line')} ({phrases.size(entry['dropped_bytes'])}) left out"
+        for entry in header.get("repaired", ())
+    ]
+    return f"repaired: {'; '.join(left_out)}" if left_out else ""
+
+
 def head(facts: RunFacts, *, note: bool = True) -> RenderableType:
     """Return the head of a screen: the file, its id and whether it is whole; *note*: with the note on where it comes from."""
     sealed = facts.id is not None
     sign, state, style = (SAME, "sealed", GOOD) if sealed else (DIFFERS, "not sealed", BAD)
     line = words((facts.path.name, STRONG), ("  ", ""), (facts.id or "no id", QUIET), ("  ", ""), (f"{sign} {state}", style))
     about = [graph_name(facts.header), counted(facts.counts), origin(facts.header, note=note)]
-    return Group(line, words((" · ".join([part for part in about if part]), QUIET)), Text(""))
+    screen = [line, words((" · ".join([part for part in about if part]), QUIET))]
+    if repaired(facts.header):
+        screen.append(words((f"{OPEN} {repaired(facts.header)}", BAD)))
+    return Group(*screen, Text(""))
 
 
 def table(rows: Sequence[Row], look: Look) -> RenderableType:
