@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from frameengine.errors import LimitError, ValueRefused
 from frameengine.jsonvalue import FrozenMap, Json, freeze
 from frameengine.limits import DEPTH_MAX, FOREIGN_BYTES_MAX, FOREIGN_DIGITS_MAX, check
 
-_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+"""A string, or one without an end, which must be taken as well: going back to try less of it takes quadratic time."""
+_SHOWN_MAX = 40
+"""Characters of a refused number that are repeated."""
 _BRACKET = re.compile(r"[\[\]{}]")
 
 
@@ -74,7 +78,9 @@ def _constant(name: str) -> NoReturn:
     raise ValueRefused(f"{name} is not JSON", hint="use null or a string")
 
 
-def _integer(digits: str) -> int:
+def _integer(digits: str) -> int | float:
+    if digits == "-0":
+        return -0.0
     if len(digits) > FOREIGN_DIGITS_MAX:
         raise LimitError(
             f"an integer of {len(digits):,} digits",
@@ -89,8 +95,23 @@ def _integer(digits: str) -> int:
 def _number(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise ValueRefused(f"{text} is too large for a number", hint="carry it as a string")
+        raise ValueRefused(f"{_short(text)} is too large for a number", hint="carry it as a string")
+    shortest = repr(value)
+    if text != shortest and not _equal(text, shortest):
+        hint = f"carry it as a string, or write the number that it would become: {shortest}"
+        raise ValueRefused(f"{_short(text)} is more exact than a number of 64 bits can be", hint=hint)
     return value
+
+
+def _equal(text: str, other: str) -> bool:
+    try:
+        return Decimal(text) == Decimal(other)
+    except InvalidOperation:  # an exponent beyond all bounds
+        return False
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}… ({len(text):,} characters)"
 
 
 def carried(value: Any) -> Json:

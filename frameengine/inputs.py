@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from frameengine.codec import Shared, SharedOne
 from frameengine.effects import MAIN_STREAM, text_of
+from frameengine.errors import ValueRefused
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze
 
 
@@ -16,11 +17,19 @@ def _messages(items: Any) -> tuple[FrozenMap, ...]:
     return tuple([item if type(item) is FrozenMap else freeze(item) for item in items])
 
 
+def _object(value: Any) -> FrozenMap:
+    """Return a frozen mapping. Raises `ValueRefused` for any other value."""
+    frozen_value = freeze(value)
+    if type(frozen_value) is not FrozenMap:
+        raise ValueRefused(f"a {type(value).__name__} where an object must stand", hint="give a mapping", pointer="")
+    return frozen_value
+
+
 @frozen(kw_only=True)
 class UserMessage:
     """Something a user said."""
 
-    message: FrozenMap = field(converter=freeze)
+    message: FrozenMap = field(converter=_object)
     """The chat message as it came: role ``user``, content a string or a list of parts."""
     user_id: str = "anon"
     """Who said it."""
@@ -46,7 +55,7 @@ class Action:
 
     name: str
     """The action's name."""
-    data: FrozenMap = field(default=EMPTY, converter=freeze)
+    data: FrozenMap = field(default=EMPTY, converter=_object)
     """What the button carries."""
 
 
@@ -54,7 +63,7 @@ class Action:
 class Tick:
     """A sensor's clock went on."""
 
-    readings: FrozenMap = field(default=EMPTY, converter=freeze)
+    readings: FrozenMap = field(default=EMPTY, converter=_object)
     """Name of each sensor to its reading."""
 
 

@@ -10,6 +10,8 @@ DEPTH_MAX = 64
 """Nesting of a JSON value."""
 KEYS_MAX = 10_000
 """Members of one JSON object."""
+FRAME_WEIGHT_MAX = 64 << 20
+"""Weight of the lines of one frame (`trace.format.weight`): whoever replays or digests a frame holds all of them."""
 FOREIGN_DIGITS_MAX = 4_300
 """Digits of an integer in foreign JSON."""
 FOREIGN_BYTES_MAX = 64 << 20

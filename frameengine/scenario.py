@@ -112,8 +112,9 @@ def load_scenario(path: str | Path) -> Scenario:
         raise UsageError(
             f"the scenario {path} cannot be read: {error.strerror}", hint="check the path", path=str(path)
         ) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: not TOML: {error}", hint="correct the file there", path=str(path)) from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, a number without an end; nested without one
+        what = "nested too deep" if isinstance(error, RecursionError) else error
+        raise UsageError(f"{path}: not TOML: {what}", hint="correct the file there", path=str(path)) from error
     if "nodes" in document and "inputs" not in document:
         hint = f"frameengine run --graph {shlex.quote(str(path))} -m TEXT"
         raise UsageError(f"{path} is a graph, not a scenario: use --graph", hint=hint, path=str(path))

@@ -231,7 +231,7 @@ class Run:
         return trace
 
     def _late(self, input: Input, frame: Frame) -> Reply:
-        """Let in what waits for the frame boundary. After a Cancel or an open frame none follows: it waits for the next message."""
+        """Let in what waits for the frame boundary. Behind a Cancel or an open frame it waits for the next message."""
         if self._cancel is not None or any(record.open for record in frame.records):
             return NO_REPLY
         waiting = self.inbox.take()

@@ -8,7 +8,7 @@ Three levels; each includes the one before it:
   of node modules (``time``, ``from datetime import datetime``). It does not see a clock, chance or thread that a helper module
   uses, an import inside a function, or a function kept in a default argument or class before `Guard.watch`.
 - *full*: ``sys.setprofile`` while a node runs. It sees what Python code below the node calls, in helper libraries too, except
-  where the arguments decide (``time.strftime``) and in modules that are none of `_CORE`.
+  where the arguments decide (``time.strftime``) and in modules that are none of `CORE`.
 
 What no level sees: C code that reads the clock or calls back what it was given (``iter(time.time, None)``); order that hangs on
 addresses (a default ``repr``, ties under ``sorted(a_set, key=...)``, a set that the scan does not recognise); finalisers and the
@@ -31,20 +31,15 @@ from threading import local
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodType, ModuleType, new_class
 from typing import Any, Literal
 
-from frameengine.engine.guard_static import IDENTITY_METHODS, INSTEAD, OWNERS, PURE_FROM, WORLD, Finding, instead_of, scan
+from frameengine.engine.guard_static import IDENTITY_METHODS, INSTEAD, OWNERS, PURE_FROM, Finding, instead_of, scan
+from frameengine.engine.guard_tables import CORE, EVENT_NAMES, EVENTS, OWN_CODE_ONLY, WORLD
 from frameengine.errors import Nondeterminism, UsageError
 
-_EVENTS = frozenset(
-    "open socket subprocess os shutil tempfile sqlite3 glob pathlib _thread time http urllib ftplib smtplib imaplib poplib "
-    "nntplib telnetlib pty webbrowser winreg msvcrt syslog signal fcntl mmap builtins.input ctypes.dlopen".split()
-)
-"""Audit events that are refused, by name or by the word before the first dot."""
-_EVENT_NAMES = {"builtins.input": "input", "socket.__new__": "socket.socket"}
-_LET_PASS = frozenset("linecache logging logging.handlers _strptime weakref frameengine.engine.instruments".split())
+_LET_PASS = frozenset("logging logging.handlers _strptime weakref frameengine.engine.instruments".split())
+_READ_SOURCES = ("traceback", "warnings")
+"""Who may have linecache read a file: a node that asks it for lines itself reads the world."""
 _ALIASES = {"posix": "os", "nt": "os", "posixpath": "os.path", "ntpath": "os.path", "genericpath": "os.path"}
 _COROUTINE = 0x80  # inspect.CO_COROUTINE, without the cost of inspect
-_OWN_CODE_ONLY = frozenset("id hash sys.getrefcount _thread.get_ident threading.get_ident threading.current_thread".split())
-_CORE = "builtins time datetime random uuid os os.path secrets socket threading _thread locale platform gc sys tempfile".split()
 
 
 class _Here(local):
@@ -156,7 +151,9 @@ def _let_pass(name: str, touching: FrameType) -> bool:
         if code.co_flags & _COROUTINE:
             return False
         importing = code.co_name == "_find_and_load" and code.co_filename == "<frozen importlib._bootstrap>"
-        if importing or code.co_name == "__del__" or frame.f_globals.get("__name__") in _LET_PASS:
+        module, outer = frame.f_globals.get("__name__"), frame.f_back
+        for_traceback = module == "linecache" and outer is not None and outer.f_globals.get("__name__") in _READ_SOURCES
+        if importing or code.co_name == "__del__" or module in _LET_PASS or for_traceback:
             return True
     return False
 
@@ -190,11 +187,11 @@ def _refused_source(findings: list[Finding]) -> Nondeterminism:
 def _install_hook() -> None:
     """Install the audit hook, once: there is no way to remove one."""
 
-    def hook(event: str, _args: Any, here: _Here = _here, events: frozenset[str] = _EVENTS) -> None:  # may outlive the globals
+    def hook(event: str, _args: Any, here: _Here = _here, events: frozenset[str] = EVENTS) -> None:  # may outlive the globals
         if here.guard is None:
             return
         if event in events or event.partition(".")[0] in events:
-            _refuse(_EVENT_NAMES.get(event, event), sys._getframe(1))
+            _refuse(EVENT_NAMES.get(event, event), sys._getframe(1))
         elif (
             event == "sys.setprofile" and here.guard.level == "full" and here.refusal is None
         ):  # Python drops a profiler that raised
@@ -360,7 +357,7 @@ def _tables() -> tuple[dict[Any, str], dict[str, dict[CodeType, str]]]:
     """Return the refused functions that no arguments make harmless: those in C, and those in Python by name and code."""
     in_c: dict[Any, str] = {}
     in_python: dict[str, dict[CodeType, str]] = {}
-    for owner in _CORE:
+    for owner in CORE:
         module = import_module(owner)
         for attr in getattr(module, "__all__", dir(module)):
             value, name = getattr(module, attr, None), f"{owner}.{attr}".removeprefix("builtins.")
@@ -383,7 +380,7 @@ def _profile(frame: FrameType, event: str, arg: Any) -> None:
     elif event == "call":
         unseeded = code.co_name == "seed" and code.co_filename == random_file and frame.f_locals.get("a") is None
         name = "random.Random" if unseeded else _tables()[1].get(code.co_name, {}).get(code)
-    if name is not None and not (name in _OWN_CODE_ONLY and frame.f_code.co_filename.startswith(("<", *_library_folders()))):
+    if name is not None and not (name in OWN_CODE_ONLY and frame.f_code.co_filename.startswith(("<", *_library_folders()))):
         _refuse(name, frame)
 
 

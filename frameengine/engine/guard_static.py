@@ -15,65 +15,9 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-CLOCK = "ctx.now()"
-CHANCE = "ctx.random"
-NUMBER = "ctx.next_id()"
-WORLD = "ctx.perform(ToolCall(...))"
-MODEL = "ctx.perform(ModelCall(...))"
-CONFIG = "a value from the graph, the state or an input"
-TOGETHER = "ctx.perform_all([...])"
-SORTED = "sorted(...)"
-ZONE = "datetime.fromtimestamp(seconds, tz=timezone.utc)"
-FIXED = "a fixed format such as format(x, '.2f')"
-KEY = "a value of your own as key, or a digest"
+from frameengine.engine.guard_tables import KEY, PURE, SORTED, TABLE, WORLD, ZONE
 
-_TABLE: tuple[tuple[str, str, str], ...] = (
-    (CLOCK, "time", "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns process_time process_time_ns thread_time"),
-    (CLOCK, "time", "thread_time_ns clock_gettime clock_gettime_ns sleep gmtime asctime strftime"),
-    (CLOCK, "datetime.datetime datetime.date", "now utcnow today"),
-    (ZONE, "time", "localtime ctime mktime tzname timezone altzone daylight"),
-    (ZONE, "datetime.datetime datetime.date", "fromtimestamp"),
-    (CHANCE, "random secrets", "* Random SystemRandom"),
-    (CHANCE, "os", "urandom getrandom"),
-    (NUMBER, "uuid", "uuid1 uuid4 uuid6 uuid7 uuid8 getnode"),
-    (CONFIG, "os", "environ environb getenv getenvb putenv unsetenv getcwd getcwdb getpid getppid getlogin uname cpu_count"),
-    (CONFIG, "os.path pathlib.Path", "abspath relpath expanduser expandvars cwd home absolute"),
-    (CONFIG, "sys", "argv stdin getrefcount"),
-    (CONFIG, "platform getpass", "*"),
-    (CONFIG, "socket", "gethostname getfqdn"),
-    (MODEL, "socket", "* socket"),
-    (
-        MODEL,
-        "http.client urllib.request asyncio",
-        "HTTPConnection HTTPSConnection urlopen urlretrieve open_connection start_server",
-    ),
-    (MODEL, "httpx requests", "get post put patch delete request stream Client AsyncClient Session session"),
-    (WORLD, "os", "*"),
-    (WORLD, "os.path", "exists lexists isfile isdir islink ismount getsize getmtime getctime getatime realpath samefile"),
-    (WORLD, "pathlib.Path", "exists is_file is_dir is_symlink stat lstat owner group resolve samefile iterdir glob rglob open"),
-    (WORLD, "pathlib.Path", "read_text read_bytes write_text write_bytes touch mkdir rmdir unlink rename replace chmod"),
-    (WORLD, "subprocess multiprocessing", "* Popen Process Pool"),
-    (WORLD, "shutil glob tempfile", "* TemporaryDirectory SpooledTemporaryFile"),
-    (WORLD, "sqlite3 io asyncio", "connect open open_code FileIO create_subprocess_exec create_subprocess_shell"),
-    (WORLD, "", "open input"),
-    (
-        TOGETHER,
-        "threading _thread",
-        "Thread Timer start_new_thread get_ident get_native_id current_thread active_count enumerate",
-    ),
-    (
-        TOGETHER,
-        "concurrent.futures asyncio",
-        "wait as_completed ThreadPoolExecutor ProcessPoolExecutor to_thread run new_event_loop",
-    ),
-    (KEY, "gc", "*"),
-    (KEY, "weakref", "finalize"),
-    (KEY, "", "id hash"),
-    (FIXED, "locale", "*"),
-)
-"""What to use instead, whose members, which. ``*`` means the functions of a module, except `_PURE` and constants."""
-
-_ROWS = [(f"{o}.{name}".strip("."), way) for way, owners, names in _TABLE for o in owners.split(" ") for name in names.split()]
+_ROWS = [(f"{o}.{name}".strip("."), way) for way, owners, names in TABLE for o in owners.split(" ") for name in names.split()]
 INSTEAD = MappingProxyType(dict(reversed(_ROWS)))
 """Qualified name -> what to use instead; an earlier row of the table wins."""
 OWNERS = frozenset(".".join(name.split(".")[:end]) for name in INSTEAD for end in range(1, name.count(".") + 1))
@@ -82,18 +26,14 @@ PURE_FROM = MappingProxyType(
     {"time.gmtime": 1, "time.asctime": 1, "time.strftime": 2, "random.Random": 1, "datetime.datetime.fromtimestamp": 2}
 )
 """Functions of their arguments alone once they get this many (the last one not None)."""
-_PURE = frozenset(
-    "os.path os.name os.sep os.altsep os.extsep os.curdir os.pardir os.pathsep os.linesep os.defpath os.devnull "
-    "os.PathLike os.fspath os.fsencode os.fsdecode os.strerror socket.htons socket.htonl socket.ntohs socket.ntohl "
-    "socket.inet_aton socket.inet_ntoa socket.inet_pton socket.inet_ntop subprocess.list2cmdline "
-    "subprocess.CompletedProcess secrets.compare_digest glob.escape".split()
-)
 _PURE_ENDINGS = ("Error", "Exception", "Expired", "Warning", "error", "timeout")
 _LISTINGS = frozenset("os.listdir os.scandir glob.glob glob.iglob pathlib.Path.iterdir pathlib.Path.glob".split())
-_ORDERLESS = frozenset("sorted set frozenset len any all min max sum".split())
+_ORDERLESS = frozenset("sorted set frozenset len any all min max".split())
 _PASSES_ON = frozenset("list tuple map filter iter".split())
-_KEEPS_ORDER = frozenset("list tuple map filter iter enumerate zip str repr collections.deque dict.fromkeys".split())
-_KEEPS_ORDER_METHODS = frozenset("join extend fromkeys writelines".split())
+_KEEPS_ORDER = frozenset(
+    "list tuple map filter iter enumerate zip str repr format sum functools.reduce collections.deque dict.fromkeys".split()
+)
+_KEEPS_ORDER_METHODS = frozenset("join extend fromkeys writelines format".split())
 _SET_METHODS = frozenset("union difference intersection symmetric_difference copy".split())
 _SET_TYPES = frozenset("set frozenset Set FrozenSet AbstractSet MutableSet".split())
 _SET_OPERATORS = (ast.BitOr, ast.BitAnd, ast.Sub, ast.BitXor)
@@ -126,7 +66,7 @@ class Finding:
 def instead_of(name: str) -> str | None:
     """Return what to use instead of a qualified name, None when it may be used."""
     owner, _, member = name.rpartition(".")
-    pure = name in _PURE or member.isupper() or member[:1] == "_" or member.endswith(_PURE_ENDINGS)
+    pure = name in PURE or member.isupper() or member[:1] == "_" or member.endswith(_PURE_ENDINGS)
     return INSTEAD.get(name) or (None if pure else INSTEAD.get(owner + ".*"))
 
 
@@ -298,8 +238,22 @@ class _Scan:
                 return fits and any(self.is_set(side, chain, depth + 1) for side in (one, two))
             case ast.Name(id=name):
                 items, where = self.bindings(name, chain) or ([None], ())
-                return all(item == _SET or (isinstance(item, ast.expr) and self.is_set(item, where, depth + 1)) for item in items)
+                some = [item for item in items if not (isinstance(item, ast.Constant) and item.value is None)]
+                return bool(some) and all(
+                    item == _SET or (isinstance(item, ast.expr) and self.is_set(item, where, depth + 1)) for item in some
+                )
+            case ast.Attribute(value=ast.Name(id=owner), attr=attr):
+                for scope in reversed(chain):
+                    if isinstance(scope.node, ast.ClassDef) and owner in ("self", "cls", scope.node.name):
+                        return self.is_set_in_class(scope, attr, chain, depth + 1)
         return False
+
+    def is_set_in_class(self, scope: _Scope, attr: str, chain: _Chain, depth: int) -> bool:
+        """Tell whether a name that a class's body binds is a set there."""
+        items = [item for item in scope.names.get(attr, ()) if not (isinstance(item, ast.Constant) and item.value is None)]
+        return bool(items) and all(
+            item == _SET or (isinstance(item, ast.expr) and self.is_set(item, chain, depth)) for item in items
+        )
 
     def inside(self, owner: ast.AST, names: Iterable[ast.AST], body: Iterable[ast.AST]) -> None:
         self.chain = (*self.chain, _scope(owner, names))
@@ -334,6 +288,10 @@ class _Scan:
                 | ast.FormattedValue(value=items)
             ):
                 self.order(items)
+                self.children(node)
+            case ast.BinOp(op=ast.Mod(), right=right):
+                for value in right.elts if isinstance(right, ast.Tuple) else (right,):
+                    self.order(value)
                 self.children(node)
             case ast.AnnAssign(value=value):
                 self.visit(value or ast.Pass())
@@ -384,14 +342,16 @@ class _Scan:
             self.found(node, f"{name} with a callback", KEY)
         elif method == "pop" and not arguments and isinstance(node.func, ast.Attribute) and self.is_set(node.func.value):
             self.found(node, "set.pop", SORTED)
-        if (name in _KEEPS_ORDER or method in _KEEPS_ORDER_METHODS) and not (orderless and name in _PASSES_ON):
+        by_key = any(keyword.arg == "key" for keyword in node.keywords)
+        keeps = name in _KEEPS_ORDER or method in _KEEPS_ORDER_METHODS or name.startswith("itertools.")
+        if (keeps or (by_key and name in _ORDERLESS)) and not (orderless and name in _PASSES_ON):
             for argument in arguments:
                 self.order(argument)
         if name == "getattr" and (whole := self.resolve(node)) and (instead := instead_of(whole)):
             self.found(node, whole, instead)
         self.visit(node.func, orderless)
         for argument in arguments[:1] if name in ("isinstance", "issubclass") else arguments:
-            self.visit(argument, name in _ORDERLESS or (orderless and name in _PASSES_ON))
+            self.visit(argument, (name in _ORDERLESS and not by_key) or (orderless and name in _PASSES_ON))
 
 
 def _enough(node: ast.Call, count: int) -> bool:

@@ -67,6 +67,8 @@ class _Fold:
         self._answer: list[str] = []
         state = header.get("state") or EMPTY
         self._beside = tuple([name for name in BESIDE if state.get(name)])
+        for entry in header.get("repaired", ()):
+            self.note(f"the trace was repaired, what came after line {entry.get('kept_lines')} is lost: {entry.get('reason')}")
         self._use(header.get("graph", EMPTY).get("name", ""))
 
     def _use(self, graph: str) -> None:

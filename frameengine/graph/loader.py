@@ -74,6 +74,8 @@ def _parse(text: str, source: str, name: str | None, more: Finder) -> Graph:
         raise _syntax(str(error), text, source) from None
     except RecursionError:
         raise _invalid(source, [("line 1", "nested too deep")]) from None
+    except ValueError as error:  # an integer with more digits than are converted
+        raise _invalid(source, [("file", str(error))]) from None
     graph, written = read_document(document)
     problems = [*written, *validate(graph)]
     if name is not None and graph.name not in ("", name):

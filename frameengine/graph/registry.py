@@ -89,16 +89,18 @@ def bind(graph: Graph, *, trusted: bool = True) -> BoundGraph:
 
 
 def _check_registered(graph: Graph) -> None:
-    """Raise `GraphError` where *graph* names code that is not registered. Importing a module runs it, whatever class is wanted."""
+    """Raise `GraphError` where *graph* names code that is not registered: importing a module runs it, whatever is in it."""
     strange = [(index, spec.implementation) for index, spec in enumerate(graph.nodes) if ":" in spec.implementation]
     known = _registered_targets() if strange else frozenset()
-    listed = [f"{_place(graph, index)}: {target}" for index, target in strange if target not in known]
-    if listed:
+    unknown = [(index, target) for index, target in strange if target not in known]
+    if unknown:
+        listed = [f"{target} ({_place(graph, where[0])})" for target, where in _by_problem(unknown).items()]
+        shown = ", ".join([*listed[:5], "…"] if len(listed) > 5 else listed)
         raise GraphError(
-            f"the trace names code of its own, which was not imported: {'; '.join(listed[:5])}{'; …' if len(listed) > 5 else ''}",
+            f"the graph in the trace names code that is not registered: {shown}",
             hint="name the graph with --graph FILE, or say --trust to import the code that the trace names",
             source=graph.name,
-            implementations=[target for _, target in strange],
+            implementations=[target for _, target in unknown],
         )
 
 

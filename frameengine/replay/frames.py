@@ -106,13 +106,13 @@ def read_segment(lines: Iterator[Line], number: int, frame: int) -> Segment:
     raise bad_line(last, f"the file ends inside frame {frame} of input {number}")
 
 
-def _check_cancel(
-    line: Line, cancel: Input, outcomes: Mapping[EffectKey, Recorded], early: Mapping[EffectKey, None]
-) -> None:
+def _check_cancel(line: Line, cancel: Input, outcomes: Mapping[EffectKey, Recorded], early: Mapping[EffectKey, None]) -> None:
     """Raise `TraceFormat` where a Cancel cut nothing off, or not all that came after it: a node would never hear of it."""
     after = [recorded.outcome.status for key, recorded in outcomes.items() if key not in early]
-    if not after or any(status != "cancelled" for status in after) or any(
-        outcomes[key].outcome.status == "cancelled" for key in early
+    if (
+        not after
+        or any(status != "cancelled" for status in after)
+        or any(outcomes[key].outcome.status == "cancelled" for key in early)
     ):
         what = f"input {cancel.number} is a Cancel, and not just the outcomes behind it, at least one, are cancelled"
         raise bad_line(line, what)
@@ -272,8 +272,9 @@ class Lockstep:
         """
         found = sorted(self._found, key=self._position)
         told = next((index for index, each in enumerate(found) if each.kind != "outcome"), None)
-        if told is not None and found[told].kind == "extra" and found[told].key in self._extras:
-            found[told] = evolve(found[told], nearest=self._nearest(self._extras[found[told].key]))
+        key = None if told is None else found[told].key
+        if told is not None and key is not None and key in self._extras:
+            found[told] = evolve(found[told], nearest=self._nearest(self._extras[key]))
         return found
 
     def _position(self, found: Divergence) -> tuple[int, int, int]:

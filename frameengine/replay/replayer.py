@@ -14,13 +14,15 @@ from frameengine.codec import canonical
 from frameengine.engine.guard import Guard
 from frameengine.engine.message import Engine
 from frameengine.engine.stops import Ask, Committed, Reply, Stop
-from frameengine.errors import Diverged, NothingCompared, TraceFormat
+from frameengine.errors import Diverged, GraphValidation, NothingCompared, TraceFormat
 from frameengine.graph.model import Graph
 from frameengine.graph.registry import BoundGraph, bind, fingerprint
+from frameengine.graph.validate import place_name, validate
 from frameengine.inputs import Input, SwitchGraph
 from frameengine.jsonvalue import EMPTY, FrozenMap, thaw
 from frameengine.records import Frame, FrameTrace
 from frameengine.replay.cause import Circumstances, changed
+from frameengine.replay.delivered import Delivered
 from frameengine.replay.divergence import NOTHING, Divergence, Kind, compare, wired
 from frameengine.replay.frames import Lockstep, Segment, read_input, read_segment
 from frameengine.state import RunState
@@ -50,9 +52,11 @@ class ReplayResult:
     divergence: Divergence | None = None
     """The first difference, where there is one."""
     graph: str = ""
-    """Where the graph came from: its name, a path, or the definition in the header."""
+    """Name of the graph; of all of them, in order, where inputs switched to others."""
     changed: tuple[str, ...] = ()
     """What has another digest than when it was recorded, and made no difference so far."""
+    fingerprinted: bool = False
+    """Whether the record has a digest of every node that the replay ran with: without one nothing is known of changes."""
 
     def raise_if_diverged(self) -> ReplayResult:
         """Return the result; raise `Diverged` where it is a divergence."""
@@ -85,10 +89,19 @@ class Replayer:
         output: Path | None = None,
         instruments: tuple[Any, ...] = (),
         switch: Callable[[str], BoundGraph] | None = None,
+        trust: bool = False,
     ) -> None:
-        """Prepare to replay *path*, with *bound* or else with the definition in its header; *output* takes the replayed run."""
+        """Prepare to replay *path*, with *bound* or else with the definition in its header; *output* takes the replayed run.
+
+        The definition in the header may name registered nodes; with *trust* any ``module:Class``, which is imported. Raises
+        `TraceError`, and `GraphError` for a definition that cannot be used.
+        """
         self.path = path
         self._digest = CanonicalDigest()
+        self._delivered = Delivered()
+        self._graphs: dict[str, None] = {}
+        self._changes: dict[str, None] = {}
+        self._fingerprinted = True
         self._counts = {"inputs": 0, "frames": 0, "calls": 0}
         self._ran: dict[str, None] = {}
         self._changed_outcome: Divergence | None = None
@@ -97,14 +110,14 @@ class Replayer:
             self._reader = stack.enter_context(TraceReader(path))
             header = self.header = self._reader.header
             self._fingerprint: FrozenMap = header.get("fingerprint", EMPTY)
-            self.bound = bound or bind(embedded_graph(header, path))
+            self.bound = bound or bind(embedded_graph(header, path), trusted=trust)
             state = header.get("state")
             self.engine = Engine(
                 self.bound,
                 seed=header.get("seed", 0),
                 state=None if state is None else RunState(state),
                 guard=guard or Guard(),
-                instruments=instruments,
+                instruments=(self._delivered, *instruments),
                 switch=switch,
             )
             if output is not None:
@@ -132,7 +145,7 @@ class Replayer:
 
     def _result(self, divergence: Divergence | None) -> ReplayResult:
         bound = self.engine.bound
-        current = fingerprint(bound)
+        current = self._note_graph()
         if divergence is not None:
             prompts = {spec.name: spec.prompts for spec in bound.graph.nodes}
             divergence = Circumstances(recorded=self._fingerprint, current=current, prompts=prompts, ran=self._ran).of(divergence)
@@ -143,16 +156,27 @@ class Replayer:
             counts=Counts(**self._counts),
             canonical=self._digest.hexdigest(),
             divergence=divergence,
-            graph=bound.graph.name,
-            changed=tuple([str(change) for change in changed(self._fingerprint, current)]),
+            graph=", ".join(self._graphs),
+            changed=tuple(self._changes),
+            fingerprinted=self._fingerprinted,
         )
+
+    def _note_graph(self) -> FrozenMap:
+        """Take note of the graph in use, and of what has another digest than in its record; return its digests of now."""
+        bound = self.engine.bound
+        current = fingerprint(bound)
+        recorded = self._fingerprint.get("nodes", EMPTY)
+        self._graphs[bound.graph.name] = None
+        self._fingerprinted &= all(recorded.get(spec.name, EMPTY).get("code") for spec in bound.graph.nodes)
+        self._changes.update(dict.fromkeys(str(change) for change in changed(self._fingerprint, current)))
+        return current
 
     def _check_counts(self) -> None:
         counts = self._reader.counts
         ours = Counts(**self._counts)
-        if ours != counts or not self._reader.sealed:
+        if ours != counts or not self._reader.sealed or self._delivered.hexdigest() != self._digest.hexdigest():
             raise NothingCompared(
-                f"{self.path}: the file has {counts}, the replay compared {ours}",
+                f"{self.path}: the file has {counts}, the replay compared {ours}, or not all of it reached the nodes",
                 hint="this is a defect of the replayer: please report it",
             )
         if not (counts.inputs and counts.frames and counts.calls):
@@ -166,12 +190,18 @@ class Replayer:
         """Replay one input, frame by frame beside the record."""
         recorded = self._begin(line)
         reply: Reply | None = None
+        last = False
         with closing(self.engine.message(recorded)) as steps:
             for number in count(1):
                 segment = self._segment(lines, recorded, number)
+                if last and (segment.late or segment.end.kind != "trace"):
+                    raise self._bad(segment.end, f"input {recorded.number} goes on behind the frame in which it stopped")
+                last = segment.last
                 if segment.late:
                     reply = Reply(late=segment.late)
                 stop = _advance(steps, reply)
+                if number == 1:
+                    self._delivered.message(recorded.number, line.canonical())
                 if segment.end.kind == "trace":
                     self._end(segment, stop, recorded.number, number)
                     return
@@ -190,6 +220,7 @@ class Replayer:
         if recorded.number != self._counts["inputs"] or recorded.during is not None:
             raise self._bad(line, f"input {recorded.number} where input {self._counts['inputs']} of its own was expected")
         if isinstance(recorded.body, SwitchGraph):
+            self._note_graph()
             self._fingerprint, self._ran = recorded.body.fingerprint, {}
         if self._writer is not None:
             self._writer.input(recorded)
@@ -221,8 +252,9 @@ class Replayer:
         lockstep.missing()
         if isinstance(stop, Committed):
             if canonical(stop.frame.wire()) != segment.end.canonical():
-                lockstep.compare(stop.frame)
+                lockstep.compare(stop.frame, stop.raised)
             if not lockstep.stopped:
+                self._delivered.segment(segment, [call.key for call, _ in lockstep.answered()])
                 self._counts["frames"] += 1
                 self._write(segment, lockstep, stop.frame)
         self._judge(lockstep.divergences())
@@ -249,6 +281,7 @@ class Replayer:
             if difference is not None:
                 kind: Kind = "state" if difference.pointer == "/state" else "route" if difference.pointer == "/path" else "length"
                 self._judge([evolve(difference, kind=kind)])
+        self._delivered.segment(segment, ())
         if self._writer is not None and isinstance(stop, FrameTrace):
             for late in segment.late:
                 self._writer.input(late)
@@ -304,9 +337,23 @@ def _advance(steps: Steps, reply: Reply | None) -> Stop | FrameTrace:
 
 
 def embedded_graph(header: FrozenMap, path: Path) -> Graph:
-    """Return the graph whose definition stands in a header."""
+    """Return the graph whose definition stands in a header. Raises `TraceFormat`, and `GraphValidation` with its problems."""
     definition = header.get("graph")
     if not isinstance(definition, FrozenMap):
         raise TraceFormat(f"{path}: the header has no graph", hint="name one with --graph", path=str(path), line=1)
-    # Long names stand as frozen texts in a header and as plain ones in a file, and a record tells the two apart.
-    return Graph.from_json(thaw(definition))
+    try:
+        # Long names stand as frozen texts in a header and as plain ones in a file, and a record tells the two apart.
+        graph = Graph.from_json(thaw(definition))
+        problems = [{"place": place_name(problem.place), "problem": problem.text} for problem in validate(graph)]
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        what = f"{path}: the graph in the header is no graph: {error}"
+        raise TraceFormat(what, hint="name one with --graph", path=str(path), line=1) from error
+    if problems:
+        listed = "\n".join([f"  {problem['place']}: {problem['problem']}" for problem in problems])
+        raise GraphValidation(
+            f"{path}: the graph in the header does not hold together\n{listed}",
+            hint="name one with --graph",
+            source=str(path),
+            problems=problems,
+        )
+    return graph

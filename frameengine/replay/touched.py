@@ -25,18 +25,22 @@ class _Place:
 
 
 def with_touch(
-    result: ReplayResult, *, bound: BoundGraph | None = None, switch: Callable[[str], BoundGraph] | None = None
+    result: ReplayResult,
+    *,
+    bound: BoundGraph | None = None,
+    switch: Callable[[str], BoundGraph] | None = None,
+    trust: bool = False,
 ) -> ReplayResult:
     """Return *result*; where its divergence is undetermined and its node touches the world in that frame, with that as the cause.
 
-    *bound* and *switch* are those of the replay that found it.
+    *bound*, *switch* and *trust* are those of the replay that found it.
     """
     found = result.divergence
     if found is None or found.cause != "undetermined" or result.changed:
         return result
     place = _Place()
     try:
-        Replayer(result.path, bound=bound, guard=Guard("full"), instruments=(place,), switch=switch).run()
+        Replayer(result.path, bound=bound, guard=Guard("full"), instruments=(place,), switch=switch, trust=trust).run()
     except Nondeterminism as touch:
         if (place.input, touch.fields.get("frame"), touch.fields.get("node")) == (found.input, found.frame, found.node):
             divergence = evolve(found, cause="node code", because=f"{touch.message}: {touch.hint}")

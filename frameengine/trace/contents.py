@@ -71,6 +71,8 @@ class Contents:
             elif "$join" in value:
                 raw[number] = self._join(value, number)
             else:
+                if "$" in "".join(value) and any(key[:1] == "$" != key[1:2] for key in value):
+                    raise BadContent("a content that is an object has a member that is not of the format")
                 raw[number] = value
             number += 1
         self._next = number
@@ -84,6 +86,8 @@ class Contents:
             raise BadContent("a list has one member")
         for entry in value["$list"]:
             if type(entry) is int:
+                if entry not in self._raw:
+                    raise BadContent(f"content {entry} is not there")
                 numbers.append(entry)
             else:
                 number, start, count = entry
@@ -202,6 +206,11 @@ class Contents:
                 raise BadContent(f"nested deeper than {LINE_DEPTH_MAX}")
             return tuple([item if type(item) in scalars else self._resolve(item, depth + 1, get, scalars) for item in value])
         return freeze(value)
+
+    def items(self, line: bytes) -> int:
+        """Return how many items the lists have that *line* refers to."""
+        lists = self._lists
+        return sum([len(lists[number]) for number in map(int, REFERENCE.findall(line)) if number in lists]) if lists else 0
 
     def canonical(self, body: bytes) -> bytes:
         """Return the canonical form of a line's body: references replaced by digests."""

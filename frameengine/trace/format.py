@@ -27,6 +27,15 @@ KINDS = ("header", "input", "content", "outcome", "frame", "trace", "seal")
 SUFFIX = ".trace.jsonl"
 
 
+OBJECT_WEIGHT = 64
+ITEM_WEIGHT = 32
+
+
+def weight(line: bytes, items: int) -> int:
+    """Return about how much memory a line takes once it is read, in bytes. *items* are those of the lists that it refers to."""
+    return len(line) + OBJECT_WEIGHT * (line.count(b"{") + line.count(b"[") + items) + ITEM_WEIGHT * line.count(b",")
+
+
 def chained(previous: bytes, line: bytes) -> bytes:
     """Return the chain value, in hex, of *line* (without its chain member) after *previous*."""
     return sha256(previous + line).hexdigest().encode()

@@ -44,6 +44,8 @@ class Numbering:
         self._next = 1
         self.fresh: list[bytes] = []
         """The contents that no line has yet, encoded."""
+        self.items = 0
+        """Items of the lists that the line encoded last refers to."""
 
     def encode(self, wire: dict[str, Any]) -> bytes:
         """Return the bytes of *wire* with shared parts as references; what it is the first to refer to is then `fresh`."""
@@ -51,6 +53,7 @@ class Numbering:
             key, size = self._order.popleft()
             self._size -= size
             self._numbers.pop(key, None)
+        self.items = 0
         try:
             return dumps(wire, self._reference)
         except TypeError as error:
@@ -72,6 +75,7 @@ class Numbering:
         if kind is SharedOne:
             return {"$c": self._numbers.get(value.item.digest) or self._number(value.item)}
         if kind is Shared:
+            self.items += len(value.items)
             return {"$c": self._list(value.items)}
         raise TypeError(f"{kind.__qualname__} is not JSON")
 

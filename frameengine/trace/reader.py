@@ -14,10 +14,10 @@ from frameengine.effects import EffectKey, Outcome, outcome_from_json
 from frameengine.errors import FrameEngineError, TraceError, TraceFormat, TraceIncomplete, TraceIntegrity, TraceVersion
 from frameengine.inputs import Input, input_from_json
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
-from frameengine.limits import LINE_BYTES_MAX
+from frameengine.limits import FRAME_WEIGHT_MAX, LINE_BYTES_MAX
 from frameengine.trace.contents import BadContent, Contents
-from frameengine.trace.format import CHAIN_BYTES, CHAIN_HEAD, CHAIN_TAIL, FORMAT, GENESIS, KINDS, chained, tail
-from frameengine.trace.shape import check_shape
+from frameengine.trace.format import CHAIN_BYTES, CHAIN_HEAD, CHAIN_TAIL, FORMAT, GENESIS, KINDS, chained, tail, weight
+from frameengine.trace.shape import check_data, check_outcome, check_shape
 from frameengine.trace.source import open_trace
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class Line:
         """Its digested members, whole."""
         if self._data is None:
             digested = {name: value for name, value in self.value.items() if name not in UNDIGESTED}
-            self._data = self._decoded(lambda: self._contents.resolve(digested, header=self.kind == "header"))
+            self._data = self._decoded(lambda: self._checked(self._contents.resolve(digested, header=self.kind == "header")))
         return self._data
 
     def canonical(self) -> bytes:
@@ -90,14 +90,22 @@ class Line:
 
     def outcome(self) -> Outcome:
         """Return the outcome of an outcome's line."""
-        return self._decoded(lambda: outcome_from_json(self.value["effect"], self._entering("outcome"), self.at or 0, self.meta))
+        return self._decoded(self._outcome)
 
     def input(self) -> Input:
         """Return the input of an input's line."""
-        return self._decoded(lambda: input_from_json(self._entering(), self.at or 0))
+        return self._decoded(
+            lambda: input_from_json(self._checked(self._contents.resolve(self.value, entering=True)), self.at or 0)
+        )
 
-    def _entering(self, member: str = "") -> FrozenMap:
-        return self._contents.resolve(self.value[member] if member else self.value, entering=True)
+    def _outcome(self) -> Outcome:
+        effect, value = self.value["effect"], self._contents.resolve(self.value["outcome"], entering=True)
+        check_outcome(effect, value)
+        return outcome_from_json(effect, value, self.at or 0, self.meta)
+
+    def _checked(self, data: FrozenMap) -> FrozenMap:
+        check_data(self.kind, data)
+        return data
 
     def _decoded(self, decode: Callable[[], T]) -> T:
         try:
@@ -143,6 +151,7 @@ class TraceReader:
         """Bytes read and proven."""
         self._inputs = self._frames = self._calls = 0
         self._message: int | None = None
+        self._weight = 0
         self._chain = self._before = GENESIS
         self._contents = Contents()
         self._file = open_trace(path)
@@ -259,21 +268,33 @@ class TraceReader:
             if not exact or raw[-CHAIN_BYTES:] != CHAIN_HEAD + chain + CHAIN_TAIL or len(raw) > LINE_BYTES_MAX:
                 raise self._refusal(raw)
             kind = members.get("kind") if type(members) is dict else None
-            line = None
+            line, items = None, 0
             try:
                 if kind == "content":
                     contents.add(members, len(raw))
                 elif type(kind) is str and kind in KINDS:
                     line = Line((self.path, self.line_count + 1, self.offset), raw, members, contents)
+                    items = contents.items(raw)
                 else:
                     raise self._refusal(raw)
             except (BadContent, KeyError, TypeError, ValueError) as error:
                 raise self._refusal(raw, error) from None
+            self._weigh(raw, items, kind)
             self._before, self._chain = self._chain, chain
             self.line_count += 1
             self.offset += len(raw)
             if line is not None:
                 return line
+
+    def _weigh(self, raw: bytes, items: int, kind: str) -> None:
+        """Add a line to the frame's; whoever reads holds all of them, and a compressed file may stand for any number."""
+        self._weight += weight(raw, items)
+        if self._weight > FRAME_WEIGHT_MAX:
+            number = self.line_count + 1
+            what = f"line {number}: the lines of one frame weigh more than {FRAME_WEIGHT_MAX:,}"
+            raise self._error(TraceFormat, what, "the file was made to fill memory, or not by this tool", line=number)
+        if kind in ("frame", "trace"):
+            self._weight = 0
 
     def _refusal(self, raw: bytes, error: Exception | None = None) -> TraceError:
         """Return what to say of a line that was not accepted."""

@@ -11,12 +11,15 @@ outcomes arrive, because those of one frame are numbered by their own key until 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from typing import Any
 
 from attrs import evolve
 
+from frameengine.codec import Undecodable, dumps, loads
 from frameengine.effects import Call, EffectKey, ModelCall, ModelReply, Outcome, ToolCall, ToolReply
 from frameengine.errors import UsageError
 from frameengine.inputs import Action, Body, Dashboard, Given, Tick, UserMessage, Webhook
@@ -26,21 +29,21 @@ SECRET_MIN = 12
 """Code points from which a text counts as a secret: shorter ones have no room for a placeholder."""
 
 _RULES = (
-    r"sk-(?:ant-|or-v1-|proj-|svcacct-)?[A-Za-z0-9_-]{16,256}",
-    r"gh[pousr]_[A-Za-z0-9]{30,255}",
-    r"github_pat_[A-Za-z0-9_]{40,255}",
+    r"sk-(?:ant-|or-v1-|proj-|svcacct-)?[A-Za-z0-9_-]{16,}",
+    r"gh[pousr]_[A-Za-z0-9]{30,}",
+    r"github_pat_[A-Za-z0-9_]{40,}",
     r"(?:AKIA|ASIA)[A-Z0-9]{16}",
     r"AIza[A-Za-z0-9_-]{35}",
-    r"xox[abposr]-[A-Za-z0-9-]{10,255}",
-    r"hf_[A-Za-z0-9]{30,255}",
+    r"xox[abposr]-[A-Za-z0-9-]{10,}",
+    r"hf_[A-Za-z0-9]{30,}",
     r"eyJ[A-Za-z0-9_-]{8,4096}\.eyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,1024}",
-    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[A-Za-z0-9+/=\s]{16,8192}-----END [A-Z ]{0,40}PRIVATE KEY-----",
+    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]{16,8192}?-----END [A-Z ]{0,40}PRIVATE KEY-----",
     r"(?<=[Bb]earer )[A-Za-z0-9._~+/-]{16,4096}={0,2}",
 )
 _PATTERN = re.compile("|".join(_RULES))
 _HINTS = ("sk-", "gh", "AKIA", "ASIA", "AIza", "xox", "hf_", "eyJ", "PRIVATE KEY", "earer ")
 """One of these stands in every text that a rule matches: the cheap look before the thorough one."""
-_PLACEHOLDER = re.compile(r"\[secret:(\d+(?:\.\d+)*)\*{0,8192}\]")
+_PLACEHOLDER = re.compile(r"\[(?:secret:|s:)[0-9a-f.]++\**+\]")
 _MEMBERS = frozenset(
     {
         "authorization",
@@ -54,8 +57,16 @@ _MEMBERS = frozenset(
         "password",
         "secret",
         "access_token",
+        "refresh_token",
+        "token",
+        "client_secret",
+        "passwd",
     }
 )
+_NAMED = re.compile(rf'"(?:{"|".join(sorted(_MEMBERS))})"\s*+:\s*+(?:\[\s*+)?(?=")', re.IGNORECASE)
+"""The name of a listed member in a text that holds JSON, up to its value or the first of a list of values."""
+_VALUE = re.compile(r'"((?:[^"\\]|\\.)*+)"(\s*+,\s*+(?="))?', re.DOTALL)
+_CODE_DIGITS = 8
 
 
 class Redactor:
@@ -73,7 +84,12 @@ class Redactor:
                 f"{len(short)} of the given secrets are shorter than {SECRET_MIN} characters",
                 hint="a placeholder of equal length does not fit; use longer secrets, or leave them out",
             )
-        self._given = re.compile("|".join([re.escape(secret) for secret in known])) if known else None
+        # A secret inside JSON inside a text, such as a tool call's arguments, is written with escapes.
+        forms = {form: secret for secret in known for form in (dumps(secret).decode()[1:-1], json.dumps(secret)[1:-1], secret)}
+        self._plain = {form: secret for form, secret in forms.items() if form != secret}
+        longest = sorted(forms, key=lambda form: (-len(form), form))
+        # Looked for at every place, since one secret may begin within another.
+        self._given = re.compile(f"(?=({'|'.join([re.escape(form) for form in longest])}))") if known else None
 
     @property
     def count(self) -> int:
@@ -83,17 +99,23 @@ class Redactor:
     def enter(self, body: Body) -> Body:
         """Return an input without its secrets."""
         if isinstance(body, UserMessage):
-            redacted: Body = evolve(body, message=self._clean(body.message, ""))
+            redacted: Body = evolve(
+                body,
+                message=self._clean(body.message, ""),
+                user_id=self._text(body.user_id, ""),
+                session_id=self._text(body.session_id, ""),
+                channel=self._text(body.channel, ""),
+            )
         elif isinstance(body, Given):
             redacted = evolve(body, messages=self._clean(body.messages, ""))
         elif isinstance(body, Action):
-            redacted = evolve(body, data=self._clean(body.data, ""))
+            redacted = evolve(body, name=self._text(body.name, ""), data=self._clean(body.data, ""))
         elif isinstance(body, Tick):
             redacted = evolve(body, readings=self._clean(body.readings, ""))
         elif isinstance(body, Dashboard):
             redacted = evolve(body, controls=self._clean(body.controls, ""))
         elif isinstance(body, Webhook):
-            redacted = evolve(body, payload=self._clean(body.payload, ""))
+            redacted = evolve(body, source=self._text(body.source, ""), payload=self._clean(body.payload, ""))
         else:
             return body
         self.settle()
@@ -104,7 +126,13 @@ class Redactor:
         place = f"{key.input}.{key.frame}.{key.call}"
         value, error = outcome.value, outcome.error
         if isinstance(value, ModelReply):
-            value = evolve(value, message=self._clean(value.message, place))
+            value = evolve(
+                value,
+                message=self._clean(value.message, place),
+                finish_reason=self._text(value.finish_reason, place),
+                usage=self._clean(value.usage, place),
+                model=self._text(value.model, place),
+            )
         elif isinstance(value, ToolReply):
             message = value.message if value.message is None else self._clean(value.message, place)
             value = evolve(value, content=self._clean(value.content, place), message=message)
@@ -131,22 +159,42 @@ class Redactor:
         if isinstance(value, str):
             return freeze(self._text(value, place))
         if isinstance(value, FrozenMap):
-            return freeze({key: self._member(key, item, place) for key, item in value.items()})
+            return freeze({self._text(key, place): self._member(key, item, place) for key, item in value.items()})
         if isinstance(value, tuple):
             return tuple([self._clean(item, place) for item in value])
         return value
 
     def _member(self, key: str, value: Json, place: str) -> Json:
-        if isinstance(value, str) and key.lower() in _MEMBERS and len(value) >= SECRET_MIN and not _PLACEHOLDER.fullmatch(value):
-            return self._placeholder(value, place)
-        return self._clean(value, place)
+        if key.lower() not in _MEMBERS:
+            return self._clean(value, place)
+        if isinstance(value, tuple):
+            return tuple([self._member(key, item, place) for item in value])
+        return self._placeholder(value, place) if isinstance(value, str) and _whole(value) else self._clean(value, place)
 
     def _text(self, text: str, place: str) -> str:
+        spans = sorted(self._spans(text))
+        if not spans:
+            return text
+        parts, end = [], 0
+        for start, stop in _merged(spans):
+            parts += [text[end:start], self._placeholder(text[start:stop], place)]
+            end = stop
+        return "".join([*parts, text[end:]])
+
+    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where secrets stand in a text; they may overlap."""
         if self._given is not None:
-            text = self._given.sub(lambda match: self._placeholder(match.group(), place), text)
+            yield from [match.span(1) for match in self._given.finditer(text)]
         if any(hint in text for hint in _HINTS):
-            text = _PATTERN.sub(lambda match: self._placeholder(match.group(), place), text)
-        return text
+            yield from [match.span() for match in _PATTERN.finditer(text)]
+        for named in _NAMED.finditer(text) if '":' in text or '" ' in text else ():
+            value = _VALUE.match(text, named.end())
+            while value is not None:
+                if _whole(value[1]):
+                    if "\\" in value[1]:
+                        self._plain.setdefault(value[1], _unescaped(value[1]))
+                    yield value.span(1)
+                value = _VALUE.match(text, value.end()) if value[2] and "[" in named.group() else None
 
     def _placeholder(self, secret: str, place: str) -> str:
         number = self._numbers.get(secret)
@@ -162,20 +210,53 @@ class Redactor:
                 self._count += 1
                 number = self._numbers[secret] = str(self._count)
         head = f"[secret:{number}"
-        text = head + "*" * (len(secret) - len(head) - 1) + "]" if len(head) < len(secret) else "*" * len(secret)
+        if len(head) >= len(secret):
+            head = f"[s:{sha256(number.encode()).hexdigest()[:_CODE_DIGITS]}"
+        text = head + "*" * (len(secret) - len(head) - 1) + "]"
         self._texts[text] = secret
         return text
 
     def _restore(self, value: Json) -> Json:
         if isinstance(value, str):
-            restored = (
-                _PLACEHOLDER.sub(lambda match: self._texts.get(match.group(), match.group()), value)
-                if "[secret:" in value
-                else value
-            )
+            restored = _PLACEHOLDER.sub(lambda match: self._real(match.group(), value), value) if "[s" in value else value
             return freeze(restored)
         if isinstance(value, FrozenMap):
-            return freeze({key: self._restore(item) for key, item in value.items()})
+            return freeze({self._restore(key): self._restore(item) for key, item in value.items()})
         if isinstance(value, tuple):
             return tuple([self._restore(item) for item in value])
         return value
+
+    def _real(self, placeholder: str, around: str) -> str:
+        """Return what a placeholder stands for: with its escapes only where the text around it is JSON still."""
+        secret = self._texts.get(placeholder, placeholder)
+        plain = self._plain.get(secret)
+        return secret if plain is None or _is_json(around) else plain
+
+
+def _whole(value: str) -> bool:
+    """Return whether a listed member's value is to be replaced whole."""
+    return len(value) >= SECRET_MIN and not _PLACEHOLDER.fullmatch(value)
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, stop in spans:
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def _unescaped(raw: str) -> str:
+    try:
+        return str(loads(f'"{raw}"'.encode()))
+    except (Undecodable, UnicodeEncodeError):
+        return raw
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(loads(text.encode()), dict | list)
+    except Undecodable:
+        return False

@@ -15,9 +15,10 @@ from frameengine.codec import dumps
 from frameengine.errors import TraceError, TraceIncomplete, UsageError
 from frameengine.jsonvalue import Json
 from frameengine.limits import LINE_BYTES_MAX, check
+from frameengine.trace.agreement import decode
 from frameengine.trace.files import part_of, published, steady
 from frameengine.trace.format import CHAIN_BYTES, GENESIS, linked, seal_wire
-from frameengine.trace.reader import Counts, Line, TraceReader
+from frameengine.trace.reader import Counts, TraceReader
 from frameengine.trace.source import open_trace
 
 
@@ -71,7 +72,7 @@ def repair(path: Path, target: Path, *, replace: bool = False) -> RepairReport:
             sink.flush()
             with TraceReader(part_of(target)) as reader:
                 for line in reader.lines():
-                    _decode(line)
+                    decode(line)
     return report
 
 
@@ -81,7 +82,7 @@ def _prove(path: Path, target: Path) -> tuple[RepairReport, dict[str, Any]]:
     with TraceReader(path, damaged=True) as reader:
         try:
             for line in reader.lines():
-                _decode(line)
+                decode(line)
                 if line.kind == "trace":
                     good = RepairReport(
                         path=path,
@@ -103,16 +104,6 @@ def _prove(path: Path, target: Path) -> tuple[RepairReport, dict[str, Any]]:
             line=reader.problem.fields.get("line", 1),
         ) from reader.problem
     return evolve(good, problem=reader.problem), reader.header_line.value
-
-
-def _decode(line: Line) -> None:
-    """Prove that a line can be read to its last member, and not only that its bytes are the ones written."""
-    _ = line.data, line.canonical(), line.meta
-    if line.kind == "outcome":
-        line.outcome()
-        line.key()
-    elif line.kind == "input":
-        line.input()
 
 
 def _with_rest(report: RepairReport) -> RepairReport:

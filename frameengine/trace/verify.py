@@ -9,6 +9,7 @@ from attrs import frozen
 
 from frameengine.errors import NothingCompared
 from frameengine.jsonvalue import FrozenMap
+from frameengine.trace.agreement import Agreement
 from frameengine.trace.canonical import CanonicalDigest
 from frameengine.trace.reader import Counts, TraceReader
 
@@ -36,14 +37,18 @@ class Receipt:
 
 
 def verify(path: Path, *, done: Callable[[int], None] = lambda _bytes: None) -> Receipt:
-    """Read *path* to its seal, proving chain, counts and form. *done* is told the bytes read, once for each message.
+    """Read *path* to its seal, proving chain, counts, form, and that records tell of their outcomes.
+
+    *done* is told the bytes read, once for each message.
 
     Raises `TraceError`; `NothingCompared` where the file holds no run.
     """
     canonical = CanonicalDigest()
+    agreement = Agreement(path)
     is_open = False
     with TraceReader(path) as reader:
         for line in reader.lines():
+            agreement.take(line)
             if line.kind == "outcome":
                 canonical.outcome(line.key(), line.canonical())
             else:

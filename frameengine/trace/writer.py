@@ -13,10 +13,10 @@ from frameengine.effects import Call, Outcome
 from frameengine.errors import EngineClosed, LimitError, StorageError, UsageError
 from frameengine.inputs import Input
 from frameengine.jsonvalue import FrozenMap, Json, freeze
-from frameengine.limits import LINE_BYTES_MAX
+from frameengine.limits import FRAME_WEIGHT_MAX, LINE_BYTES_MAX, check
 from frameengine.records import Frame, FrameTrace
 from frameengine.trace.files import create, storage_error, sync_folder, write_all
-from frameengine.trace.format import FORMAT, GENESIS, linked, outcome_wire, seal_wire, tail
+from frameengine.trace.format import FORMAT, GENESIS, linked, outcome_wire, seal_wire, tail, weight
 from frameengine.trace.numbering import Numbering
 
 Durability: TypeAlias = Literal["durable", "fast"]
@@ -46,6 +46,7 @@ class TraceWriter:
         self._unsynced = 0
         self._sealed = False
         self._message: int | None = None
+        self._weight = 0
         body = _header_body({**header, "durability": durability})
         self._file: int | None = create(path, replace=replace)
         try:
@@ -73,11 +74,13 @@ class TraceWriter:
         self.frames += 1
         self._unsynced += 1
         self._write(frame.wire(), None, meta, sync=self.durable or self._unsynced >= SYNC_FRAMES)
+        self._weight = 0
 
     def trace(self, trace: FrameTrace, meta: FrozenMap) -> None:
         """Write the figures of an input that is done with."""
         self._write(trace.wire(), None, meta, sync=self.durable)
         self._message = None
+        self._weight = 0
 
     def seal(self) -> None:
         """Finish the trace: write its seal and sync. Nothing can be written after it.
@@ -116,7 +119,8 @@ class TraceWriter:
             if at is not None or meta:
                 body += tail(at, meta)
             fresh = self._numbering.fresh
-            line = b"".join([*self._content_lines(), self._chained(body)]) if fresh else self._chained(body)
+            items = self._numbering.items
+            line = b"".join([*self._content_lines(), self._chained(body, items)]) if fresh else self._chained(body, items)
         except BaseException:
             # The contents count as written from here on, and are not.
             self._let_go()
@@ -134,7 +138,7 @@ class TraceWriter:
         except OSError as error:
             self._fail(error)
 
-    def _chained(self, body: bytes) -> bytes:
+    def _chained(self, body: bytes, items: int = 0) -> bytes:
         if len(body) >= LINE_BYTES_MAX - 128:
             raise LimitError(
                 f"a line of {len(body):,} bytes, the bound is {LINE_BYTES_MAX:,}",
@@ -144,6 +148,10 @@ class TraceWriter:
                 actual=len(body),
             )
         line, self._chain = linked(self._chain, body)
+        self._weight += weight(line, items)
+        check(
+            "the weight of a frame's lines", FRAME_WEIGHT_MAX, self._weight, "ask for less in one frame, or for one after another"
+        )
         self.lines += 1
         return line
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cli_runs import JACKET, Frameengine, Record
 from frameengine.effects import Outcome
+from frameengine.engine.driver import Run
+from frameengine.engine.message import Engine
 from frameengine.graph.loader import load_graph
+from frameengine.graph.registry import bind
+from frameengine.inputs import SwitchGraph, UserMessage
 from frameengine.jsonvalue import freeze
+from frameengine.performers.scripted import Scripted
 from frameengine.replay.divergence import Divergence
 from frameengine.replay.replayer import ReplayResult
+from frameengine.trace.header import header
 from frameengine.trace.reader import Counts
+from frameengine.trace.writer import TraceWriter
 from frameengine_cli.commands.replay import choose_graph
 from frameengine_cli.look import Look
 from frameengine_cli.output import plain
@@ -245,3 +254,114 @@ def test_long_values_show_what_is_around_the_difference() -> None:
     assert len(recorded.plain) < 300
     assert recorded.plain.startswith(" … ")
     assert recorded.plain.endswith(" … ")
+
+
+# ---------------------------------------------------------------------- code that only the trace names
+
+
+NODE = """
+from frameengine.effects import ModelCall
+from frameengine.node import NodeResult
+
+
+class Leaves:
+    async def run(self, message, ctx):
+        await ctx.perform(ModelCall(model="m", messages=[]))
+        raise SystemExit(0)
+
+
+class Asks:
+    async def run(self, message, ctx):
+        await ctx.perform(ModelCall(model="m", messages=[]))
+        return NodeResult()
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Return a function that records a run of a graph of the user's own, whose one node is of a class of the user's own."""
+    (tmp_path / "own_nodes_for_replay.py").write_text(NODE, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def make(kind: str) -> Path:
+        graph, path = tmp_path / "own.toml", tmp_path / "own.trace.jsonl"
+        text = OTHER_GRAPH.replace("shorter-loop", "own").replace("chat_model", f"own_nodes_for_replay:{kind}")
+        graph.write_text(text, encoding="utf-8")
+        bound = bind(load_graph(graph))
+        with TraceWriter(path, header(bound)) as writer:
+            Run(Engine(bound), Scripted({"model": ["x"]}), writer).send(UserMessage.of("hi"))
+            writer.seal()
+        return path
+
+    return make
+
+
+def test_code_that_only_the_trace_names_needs_trust(
+    frameengine: Frameengine, own: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --graph or --trust a replay imports nothing that is not registered, and says what to do; exit 2."""
+    path = own("Asks")
+    monkeypatch.delitem(sys.modules, "own_nodes_for_replay")
+    for more in ((), ("--graph", "recorded")):
+        refused = frameengine("replay", path, *more)
+        assert refused.code == 2
+        assert "own_nodes_for_replay:Asks" in refused.err
+        assert "--graph FILE, or say --trust" in refused.err
+    assert "own_nodes_for_replay" not in sys.modules
+    assert frameengine("replay", path, "--trust").code == 0
+    assert frameengine("replay", path, "--graph", tmp_path / "own.toml").code == 0
+    assert frameengine("replay", path, path, "--trust").code == 0
+
+
+def test_a_node_that_wants_to_leave_the_process_gets_a_verdict(frameengine: Frameengine, own: Callable[[str], Path]) -> None:
+    """SystemExit of a node is its error: recorded, replayed and compared, with the place where it was raised."""
+    path = own("Leaves")
+    done = frameengine("replay", path, "--trust")
+    assert (done.code, "✓ same" in done.out) == (0, True)
+    shown = frameengine("show", f"{path}@1.1").out
+    assert "builtins.SystemExit" in shown
+    assert "raised at own_nodes_for_replay.py:9" in shown
+
+
+def test_a_command_that_wants_to_leave_the_process_is_a_defect(
+    frameengine: Frameengine, weather: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SystemExit from inside a command never ends it with an exit code that says all is well."""
+
+    def leaves(*_: object, **__: object) -> None:
+        raise SystemExit(0)
+
+    monkeypatch.setattr("frameengine_cli.commands.replay.choose_graph", leaves)
+    done = frameengine("replay", weather)
+    assert done.code == 70
+    assert "SystemExit" in done.err
+    assert frameengine("replay", "--help").code == 0
+
+
+def test_a_switch_to_what_is_no_shipped_graph_needs_trust(
+    frameengine: Frameengine, own: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """An input that names a graph file loads it only when its user says so; the receipt names every graph."""
+    own("Asks")
+    target = str(tmp_path / "own.toml")
+    path = tmp_path / "switch.trace.jsonl"
+    bound = bind(load_graph("tool-loop"))
+    with TraceWriter(path, header(bound)) as writer:
+        run = Run(Engine(bound, switch=lambda name: bind(load_graph(name))), Scripted({"model": ["x", "y", "z"]}), writer)
+        for body in (UserMessage.of("hi"), SwitchGraph(graph=target), UserMessage.of("ho"), SwitchGraph(graph="tool-loop")):
+            run.send(body)
+        writer.seal()
+    refused = frameengine("replay", path)
+    assert refused.code == 2
+    assert "which is not a shipped one" in refused.err
+    assert "say --trust" in refused.err
+    done = frameengine("replay", path, "--trust", "--json")
+    assert done.code == 0
+    assert [part.split()[0] for part in done.json["graph"].split(", then ")] == ["tool-loop", "own", "tool-loop"]
+
+
+def test_the_report_says_where_the_replay_raised() -> None:
+    """An error in the replay is shown with the line in the node's own code."""
+    found = Divergence(kind="error", input=1, frame=2, node="orders", where="triage.py:41")
+    result = ReplayResult(path=Path("x"), header=freeze({}), verdict="diverged", counts=Counts(), canonical="")
+    assert "raised at  triage.py:41" in plain(report(result, found, "g", Look(boxes=False)))

@@ -294,7 +294,7 @@ def test_every_part_of_a_recorded_call_counts(trace: Path, index: int, kind: str
     """Index, kind, name, status and digests in a frame's record are compared, each by its own kind."""
 
     def change(line: dict[str, Any]) -> None:
-        line["records"][0]["calls"][1][index] = 7 if index == 0 else "changed"
+        line["records"][0]["calls"][1][index] = {0: 7, 3: "error"}.get(index, "changed")
 
     found = diverging(edited(trace, "frame", 2, change), graph())
     assert (found.kind, found.input, found.frame, found.node, found.call, found.effect) == (kind, 1, 2, "thinker", 1, "tool")

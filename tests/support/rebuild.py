@@ -11,8 +11,8 @@ from frameengine.codec import dumps
 from frameengine.jsonvalue import thaw
 from frameengine.trace.reader import TraceReader
 
-Edit = Callable[[dict[str, Any]], dict[str, Any] | None]
-"""Given a line's members, whole; returns what to write in its place, or None to leave the line out."""
+Edit = Callable[[dict[str, Any]], dict[str, Any] | list[dict[str, Any]] | None]
+"""Given a line's members, whole; returns what to write in its place: one line, several, or None to leave the line out."""
 
 
 def rebuild(path: Path, target: Path, edit: Edit = lambda line: line) -> None:
@@ -27,8 +27,8 @@ def rebuild(path: Path, target: Path, edit: Edit = lambda line: line) -> None:
     bodies = []
     for whole, side in lines:
         edited = edit(whole)
-        if edited is not None:
-            bodies.append(dumps({**_escaped(edited), **side})[:-1])
+        written = edited if isinstance(edited, list) else [] if edited is None else [edited]
+        bodies += [dumps({**_escaped(each), **side})[:-1] for each in written]
     counts = {
         kind: sum(body.startswith(f'{{"kind":"{kind}"'.encode()) for body in bodies) for kind in ("input", "frame", "outcome")
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from frameengine.cassette.match import Matcher
 from frameengine.effects import Call, EffectKey, ModelCall, ModelReply, Outcome, ToolCall
 from frameengine.engine.driver import Run
 from frameengine.engine.message import Engine
-from frameengine.errors import CassetteMiss, CassetteUnused
+from frameengine.errors import CassetteMiss, CassetteUnused, TraceIntegrity
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
 from frameengine.inputs import UserMessage
@@ -24,6 +25,7 @@ from frameengine.performers.scripted import Scripted
 from frameengine.trace.header import header
 from frameengine.trace.verify import verify
 from frameengine.trace.writer import TraceWriter
+from rebuild import rebuild
 
 NODES = {"a": ("a", "chat"), "b": ("b", "plan")}
 
@@ -165,3 +167,39 @@ def test_miss_can_be_answered_elsewhere() -> None:
     assert performer.perform(Ask((call,), {call.key: call}))[0].outcome is fallback
     assert performer.missed == [call.key]
     assert performer.verdict == "approximate"
+
+
+def test_an_edited_trace_is_no_cassette(tmp_path: Path) -> None:
+    """A reply, a request or a call that is not the one whose digest the frame recorded is refused, though the chain holds."""
+    path, target = tmp_path / "t.trace.jsonl", tmp_path / "edited.trace.jsonl"
+    bound = bind(load_graph("tool-loop"))
+    with TraceWriter(path, header(bound)) as writer:
+        Run(Engine(bound), Scripted({"model": ["one"]}), writer).send(UserMessage.of("hi"))
+        writer.seal()
+
+    def reply(line: dict[str, Any]) -> None:
+        line["outcome"]["value"]["message"]["content"] = "two"
+
+    def request(line: dict[str, Any]) -> None:
+        line["request"]["messages"][-1]["content"] = "ho"
+
+    def place(line: dict[str, Any]) -> None:
+        line["key"][3] = 1
+
+    def edited(change: Any, line: dict[str, Any]) -> dict[str, Any]:
+        if line["kind"] == "outcome":
+            change(line)
+        return line
+
+    rebuild(path, target)
+    assert len(Cassette.of(target).recorded) == 1
+    for change in (reply, request, place):
+        rebuild(path, target, partial(edited, change))
+        with pytest.raises(TraceIntegrity, match="not the one that the frame recorded"):
+            Cassette.of(target)
+    rebuild(path, target, lambda line: None if line["kind"] == "outcome" else line)
+    with pytest.raises(TraceIntegrity, match="has no outcome"):
+        Cassette.of(target)
+    rebuild(path, target, lambda line: [line, line] if line["kind"] == "outcome" else line)
+    with pytest.raises(TraceIntegrity, match="a second outcome"):
+        Cassette.of(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import warnings
 from collections.abc import Awaitable
 from contextlib import suppress
@@ -14,17 +15,19 @@ from typing import Any
 import pytest
 
 from frameengine.effects import Answer, Call, EffectKey, ModelCall, Outcome, ToolCall
+from frameengine.engine.driver import Run
 from frameengine.engine.frame import NodeTask, error_value, run_frame
 from frameengine.engine.guard import Guard
+from frameengine.engine.message import Engine
 from frameengine.engine.stops import Ask, Reply
 from frameengine.errors import EffectError, Nondeterminism, ToolFailed, UsageError
 from frameengine.inputs import UserMessage
-from frameengine.jsonvalue import EMPTY, freeze
+from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.limits import CALLS_PER_NODE_MAX
 from frameengine.node import Node, NodeContext, NodeResult
-from frameengine.records import FrameRecord
+from frameengine.records import Frame, FrameRecord
 from frameengine.state import Change
-from toy import Awaited, Do, Echo, Note, Work, bound, broken, edge, key, pass_on, reply, run
+from toy import Awaited, Do, Echo, Kept, Note, Work, bound, broken, edge, key, pass_on, reply, run
 
 OFF = Guard("off", static=False)
 LOOKUP = ToolCall("lookup", {"q": 1})
@@ -535,3 +538,119 @@ def test_calls_are_recorded_in_call_order() -> None:
     for call in record.calls:
         asked, outcome = seen[key("a", call.call)]
         assert (call.request, call.outcome) == (asked.digest, outcome.digest)
+
+
+# ---------------------------------------------------------------------- errors that want to end more than the node
+
+
+class Leaves:
+    """Asks, then wants to leave the process."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    async def run(self, _: Any, ctx: NodeContext) -> NodeResult:
+        """Ask and raise."""
+        await ctx.perform(LOOKUP)
+        raise self.error  # here
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), asyncio.CancelledError(), GeneratorExit(), ExceptionGroup("x", [ValueError()])])
+def test_whatever_a_node_raises_is_its_error(error: BaseException) -> None:
+    """An exception that would end the process or a task ends the node and is recorded, as any other."""
+    kind = type(error)
+    assert error_of(Leaves(error))[0] == f"{kind.__module__}.{kind.__qualname__}"
+
+
+def test_an_interrupt_ends_the_run() -> None:
+    """KeyboardInterrupt is the user's, and no node's error."""
+    with pytest.raises(KeyboardInterrupt):
+        only_record(Leaves(KeyboardInterrupt()))
+
+
+def test_a_stopped_node_that_wants_to_leave_has_failed() -> None:
+    """SystemExit out of the finally block of a node that is stopped is recorded too."""
+
+    async def leaves(_: Any, ctx: NodeContext) -> None:
+        try:
+            await ctx.perform(LOOKUP)
+        finally:
+            raise SystemExit(0)
+
+    assert error_of(leaves, performer=Echo(lambda _: Outcome(status="not_recorded")))[0] == "builtins.SystemExit"
+
+
+def test_a_node_that_is_given_up_does_not_end_the_process() -> None:
+    """Where a run is given up for another reason, that reason stays, whatever its nodes raise when they are closed."""
+
+    async def leaves(_: Any, ctx: NodeContext) -> None:
+        try:
+            await ctx.perform(LOOKUP)
+        finally:
+            raise SystemExit(0)
+
+    steps = run_frame([task(leaves)])
+    next(steps)
+    with pytest.raises(OSError, match="gone"):
+        steps.throw(OSError("gone"))
+
+
+def test_an_error_that_leaves_when_asked_what_it_says_is_recorded() -> None:
+    """A ``__str__`` that raises SystemExit takes nothing with it."""
+
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise SystemExit(0)
+
+    assert error_value(Odd())["message"] == "(its __str__ raised SystemExit)"
+
+
+# ---------------------------------------------------------------------- where a node raised
+
+
+class Fails:
+    """Fails below its own code."""
+
+    async def run(self, _: Any, ctx: NodeContext) -> NodeResult:
+        """Raise in a library."""
+        await ctx.perform(LOOKUP)
+        self._parse()
+        return NodeResult()
+
+    def _parse(self) -> None:
+        json.loads("{")  # here
+
+
+class Refused:
+    """Does not catch the failure of its call."""
+
+    async def run(self, _: Any, ctx: NodeContext) -> NodeResult:
+        """Ask for what fails."""
+        await ctx.perform(LOOKUP)  # here
+        return NodeResult()
+
+
+class Metas(Kept):
+    """Keeps frames with their meta."""
+
+    def frame(self, frame: Frame, meta: FrozenMap) -> None:
+        """Keep both."""
+        self.lines.append((frame, meta))
+
+
+@pytest.mark.parametrize(("node", "answer"), [(Fails, reply), (Refused, broken)])
+def test_the_frames_line_says_where_a_node_raised(node: type[Any], answer: Any) -> None:
+    """The innermost line in the node's own file stands in the meta of the frame, without a folder; in no record."""
+    kept = Metas()
+    Run(Engine(bound({"a": node()})), Echo(answer), kept).send(UserMessage.of("hi"))
+    frame, meta = next(line for line in kept.lines if isinstance(line, tuple) and isinstance(line[0], Frame))
+    assert meta == {"raised": {"a": line_in(node)}}
+    assert Path(__file__).name not in str(frame.wire())
+
+
+def test_the_place_of_a_foreign_await_is_told() -> None:
+    """For a refused await it is the line that awaits; where nothing was raised the meta says nothing."""
+    for node, place in ((Sleeps(), line_in(Sleeps)), (Do(pass_on), "")):
+        done = NodeTask(node, Note(), EMPTY, NodeContext(EffectKey(1, 1, "a", 0), EMPTY), OFF)
+        done.resume()
+        assert (done.ended, done.raised) == (True, place)

@@ -103,3 +103,22 @@ def test_what_is_no_json_at_all_is_refused() -> None:
     for odd in (object(), {1, 2}, circle):
         with pytest.raises(ValueRefused):
             carried(odd)
+
+
+@pytest.mark.parametrize("number", ["1e-400", "0.1000000000000000055", "12345678901234567.89", "1e-99999999999999999999"])
+def test_a_number_that_would_change_is_refused(number: str) -> None:
+    """What 64 bits cannot hold is refused, never altered in silence."""
+    with pytest.raises(ValueRefused, match="more exact"):
+        parse(f"[{number}]")
+
+
+def test_other_ways_to_write_a_number_are_fine() -> None:
+    """Equal values are taken however they are written, and a negative zero keeps its sign."""
+    assert parse("[1E2, 1.10, 0.10, 1e-7]") == (100.0, 1.1, 0.1, 1e-7)
+    assert math.copysign(1, parse("-0")) == -1
+
+
+def test_strings_without_an_end_take_linear_time() -> None:
+    """Many quotes that nothing closes are refused at once: no work is done twice."""
+    with pytest.raises(ValueRefused):
+        parse('"' + '\\"' * 400_000)

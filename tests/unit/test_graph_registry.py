@@ -311,3 +311,35 @@ def test_fingerprint(write: Write) -> None:
     }
     with pytest.raises(ReadOnly):
         value["graph"] = ""
+
+
+@pytest.mark.parametrize("source", ["raise SystemExit(0)", "import asyncio; raise asyncio.CancelledError"])
+def test_a_module_that_leaves_the_process_cannot_be_imported(write: Write, source: str) -> None:
+    """What a module raises when it is imported is a problem of the graph, whatever it raises; only an interrupt is one."""
+    with pytest.raises(GraphError, match="cannot be imported"):
+        resolve(f"{write(source)}:Toy")
+    with pytest.raises(KeyboardInterrupt):
+        resolve(f"{write('raise KeyboardInterrupt')}:Toy")
+
+
+def test_a_node_that_leaves_the_process_cannot_be_made(write: Write) -> None:
+    """Whatever a class raises when it is made is a problem of the graph."""
+    module = write(f"{NODE}\nclass Leaves(Toy):\n    def __init__(self):\n        raise SystemExit(0)\n")
+    with pytest.raises(GraphValidation, match="cannot be made: SystemExit"):
+        bind(graph(NodeSpec(name="a", implementation=f"{module}:Leaves")))
+
+
+def test_a_graph_that_is_not_trusted_imports_nothing(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may name what is registered, by its name or as module:Class; other code is named in the error and never imported."""
+    module = write("raise AssertionError('imported')")
+    with pytest.raises(GraphError, match=f"{module}:Toy \\(nodes\\[1\\] \\(b\\)\\)") as caught:
+        bind(graph(NodeSpec(name="a", implementation="ui"), NodeSpec(name="b", implementation=f"{module}:Toy")), trusted=False)
+    assert "--trust" in caught.value.hint
+    assert module not in sys.modules
+    for name in ("ui", registry.BUILT_IN["ui"]):
+        assert bind(graph(NodeSpec(name="a", implementation=name)), trusted=False).implementations["a"] is not None
+    registered = write()
+    points = importlib.metadata.EntryPoints([importlib.metadata.EntryPoint("toy", f"{registered}:Toy", registry.ENTRY_POINTS)])
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: points)
+    for name in ("toy", f"{registered}:Toy"):
+        assert bind(graph(NodeSpec(name="a", implementation=name)), trusted=False).implementations["a"] is not None

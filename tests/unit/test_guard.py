@@ -128,6 +128,19 @@ MUTANTS: dict[str, tuple[str, str, str, str]] = {
     "hash": ("", "return hash('a')  # here", "hash", "static on full"),
     "id": ("", "return id(self)  # here", "id", "static on full"),
     "set iteration": ("", "return [x for x in {'a', 'b'}]  # here", "iteration over a set", "static"),
+    "ties under a key": ("", "return min({'a', 'b'}, key=len)  # here", "iteration over a set", "static"),
+    "ties in sorted": ("", "return sorted({'a', 'b'}, key=len)  # here", "iteration over a set", "static"),
+    "sum over a set": ("", "return sum({0.1, 0.2})  # here", "iteration over a set", "static"),
+    "reduce over a set": ("import functools", "return functools.reduce(max, {1, 2})  # here", "iteration over a set", "static"),
+    "chain over a set": (
+        "import itertools",
+        "return [x for x in itertools.chain({1, 2})]  # here",
+        "iteration over a set",
+        "static",
+    ),
+    "percent of a set": ("", "return '%s' % {1, 2}  # here", "iteration over a set", "static"),
+    "format of a set": ("", "return '{}'.format({1, 2})  # here", "iteration over a set", "static"),
+    "set after None": ("", "s = None\ns = set('ab')\nreturn list(s)  # here", "iteration over a set", "static"),
     "set to list": ("", "tags = set('ab')\nreturn list(tags)  # here", "iteration over a set", "static"),
     "asyncio.wait": ("import asyncio", "return await asyncio.wait([])  # here", "asyncio.wait", "static on full"),
     "as_completed": ("import asyncio", "return list(asyncio.as_completed([]))  # here", "asyncio.as_completed", "static on full"),
@@ -301,7 +314,7 @@ HARMLESS: dict[str, tuple[str, str]] = {
     ),
     "sorted set": ("", "return sorted({'b', 'a'}), sorted(set('ab'), reverse=True), sorted(list(set('ab')))"),
     "membership": ("", "seen = set()\nseen.add('a')\nreturn 'a' in seen, len(seen), 'b' in {'a', 'b'}, seen | {'c'}"),
-    "order-free folds": ("", "s = {1, 2}\nreturn any(x > 1 for x in s), sum(s), max(s), {x + 1 for x in s}, s == {1, 2}"),
+    "order-free folds": ("", "s = {1, 2}\nreturn any(x > 1 for x in s), max(s), sorted(s), {x + 1 for x in s}, s == {1, 2}"),
     "rebound name": ("", "s = set('ab')\ns = sorted(s)\nreturn [x for x in s]"),
     "dict iteration": ("", "return [k for k in {'a': 1}], list({'a': 1}.items()), ''.join(['a'])"),
     "own id": ("", "id = 'x'\nhash = len\nreturn id, hash('a')"),
@@ -667,3 +680,16 @@ def test_a_collection_during_a_step_is_not_the_nodes_doing() -> None:
         gc.callbacks.remove(timed)
     assert refusal is None
     assert gc.isenabled()
+
+
+def test_a_set_that_a_class_holds_is_seen(tmp_path: Path) -> None:
+    """A set in a class attribute has no order either, however it is reached."""
+    for owner in ("self", "cls", "Node"):
+        source = f"class Node:\n    tags = {{'a'}}\n    async def run(self, message, ctx, cls=None):\n        return list({owner}.tags)\n"
+        assert [item.line for item in scan(source, "node.py")] == [4]
+
+
+def test_linecache_is_for_tracebacks(workshop: Workshop) -> None:
+    """A node that asks linecache for a line itself reads a file, and is refused."""
+    node = workshop.node("return linecache.getline('/etc/hostname', 1)", before="import linecache\nlinecache.clearcache()")
+    assert run(node, "on")[1] is not None

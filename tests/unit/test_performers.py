@@ -163,3 +163,30 @@ def test_impossible_rates_are_refused(rates: Any) -> None:
     """Rates outside 0 to 1, above 1 together, or of unknown faults are a usage error."""
     with pytest.raises(UsageError, match="fault rates"):
         Faulty(Sound(), seed=1, rates=rates)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_tool_that_wants_to_leave_the_process_has_failed(threads: int) -> None:
+    """SystemExit of a tool is the effect's outcome, and nobody waits for an answer that never comes."""
+
+    def leaves(n: int) -> int:
+        raise SystemExit(n)
+
+    live = Live(tools=registry(leaves), threads=threads)
+    (answer,) = live.perform(ask(ToolCall("tool", {"n": 0})))
+    live.close()
+    assert answer.outcome.error is not None
+    assert (answer.outcome.status, answer.outcome.error.type) == ("error", "builtins.SystemExit")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupt_inside_a_tool_is_one(threads: int) -> None:
+    """KeyboardInterrupt reaches who waits for the answer, from a thread too."""
+
+    def interrupts(n: int) -> int:
+        raise KeyboardInterrupt
+
+    live = Live(tools=registry(interrupts), threads=threads)
+    with pytest.raises(KeyboardInterrupt):
+        live.perform(ask(ToolCall("tool", {"n": 0})))
+    live.close()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from frameengine.effects import Answer, EffectKey, ModelReply, Outcome, ToolReply
+from frameengine.effects import Answer, Call, EffectKey, ModelReply, Outcome, ToolCall, ToolReply
 from frameengine.engine.driver import Run, virtual_at
 from frameengine.engine.message import Engine
 from frameengine.engine.stops import Ask
 from frameengine.errors import UsageError
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
-from frameengine.inputs import UserMessage
+from frameengine.inputs import Action, UserMessage, Webhook
 from frameengine.jsonvalue import freeze
 from frameengine.replay.replayer import Replayer
 from frameengine.trace.header import header
@@ -147,3 +149,78 @@ def test_members_named_like_secrets_are_replaced_whole() -> None:
     assert isinstance(outcome.value, ToolReply)
     assert outcome.value.content["Password"] != "plain words here"
     assert outcome.value.content["user"] == "plain words here"
+
+
+KEY = EffectKey(1, 1, "tools", 0)
+GIVEN = 'pa"ss/wörd-12345'
+
+
+def test_every_field_is_cleaned() -> None:
+    """Names, ids, keys and figures are texts from outside as well: a given secret stays in none of them."""
+    redactor, secret = Redactor([GIVEN]), GIVEN
+    reply = ModelReply(message=freeze({"role": "assistant"}), usage={secret: 1}, finish_reason=secret, model=secret)
+    bodies = (
+        UserMessage(message=freeze({"role": "user", secret: 1}), user_id=secret, session_id=secret, channel=secret),
+        Action(name=secret, data=freeze({secret: secret})),
+        Webhook(source=secret, payload=secret),
+    )
+    assert "wörd" not in repr([redactor.enter(body) for body in bodies])
+    assert "wörd" not in repr(redactor.outcome(KEY, Outcome(value=reply)).value)
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_secrets_with_escapes_come_back_as_they_fit(ascii_only: bool) -> None:
+    """In JSON inside a text a secret is found with its escapes; a tool that is given the parsed value gets it without."""
+    redactor = Redactor([GIVEN])
+    arguments = json.dumps({"x": GIVEN, "password": 'correct "horse" battery'}, ensure_ascii=ascii_only)
+    cleaned = redactor.outcome(KEY, Outcome(value=ToolReply(content=arguments))).value
+    assert isinstance(cleaned, ToolReply)
+    assert len(cleaned.content) == len(arguments)
+    assert "12345" not in cleaned.content
+    assert "horse" not in cleaned.content
+    left = redactor.leave(
+        Call.of(KEY, ToolCall("t", freeze({"whole": cleaned.content, "parts": json.loads(cleaned.content)})))
+    ).effect
+    assert isinstance(left, ToolCall)
+    assert left.arguments["whole"] == arguments
+    assert left.arguments["parts"] == json.loads(arguments)
+
+
+def test_overlapping_secrets_leave_no_rest() -> None:
+    """Where one secret begins within another, both go."""
+    redacted = Redactor(["AAAABBBBCCCC", "BBBBCCCCDDDD"]).enter(UserMessage.of("x AAAABBBBCCCCDDDD y"))
+    assert isinstance(redacted, UserMessage)
+    assert "DDDD" not in redacted.text
+    assert len(redacted.text) == 20
+
+
+def test_short_secrets_come_back() -> None:
+    """A secret that has just room for a placeholder is put back where a tool needs it."""
+    redactor = Redactor()
+    cleaned = redactor.outcome(KEY, Outcome(value=ToolReply(content={"password": "hunter2hunter"}))).value
+    assert isinstance(cleaned, ToolReply)
+    assert cleaned.content["password"] != "hunter2hunter"
+    left = redactor.leave(Call.of(KEY, ToolCall("t", cleaned.content))).effect
+    assert isinstance(left, ToolCall)
+    assert left.arguments["password"] == "hunter2hunter"
+
+
+PEM = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIEowIBAAKCAQEAxyz0123456789\n-----END RSA PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PEM,
+        json.dumps({"pem": PEM}),
+        {"token": "MIIEow-0123456789"},
+        {"client_secret": "MIIEow-0123456789"},
+        {"cookie": ["sid=MIIEow-0123456789"]},
+        '{"a": 1, "cookie" : ["x", "sid=MIIEow-0123456789"]}',
+        "sk-" + "a" * 300 + "MIIEow",
+    ],
+)
+def test_forms_of_secrets(content: Any) -> None:
+    """Keys with headers or escapes, more names of members, lists below them, and keys without end are found."""
+    cleaned = Redactor().outcome(KEY, Outcome(value=ToolReply(content=content))).value
+    assert "MIIEow" not in repr(cleaned)

@@ -51,7 +51,10 @@ def report(result: ReplayResult, found: Divergence, graph: str, look: Look, *, t
 def _difference(found: Divergence) -> RenderableType:
     recorded, replayed = difference(found.recorded, found.replayed)
     rows: list[tuple[str, RenderableType]] = [("differs", words((found.kind, STRONG), ("  ", ""), (found.pointer, "")))]
-    return pairs([*rows, ("recorded", recorded), ("replayed", replayed)])
+    rows += [("recorded", recorded), ("replayed", replayed)]
+    if found.where:
+        rows.append(("raised at", words((found.where, STRONG))))
+    return pairs(rows)
 
 
 def _nearest(found: Divergence) -> RenderableType:

@@ -47,13 +47,20 @@ def _record(record: FrozenMap, step: Step) -> RenderableType:
         ]
         parts.append(_section("conditions", Group(*lines)))
     if record.get("error") is not None:
-        parts.append(_section("error", block(phrases.pretty(record["error"]), BAD), style=BAD))
+        parts.append(_section("error", block(phrases.pretty(record["error"]), BAD), _raised(record, step), style=BAD))
     elif record.get("open"):
         parts.append(_section("stopped", record_lines(record)[-1], style=BAD))
     else:
         output = record.get("output")
         parts.append(_section("output", words(("nothing", QUIET)) if output is None else _value(output)))
     return Group(*parts)
+
+
+def _raised(record: FrozenMap, step: Step) -> str:
+    """Return where in its own code a node raised, as a note of the frame's line says; empty where it says nothing."""
+    raised = step.meta.get("raised")
+    where = raised.get(str(record["node"])) if isinstance(raised, FrozenMap) else None
+    return f"raised at {where}" if isinstance(where, str) else ""
 
 
 def _section(name: str, body: RenderableType, facts: str = "", *, style: str = GOOD) -> RenderableType:
