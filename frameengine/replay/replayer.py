@@ -125,6 +125,11 @@ class Replayer:
                 self._writer = stack.enter_context(TraceWriter(output, members))
             self._stack = stack.pop_all()
 
+    @property
+    def differs(self) -> bool:
+        """Whether a difference was found already: one of an outcome alone does not end the replay."""
+        return self._changed_outcome is not None
+
     def run(self) -> ReplayResult:
         """Replay to the seal or to the first divergence. Raises `TraceError` or `NothingCompared`."""
         divergence: Divergence | None = None

@@ -34,7 +34,7 @@ class Agreement:
             self._trace(line)
 
     def _outcome(self, line: Line) -> None:
-        """Keep what a record must say of an outcome, cut out of the line's canonical form: nothing is encoded anew but the key."""
+        """Keep what a record must say of an outcome, cut out of the line's canonical form."""
         key, outcome, form = line.key(), line.outcome(), line.canonical()
         before, after = b'{"kind":"outcome","key":%b,' % dumps(key.wire()), b',"outcome":%b}' % outcome.canonical
         if not form.startswith(before) or not form.endswith(after):

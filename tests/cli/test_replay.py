@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ from frameengine_cli.commands.replay import choose_graph
 from frameengine_cli.look import Look
 from frameengine_cli.output import plain
 from frameengine_cli.screens.divergence import difference, report
+from rebuild import rebuild
 
 OTHER_GRAPH = """
 name = "shorter-loop"
@@ -365,3 +367,32 @@ def test_the_report_says_where_the_replay_raised() -> None:
     found = Divergence(kind="error", input=1, frame=2, node="orders", where="triage.py:41")
     result = ReplayResult(path=Path("x"), header=freeze({}), verdict="diverged", counts=Counts(), canonical="")
     assert "raised at  triage.py:41" in plain(report(result, found, "g", Look(boxes=False)))
+
+
+def test_a_message_whose_outcome_was_changed_gets_no_tick(frameengine: Frameengine, weather: Path, tmp_path: Path) -> None:
+    """A reply that was changed in the first message is marked there, though what follows from it is found later or never."""
+    changed = tmp_path / "changed.trace.jsonl"
+
+    def edit(line: dict[str, Any]) -> dict[str, Any]:
+        if line["kind"] == "outcome" and line["key"][0] == 1 and line["effect"] == "model":
+            line["outcome"]["value"]["finish_reason"] = "another"
+        return line
+
+    rebuild(weather, changed, edit)
+    done = frameengine("replay", changed)
+    assert done.code == 4
+    assert done.out.startswith("✗    1")
+
+
+def test_a_record_without_digests_is_not_called_unchanged(frameengine: Frameengine, weather: Path, tmp_path: Path) -> None:
+    """Where the header does not say which code ran, the receipt does not claim that nothing changed."""
+    bare = tmp_path / "bare.trace.jsonl"
+
+    def edit(line: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in line.items() if name != "fingerprint"}
+
+    rebuild(weather, bare, edit)
+    done = frameengine("replay", bare)
+    assert done.code == 0
+    assert "nothing since" not in done.out
+    assert "unknown" in done.out

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from attrs import evolve
+
 from frameengine.codec import dumps, loads
 from frameengine.effects import Answer, Call, EffectFailure, EffectKey, ModelCall, ModelReply, Outcome, ToolCall, ToolReply
 from frameengine.engine.driver import Run, virtual_at
@@ -181,16 +183,37 @@ def write_every_shape(writer: TraceWriter) -> None:
         owner = number
         writer.input(Input(number=number, body=body, at=number))
         if number == 1:
-            for index, (effect, outcome) in enumerate(OUTCOMES):
-                writer.outcome(Call.of(EffectKey(1, 1, "thinker", index), effect), outcome)
-            writer.outcome(Call.of(EffectKey(1, 1, "thinker", 9, "side"), TOOL_CALL), OUTCOMES[3][1])
+            asked = [(EffectKey(1, 1, "thinker", index), *pair) for index, pair in enumerate(OUTCOMES)]
+            asked.append((EffectKey(1, 1, "thinker", 9, "side"), TOOL_CALL, OUTCOMES[3][1]))
+            calls = []
+            for key, effect, outcome in asked:
+                call = Call.of(key, effect)
+                writer.outcome(call, outcome)
+                calls.append(
+                    CallRecord(
+                        call=key.call,
+                        kind=effect.kind,
+                        name=effect.name,
+                        request=call.digest,
+                        outcome=outcome.digest,
+                        status=outcome.status,
+                    )
+                )
             number += 1
             writer.input(Input(number=number, body=Cancel(), at=9, stream="side", during=During(input=1, frame=1)))
             bare = FrameRecord(frame=1, node="ui", phase="main", input=freeze({"type": "Command"}))
-            writer.frame(Frame(input=1, frame=1, phase="main", records=(full_record(), bare)), EMPTY)
+            writer.frame(Frame(input=1, frame=1, phase="main", records=(evolve(full_record(), calls=tuple(calls)), bare)), EMPTY)
             writer.frame(Frame(input=1, frame=2, phase="epilogue", records=(bare,)), freeze({"ms": 0.25}))
         writer.trace(
-            FrameTrace(input=owner, path="direct", total_frames=0, frames=0, calls=0, status="done", state=DIGEST),
+            FrameTrace(
+                input=owner,
+                path="direct",
+                total_frames=int(owner == 1),
+                frames=2 * (owner == 1),
+                calls=7 * (owner == 1),
+                status="done",
+                state=DIGEST,
+            ),
             freeze({"ms": 3}) if number == 1 else EMPTY,
         )
 

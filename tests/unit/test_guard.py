@@ -685,7 +685,8 @@ def test_a_collection_during_a_step_is_not_the_nodes_doing() -> None:
 def test_a_set_that_a_class_holds_is_seen(tmp_path: Path) -> None:
     """A set in a class attribute has no order either, however it is reached."""
     for owner in ("self", "cls", "Node"):
-        source = f"class Node:\n    tags = {{'a'}}\n    async def run(self, message, ctx, cls=None):\n        return list({owner}.tags)\n"
+        run = f"    async def run(self, message, ctx, cls=None):\n        return list({owner}.tags)\n"
+        source = "class Node:\n    tags = {'a', 'b'}\n" + run
         assert [item.line for item in scan(source, "node.py")] == [4]
 
 

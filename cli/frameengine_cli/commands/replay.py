@@ -188,6 +188,7 @@ def _replayed(source: Source, how: How, output: Path | None, *, quiet: bool) -> 
     replayer = Replayer(
         path, bound=bound, guard=Guard(how.guard), output=output, instruments=(watcher,), switch=switch, trust=how.trust
     )
+    watcher.differs = lambda: replayer.differs
     try:
         if sys.stdout.isatty() and not quiet:
             # The lines on the screen tell how far it is; a bar among them would only get in their way.
@@ -248,6 +249,7 @@ class _Watcher:
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
         self.done: Callable[[int], None] = lambda _done: None
+        self.differs: Callable[[], bool] = lambda: False
         self.place = "the header"
         self._input: Input | None = None
         self._trace: FrameTrace | None = None
@@ -257,7 +259,7 @@ class _Watcher:
         if entered.during is not None:
             return
         self.done(entered.number - 1)
-        self._tell("✓")
+        self._tell("✗" if self.differs() else "✓")
         self._input, self._trace = entered, None
         self.place = f"input {entered.number}"
 

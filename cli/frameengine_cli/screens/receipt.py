@@ -55,6 +55,8 @@ def replayed(result: ReplayResult, graph: str, look: Look, *, embedded: bool = F
 def changed(result: ReplayResult, *, embedded: bool = False) -> Text:
     """Return what has another digest than when it was recorded."""
     graphs = "; graph files were not looked at (--graph FILE)" if embedded else ""
+    if not result.fingerprinted:
+        return words((f"unknown: the record does not say which code it ran{graphs}", BAD))
     if not result.changed:
         return words((f"{'no code or prompt' if embedded else 'nothing'} since the recording{graphs}", QUIET))
     return words((", ".join(result.changed), STRONG), (f" since the recording, and it made no difference{graphs}", QUIET))
