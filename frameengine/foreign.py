@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from frameengine.errors import LimitError, ValueRefused
@@ -15,6 +14,7 @@ _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 """A string, or one without an end, which must be taken as well: going back to try less of it takes quadratic time."""
 _SHOWN_MAX = 40
 """Characters of a refused number that are repeated."""
+_NONZERO = re.compile(r"[1-9]")
 _BRACKET = re.compile(r"[\[\]{}]")
 
 
@@ -96,18 +96,9 @@ def _number(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
         raise ValueRefused(f"{_short(text)} is too large for a number", hint="carry it as a string")
-    shortest = repr(value)
-    if text != shortest and not _equal(text, shortest):
-        hint = f"carry it as a string, or write the number that it would become: {shortest}"
-        raise ValueRefused(f"{_short(text)} is more exact than a number of 64 bits can be", hint=hint)
+    if value == 0 and _NONZERO.search(text.lower().partition("e")[0]):
+        raise ValueRefused(f"{_short(text)} is too small for a number: it would become 0", hint="carry it as a string")
     return value
-
-
-def _equal(text: str, other: str) -> bool:
-    try:
-        return Decimal(text) == Decimal(other)
-    except InvalidOperation:  # an exponent beyond all bounds
-        return False
 
 
 def _short(text: str) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from frameengine.codec import dumps
 from frameengine.effects import EffectKey
-from frameengine.errors import TraceFormat, TraceIntegrity
+from frameengine.errors import TraceIntegrity
 from frameengine.trace.reader import Line
 
 _HINT = "the file was put together by something else than this tool; record again"
@@ -34,18 +32,12 @@ class Agreement:
             self._trace(line)
 
     def _outcome(self, line: Line) -> None:
-        """Keep what a record must say of an outcome, cut out of the line's canonical form."""
-        key, outcome, form = line.key(), line.outcome(), line.canonical()
-        before, after = b'{"kind":"outcome","key":%b,' % dumps(key.wire()), b',"outcome":%b}' % outcome.canonical
-        if not form.startswith(before) or not form.endswith(after):
-            what = f"the outcome {key} is not written as one is"
-            raise TraceFormat(f"{self._path}: line {line.number}: {what}", hint=_HINT, path=str(self._path), line=line.number)
+        """Keep what a record must say of an outcome, made anew: a line may hold in place what is elsewhere a reference."""
+        key, outcome, call = line.key(), line.outcome(), line.call()
         if key in self._outcomes:
             raise self._contradiction(line, f"a second outcome for {key}")
-        request = sha256(b"{%b}" % form[len(before) : -len(after)]).hexdigest()
-        effect, data = line.value["effect"], line.data["request"]
-        name = data["model" if effect == "model" else "name"]
-        self._outcomes[key] = [key.call, effect, name, outcome.status, request, outcome.digest]
+        effect = call.effect
+        self._outcomes[key] = [key.call, effect.kind, effect.name, outcome.status, call.digest, outcome.digest]
 
     def _frame(self, line: Line) -> None:
         data = line.data

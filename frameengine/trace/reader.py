@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 from attrs import frozen
 
 from frameengine.codec import Undecodable, dumps, loads
-from frameengine.effects import EffectKey, Outcome, outcome_from_json
+from frameengine.effects import Call, EffectKey, Outcome, effect_from_json, outcome_from_json
 from frameengine.errors import FrameEngineError, TraceError, TraceFormat, TraceIncomplete, TraceIntegrity, TraceVersion
 from frameengine.inputs import Input, input_from_json
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
@@ -91,6 +91,13 @@ class Line:
     def outcome(self) -> Outcome:
         """Return the outcome of an outcome's line."""
         return self._decoded(self._outcome)
+
+    def call(self) -> Call:
+        """Return the call of an outcome's line."""
+        return self._decoded(lambda: Call.of(self.key(), effect_from_json(self.value["effect"], self._request())))
+
+    def _request(self) -> FrozenMap:
+        return self._contents.resolve(self.value["request"], entering=True)
 
     def input(self) -> Input:
         """Return the input of an input's line."""

@@ -20,9 +20,11 @@ from frameengine.graph.registry import BoundGraph, bind
 from frameengine.importers.openai import Conversation, import_messages
 from frameengine.inputs import Body, Clear, Given, SwitchGraph, Tick, UserMessage
 from frameengine.jsonvalue import freeze, thaw
+from frameengine.performers.scripted import Scripted
 from frameengine.replay.replayer import Replayer
 from frameengine.trace.header import header
 from frameengine.trace.reader import TraceReader
+from frameengine.trace.repair import repair
 from frameengine.trace.writer import TraceWriter
 from rebuild import rebuild
 
@@ -208,3 +210,18 @@ def test_a_result_without_a_call_is_reported(path: Path, tmp_path: Path) -> None
     exported = export_messages(target)
     assert [message.get("tool_call_id") for message in exported.messages if message["role"] == "tool"] == ["one", ""]
     assert exported.notes == ("the result 1.2 tools[1] belongs to no tool call of the reply before it; it has no id",)
+
+
+def test_a_repaired_trace_says_so_when_it_is_exported(tmp_path: Path) -> None:
+    """What a repair left out is a note of the export."""
+    whole, torn, good = (tmp_path / f"{name}.trace.jsonl" for name in ("whole", "torn", "good"))
+    bound = bind(load_graph("tool-loop"))
+    with TraceWriter(whole, header(bound)) as writer:
+        run = Run(Engine(bound), Scripted({"model": ["one", "two"]}), writer)
+        run.send(UserMessage.of("first"))
+        run.send(UserMessage.of("second"))
+        writer.seal()
+    torn.write_bytes(whole.read_bytes()[:-400])
+    repair(torn, good)
+    assert any("repair" in str(note) for note in export_messages(good).notes)
+    assert not any("repair" in str(note) for note in export_messages(whole).notes)

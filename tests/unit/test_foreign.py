@@ -105,16 +105,16 @@ def test_what_is_no_json_at_all_is_refused() -> None:
             carried(odd)
 
 
-@pytest.mark.parametrize("number", ["1e-400", "0.1000000000000000055", "12345678901234567.89", "1e-99999999999999999999"])
-def test_a_number_that_would_change_is_refused(number: str) -> None:
-    """What 64 bits cannot hold is refused, never altered in silence."""
-    with pytest.raises(ValueRefused, match="more exact"):
+@pytest.mark.parametrize("number", ["1e-400", "-0.5e-999", "1e-99999999999999999999"])
+def test_a_number_that_would_become_zero_is_refused(number: str) -> None:
+    """A number that 64 bits would turn into 0 is refused, never altered in silence."""
+    with pytest.raises(ValueRefused, match="become 0"):
         parse(f"[{number}]")
 
 
 def test_other_ways_to_write_a_number_are_fine() -> None:
-    """Equal values are taken however they are written, and a negative zero keeps its sign."""
-    assert parse("[1E2, 1.10, 0.10, 1e-7]") == (100.0, 1.1, 0.1, 1e-7)
+    """The nearest number of 64 bits is taken however it is written, and a negative zero keeps its sign."""
+    assert parse("[1E2, 1.10, 0.10, 1e-7, 0.10000000000000001, 0e5]") == (100.0, 1.1, 0.1, 1e-7, 0.1, 0.0)
     assert math.copysign(1, parse("-0")) == -1
 
 

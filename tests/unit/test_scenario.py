@@ -11,7 +11,8 @@ import pytest
 from frameengine.effects import Call, EffectKey, ModelCall, ToolCall
 from frameengine.engine.driver import virtual_at
 from frameengine.engine.stops import Ask
-from frameengine.errors import CassetteMiss, CassetteUnused, UsageError
+from frameengine.errors import CassetteMiss, CassetteUnused, FrameEngineError, UsageError
+from frameengine.graph.loader import load_graph
 from frameengine.inputs import Action, Clear, UserMessage
 from frameengine.scenario import Scenario, load_scenario
 
@@ -166,3 +167,14 @@ def test_tools_run_on_the_database(live: Scenario, tmp_path: Path) -> None:
     (unknown,) = performer.perform(ask(ToolCall("drop_db"), node="thinker"))
     assert unknown.outcome.error is not None
     assert "known are query_db" in unknown.outcome.error.message
+
+
+@pytest.mark.parametrize("text", ["x = " + "1" * 5000, "x = " + "[" * 3000 + "]" * 3000])
+def test_toml_that_no_parser_takes_is_a_graph_error(tmp_path: Path, text: str) -> None:
+    """A number of thousands of digits and nesting beyond all bounds are problems of the file, in scenarios and graphs alike."""
+    path = tmp_path / "odd.toml"
+    path.write_text(text)
+    for load in (load_scenario, load_graph):
+        with pytest.raises(FrameEngineError) as caught:
+            load(path)
+        assert caught.value.hint

@@ -112,7 +112,7 @@ RECORDS = st.builds(
     emissions=st.lists(st.builds(Emission, event=TEXTS, data=OBJECTS), max_size=2).map(tuple),
     changes=st.lists(CHANGES, max_size=3).map(tuple),
     condition=OBJECTS.map(freeze),
-    error=st.none() | OBJECTS.map(freeze),
+    error=st.none() | st.fixed_dictionaries({"type": TEXTS, "message": TEXTS}).map(freeze),
 )
 TURNS = st.tuples(BODIES, st.lists(outcomes(), max_size=3), st.lists(RECORDS, max_size=2), METAS)
 RUNS = st.lists(TURNS, min_size=1, max_size=6)
