@@ -24,7 +24,7 @@ TEXT_SHARED_MIN = 40
 """Code points from which a string is stored once and referred to."""
 TEXT_CHUNK = 128 << 10
 """Code points of one piece of a long string: the limit of a line holds for the worst encoding (6 bytes each)."""
-CONTENT_WINDOW_BYTES = 16 << 20
+CONTENT_WINDOW_BYTES = 8 << 20
 """Encoded size of the contents that a line may refer back to."""
 FRAMES_PER_MESSAGE_MAX = 1_000
 """Frames of one input: a graph that goes round for ever ends here."""

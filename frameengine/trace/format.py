@@ -27,12 +27,21 @@ KINDS = ("header", "input", "content", "outcome", "frame", "trace", "seal")
 SUFFIX = ".trace.jsonl"
 
 
+SHORT_LINE = 4_096
+"""Bytes up to which a line's weight is told from its length alone."""
+SHORT_WEIGHT = 4
+"""Weight of a byte of such a line."""
 OBJECT_WEIGHT = 64
 ITEM_WEIGHT = 32
 
 
 def weight(line: bytes, items: int) -> int:
-    """Return about how much memory a line takes once it is read, in bytes. *items* are those of the lists that it refers to."""
+    """Return about how much memory a line takes once it is read, in bytes. *items* are those of the lists that it refers to.
+
+    A short line is not looked into: most lines are short, and what it could stand for is little.
+    """
+    if len(line) <= SHORT_LINE:
+        return SHORT_WEIGHT * len(line) + OBJECT_WEIGHT * items
     return len(line) + OBJECT_WEIGHT * (line.count(b"{") + line.count(b"[") + items) + ITEM_WEIGHT * line.count(b",")
 
 
