@@ -60,7 +60,10 @@ class Segment:
     def last(self) -> bool:
         """Whether no frame of the message follows: it was cancelled in this one, or the recording stops in it."""
         return self.cancel is not None or (
-            self.end.kind == "frame" and any(record.get("open") for record in self.end.data["records"])
+            # The bytes are looked at first: frames need no decoding where they are equal to the replayed ones.
+            self.end.kind == "frame"
+            and b'"open":true' in self.end.raw
+            and any(record.get("open") for record in self.end.data["records"])
         )
 
 
