@@ -350,6 +350,8 @@ def embedded_graph(header: FrozenMap, path: Path) -> Graph:
         # Long names stand as frozen texts in a header and as plain ones in a file, and a record tells the two apart.
         graph = Graph.from_json(thaw(definition))
         problems = [{"place": place_name(problem.place), "problem": problem.text} for problem in validate(graph)]
+        if not all(isinstance(text, str) for spec in graph.nodes for text in (spec.implementation, *spec.prompts)):
+            raise TypeError("implementations and prompts are names")
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         what = f"{path}: the graph in the header is no graph: {error}"
         raise TraceFormat(what, hint="name one with --graph", path=str(path), line=1) from error

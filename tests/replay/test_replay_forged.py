@@ -247,3 +247,18 @@ def test_the_nearest_call_is_looked_for_once_and_in_bounds(tmp_path: Path, monke
     assert found.nearest is not None
     assert found.nearest["kind"] == "request"
     assert len(tried) == frames.NEAREST_TRIED
+
+
+@pytest.mark.parametrize("member", [{"implementation": {}}, {"implementation": None}, {"prompts": [[]]}])
+def test_a_header_whose_nodes_name_no_code_is_refused(trace: Path, member: dict[str, Any]) -> None:
+    """A node in the header whose implementation or prompts are no names is a fault of the file, not of this tool."""
+    target = trace.with_suffix(".forged")
+
+    def edit(line: dict[str, Any]) -> dict[str, Any]:
+        if line["kind"] == "header":
+            line["graph"]["nodes"][0].update(member)
+        return line
+
+    rebuild(trace, target, edit)
+    with pytest.raises(TraceFormat, match="no graph"):
+        Replayer(target).run()
