@@ -104,7 +104,6 @@ class ToolCall:
 
 
 Effect: TypeAlias = ModelCall | ToolCall
-EFFECT_KINDS: dict[str, type[Effect]] = {"model": ModelCall, "tool": ToolCall}
 
 
 @frozen(kw_only=True)

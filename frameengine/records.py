@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from frameengine.codec import SharedOne
 from frameengine.effects import Status
-from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze
+from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.state import Change
 
 Phase: TypeAlias = Literal["main", "epilogue"]
@@ -159,8 +159,3 @@ class FrameTrace:
             "status": self.status,
             "state": self.state,
         }
-
-
-def emission_from_json(value: Json) -> Emission:
-    """Return the emission that `Emission.wire` wrote."""
-    return Emission(event=value[0], data=value[1])

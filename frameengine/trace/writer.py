@@ -44,7 +44,6 @@ class TraceWriter:
         self._chain = GENESIS
         self._numbering = Numbering()
         self._unsynced = 0
-        self._sealed = False
         self._message: int | None = None
         self._weight = 0
         body = _header_body({**header, "durability": durability})
@@ -93,7 +92,6 @@ class TraceWriter:
         wire = seal_wire(inputs=self.inputs, frames=self.frames, calls=self.calls, lines=self.lines + 1, head=self._chain)
         self._write(wire, None, None, sync=True)
         self._sync_folder()
-        self._sealed = True
         self.close()
 
     def close(self) -> None:
