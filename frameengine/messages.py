@@ -38,6 +38,8 @@ class Envelope:
     """The conversation it belongs to."""
     timestamp: str = ""
     """When, as the caller writes it."""
+    channel: str = ""
+    """Where it came from, as the caller names it."""
     message: FrozenMap = EMPTY
     """The chat message as it came; empty where it is just the text."""
 
@@ -175,6 +177,24 @@ class PARouting:
     """What to answer, where no expert is needed."""
     language: str = "de"
     """de, en or mixed."""
+
+
+@frozen(kw_only=True)
+class Clicked:
+    """A click that the surface answered by itself, for the memory: no model was asked."""
+
+    action: str
+    """The action's name."""
+    text: str
+    """What the user was told."""
+
+
+@frozen(kw_only=True)
+class Remembered:
+    """The memory is up to date, for whoever watches the conversation as a whole."""
+
+    changed: tuple[str, ...] = ()
+    """Names of the memory's fields that have new values."""
 
 
 @frozen(kw_only=True)

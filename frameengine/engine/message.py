@@ -328,5 +328,11 @@ def entry_message(input: Input) -> Any:
     if isinstance(body, UserMessage):
         chat, text = body.message, body.text
         plain = tuple(chat.items()) == (("role", "user"), ("content", text))
-        return Envelope(text=text, user_id=body.user_id, session_id=body.session_id, message=EMPTY if plain else chat)
+        return Envelope(
+            text=text,
+            user_id=body.user_id,
+            session_id=body.session_id,
+            channel=body.channel,
+            message=EMPTY if plain else chat,
+        )
     return body

@@ -82,10 +82,11 @@ class Router:
 
 
 class Pending:
-    """Messages on their way, by node; main ones go before those of the epilogue."""
+    """Messages on their way, by node; main ones go before those of the epilogue, and what an epilogue starts belongs to it."""
 
     def __init__(self, phases: Mapping[str, Phase]) -> None:
         self._phases = phases
+        self._ending = False
         self._waiting: dict[Phase, dict[str, tuple[Any, FrozenMap]]] = {"main": {}, "epilogue": {}}
 
     def __bool__(self) -> bool:
@@ -104,14 +105,18 @@ class Pending:
                     node=name,
                 )
         for name in targets:
-            self._waiting[self._phases[name]][name] = (message, form)
+            self._waiting[self._phase(name)][name] = (message, form)
 
     def has(self, name: str) -> bool:
         """Return whether a message waits for the node *name*."""
-        return name in self._waiting[self._phases[name]]
+        return name in self._waiting[self._phase(name)]
+
+    def _phase(self, name: str) -> Phase:
+        return "epilogue" if self._ending else self._phases[name]
 
     def take(self) -> tuple[Phase, dict[str, tuple[Any, FrozenMap]]]:
         """Return the next frame's phase and messages, and forget them."""
         phase: Phase = "main" if self._waiting["main"] else "epilogue"
+        self._ending = phase == "epilogue"
         ready, self._waiting[phase] = self._waiting[phase], {}
         return phase, ready

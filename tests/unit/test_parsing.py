@@ -13,17 +13,13 @@ from frameengine.errors import ValueRefused
 from frameengine.jsonvalue import thaw
 from frameengine.messages import Command, DirectorPlan, InputAnalysis, InterpretedResult, PlannedTool
 from frameengine.nodes.parsing import (
-    ITEMS_MAX,
     NO_PLAN,
     NO_SUMMARY,
-    PROBLEMS_MAX,
-    REPLY_CHARS_MAX,
-    TEXT_CHARS_MAX,
-    json_object,
     parse_analysis,
     parse_interpreted,
     parse_plan,
 )
+from frameengine.nodes.reply import ITEMS_MAX, PROBLEMS_MAX, REPLY_CHARS_MAX, TEXT_CHARS_MAX, json_object
 
 COMMAND = Command(analysis=InputAnalysis(), source_text="how many?")
 ANALYSIS: dict[str, Any] = {
