@@ -36,6 +36,7 @@ LAYERS = [
     ["frameengine.nodes"],
     ["frameengine.engine"],
     ["frameengine.trace"],
+    ["frameengine.hud"],
     ["frameengine.cassette"],
     ["frameengine.performers"],
     ["frameengine.scenario"],
