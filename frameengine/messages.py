@@ -82,7 +82,10 @@ class Command:
 
     @property
     def instruction(self) -> str:
-        """One line of who wants what, in which tone."""
+        """What was perceived, in the words of the Input of v1; else one line of who wants what, in which tone."""
+        perceived = self.metadata.get("perception")
+        if isinstance(perceived, str):
+            return perceived
         about = f" about {self.analysis.topic}" if self.analysis.topic else ""
         return f"{self.analysis.who}: {self.analysis.intent}{about} ({self.analysis.tone}, {self.analysis.complexity})"
 

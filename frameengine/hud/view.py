@@ -6,7 +6,7 @@ Views only: what is cut here stands whole in the record (W37).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from attrs import field, frozen
 
@@ -22,7 +22,7 @@ SUMMARY_CHARS: Final = 200
 """Characters of a node's input and output in it."""
 ANSWER: Final = "answer"
 """The stream of text that is the answer."""
-OWNERS: Final[Mapping[str, str]] = {"process_start": "process", "process_done": "process"}
+OWNERS: Final[Mapping[str, str]] = {"process_start": "process", "process_done": "process", "reflex_path": "runtime"}
 """Events that the feed shows under another name than that of the node they come from."""
 
 
@@ -83,9 +83,6 @@ def events(frame: Frame, roles: Mapping[str, str]) -> Iterator[FrozenMap]:
         for emission in record.emissions:
             if emission.event != TEXT_EVENT:
                 yield event(OWNERS.get(emission.event, node), emission.event, emission.data)
-        if record.condition.get("reflex") is True and record.output is not None:
-            analysis: Mapping[str, Any] = record.output.get("analysis", {})
-            yield event("runtime", "reflex_path", {"detail": f"{analysis.get('intent')}/{analysis.get('complexity')}"})
 
 
 def event(node: str, name: str, data: Mapping[str, Json]) -> FrozenMap:

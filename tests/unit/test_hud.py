@@ -36,6 +36,7 @@ async def greet(_: Any, ctx: NodeContext) -> NodeResult:
 
 async def answer(_: Any, ctx: NodeContext) -> NodeResult:
     """Answer in two pieces, beside a stream that is none of the answer."""
+    ctx.emit("reflex_path", detail="social/trivial")
     ctx.say("one moment", stream="thinking")
     ctx.say("Good ")
     ctx.emit("process_start", pid=1)
