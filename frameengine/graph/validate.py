@@ -48,7 +48,7 @@ def place_name(place: Place) -> str:
 
 def validate(graph: Graph) -> tuple[Problem, ...]:
     """Return everything that is wrong with *graph*. An empty name is passed over: the reader of the file reported it."""
-    checks = (_sizes, _names, _choices, _ends, _expressions, _paths, _phases, _doubles, _unreachable, _cycles)
+    checks = (_sizes, _names, _choices, _ends, _expressions, _paths, _doubles, _unreachable, _cycles)
     return tuple([problem for check in checks for problem in check(graph)])
 
 
@@ -150,14 +150,6 @@ def _paths(graph: Graph) -> Iterator[Problem]:
                 yield Problem(place, f"there is no {', '.join(map(repr, strange))} here; there are {', '.join(PATH_NAMES)}")
 
 
-def _phases(graph: Graph) -> Iterator[Problem]:
-    phase = {node.name: node.phase for node in graph.nodes}
-    for index, edge in _data(graph):
-        for target in edge.targets:
-            if phase.get(edge.source) == "epilogue" and phase.get(target) == "main":
-                yield Problem(("edges", index), f"leads from the epilogue ({edge.source}) back to the main phase ({target})")
-
-
 def _doubles(graph: Graph) -> Iterator[Problem]:
     first: dict[tuple[str, str, str], int] = {}
     for index, edge in _data(graph):
@@ -197,7 +189,9 @@ def _cycles(graph: Graph) -> Iterator[Problem]:
         leaving = [(index, edge) for index, edge in _data(graph) if edge.source in members]
         inside = [(index, edge) for index, edge in leaving if any(target in members for target in edge.targets)]
         exits = any(target not in members for _, edge in leaving for target in edge.targets)
-        if not exits and not any(edge.condition for _, edge in inside):
+        # Where several types go round, a node that has no answer to one of them ends it; of a single type nobody can tell.
+        types = {edge.carries for _, edge in inside}
+        if not exits and len(types) == 1 and not any(edge.condition for _, edge in inside):
             what = f"a circle without an exit ({', '.join(sorted(members))}): no edge leaves it, none in it has a condition"
             yield Problem(("edges", inside[0][0]), what)
 
