@@ -98,7 +98,7 @@ class _Work:
         self._tools: tuple[Json, ...] = config.get("tools", ())
         self._database = str(config.get("database", ""))
         self._before: int = ctx.state.get("process", EMPTY).get("started", 0)
-        self._started = self._before
+        self._started: int = self._before
         self._shape = Shape()
         self._rounds = 0
         self._audited: list[str] = []

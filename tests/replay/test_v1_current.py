@@ -68,7 +68,7 @@ def test_a_message_without_a_plan_takes_three_frames() -> None:
 
 def test_a_message_with_a_plan_takes_four_frames_and_the_plan_is_gone_afterwards() -> None:
     """C22, C47, C129: the plan stands in the Thinker's request of this message and in none of the next one."""
-    model = {
+    model: dict[str, list[Any]] = {
         "input": [COMPLEX, SIMPLE],
         "director": [PLAN, LINE, LINE],
         "thinker": [CALL, "One.", "Nothing."],
@@ -107,7 +107,12 @@ def test_the_first_pipeline_asks_input_thinker_output_and_memorizer() -> None:
     nodes = [evolve(node, implementation="input_v1") if node.name == "input" else node for node in graph.nodes]
     edges = [evolve(edge, condition="") for edge in graph.edges if "director" not in (edge.source, *edge.targets)]
     graph = evolve(graph, nodes=tuple([node for node in nodes if node.name != "director"]), edges=tuple(edges), conditions={})
-    model = {"input": ["Asks what gas is."], "thinker": [CALL, "A fuel."], "output": ["A fuel."], "memorizer": [MEMORY]}
+    model: dict[str, list[Any]] = {
+        "input": ["Asks what gas is."],
+        "thinker": [CALL, "A fuel."],
+        "output": ["A fuel."],
+        "memorizer": [MEMORY],
+    }
     _, performer, (trace,) = run(["what is gas?"], model, {"thinker": ["1"]}, graph)
     assert performer.order == ["input", "thinker", "thinker", "output", "memorizer"]
     assert trace.status == "done"
@@ -157,7 +162,13 @@ def test_bad_replies_of_every_role_leave_the_conversation_going(bad: str) -> Non
 def test_a_recorded_conversation_replays(tmp_path: Path) -> None:
     """What v1 records, epilogue included, replays without a difference."""
     bound = bind(load_graph("v1-current"))
-    model = {"input": [COMPLEX], "director": [PLAN, LINE], "thinker": [CALL, "One."], "output": ["One."], "memorizer": [MEMORY]}
+    model: dict[str, list[Any]] = {
+        "input": [COMPLEX],
+        "director": [PLAN, LINE],
+        "thinker": [CALL, "One."],
+        "output": ["One."],
+        "memorizer": [MEMORY],
+    }
     path = tmp_path / "v1.trace.jsonl"
     with TraceWriter(path, header(bound)) as writer:
         Run(Engine(bound), Scripted(model, {"thinker": ["1"]}), writer).send(UserMessage.of("compare"))

@@ -1,0 +1,149 @@
+"""What a step expects: typed assertions, each of which says what it saw where it does not hold (C123)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from frameengine.jsonvalue import FrozenMap, Json
+from frameengine.suites.evidence import Check, Evidence, as_json, contains, count, cut, listed, unless
+from frameengine.suites.trace_checks import trace_check
+from frameengine.suites.words import Problem, Words, json_value
+
+KINDS: Final = ("buttons", "table", "label", "machine", "display")
+"""Kinds of controls that a check may ask for."""
+
+
+def read_check(directive: str, text: str) -> Check | str:
+    """Return what a directive expects, or what is wrong with it."""
+    words = Words(text)
+    try:
+        check = _CHECKS[directive](words)
+        words.end()
+    except Problem as problem:
+        return str(problem)
+    return check
+
+
+# ---------------------------------------------------------------------- response and actions
+
+
+def _response(words: Words) -> Check:
+    if words.take("length"):
+        return count(words, lambda evidence: len(evidence.response), what="the response's length")
+    negated = words.take("not")
+    if not words.take("contains"):
+        raise Problem('it is contains "…", not contains "…", or length >= N')
+    return contains(words, lambda evidence: evidence.response, what="the response", negated=negated)
+
+
+def _buttons(evidence: Evidence) -> tuple[FrozenMap, ...]:
+    return tuple([control for control in evidence.controls if control.get("type") == "button"])
+
+
+def _actions(words: Words) -> Check:
+    if words.take("length"):
+        return count(words, lambda evidence: len(_buttons(evidence)), what="the number of buttons")
+    if words.take("any", "action", "contains"):
+        wanted = words.texts()
+
+        def fault(evidence: Evidence) -> str:
+            names = [f"{button.get('label', '')} {button.get('action', '')}" for button in _buttons(evidence)]
+            found = any(item.casefold() in name.casefold() for item in wanted for name in names)
+            return unless(found, f"the buttons are {listed(names)}")
+
+        return Check(fault=fault)
+    if not words.take("has"):
+        raise Problem('it is length >= N, any action contains "…", has table or buttons, or has no table')
+    negated = words.take("no")
+    kinds = [_kind(words)]
+    while words.take("or"):
+        kinds.append(_kind(words))
+
+    def held(evidence: Evidence) -> str:
+        there = {kind: [control for control in evidence.controls if _is_kind(control, kind)] for kind in kinds}
+        found = any(there.values())
+        shown = ", ".join([str(control.get("type")) for control in evidence.controls]) or "nothing"
+        return unless(found != negated, f"the surface shows {shown}")
+
+    return Check(fault=held)
+
+
+def _kind(words: Words) -> str:
+    kind = words.word("a kind of control")
+    if kind not in KINDS:
+        raise Problem(f"{kind} is no kind of control; there is {', '.join(KINDS)}")
+    return kind
+
+
+def _is_kind(control: FrozenMap, kind: str) -> bool:
+    match kind:
+        case "buttons":
+            return bool(control.get("type") == "button")
+        case "machine":
+            return "machine_id" in control
+        case "display":
+            return control.get("type") not in ("button", "table")
+        case _:
+            return bool(control.get("type") == kind)
+
+
+# ---------------------------------------------------------------------- state
+
+
+def _state(words: Words) -> Check:
+    place = words.word("a place in the state, such as memory.topic,")
+    steps = place.split(".")
+    if words.take("contains"):
+        return contains(words, lambda evidence: _text(_at(evidence.state, steps)), what=place)
+    if words.take("not", "contains"):
+        return contains(words, lambda evidence: _text(_at(evidence.state, steps)), what=place, negated=True)
+    if words.take("length"):
+        return count(words, lambda evidence: _length(_at(evidence.state, steps)), what=f"the length of {place}")
+    comparison = words.comparison()
+    if comparison not in ("==", "!="):
+        raise Problem('it is PLACE contains "…", PLACE length >= N, PLACE == JSON or PLACE != JSON')
+    wanted = json_value(words.rest())
+
+    def fault(evidence: Evidence) -> str:
+        value = _at(evidence.state, steps)
+        return unless((value == wanted) == (comparison == "=="), f"{place} is {cut(_text(value))}")
+
+    return Check(fault=fault)
+
+
+class _Nowhere:
+    """What stands at a place that the state does not have: equal to nothing."""
+
+
+NOWHERE: Final = _Nowhere()
+
+
+def _at(state: Json, steps: Sequence[str]) -> Any:
+    value: Any = state
+    for step in steps:
+        if isinstance(value, FrozenMap) and step in value:
+            value = value[step]
+        elif isinstance(value, tuple) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return NOWHERE
+    return value
+
+
+def _text(value: Any) -> str:
+    if value is NOWHERE:
+        return "(not there)"
+    return value if isinstance(value, str) else as_json(value)
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, str | tuple | FrozenMap) else 0
+
+
+_CHECKS: Final[Mapping[str, Callable[[Words], Check]]] = {
+    "expect_response": _response,
+    "expect_actions": _actions,
+    "expect_state": _state,
+    "expect_trace": trace_check,
+}
