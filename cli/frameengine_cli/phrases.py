@@ -163,6 +163,11 @@ def count(number: int, word: str) -> str:
     return f"{number:,} {word}" + ("" if number == 1 else "s")
 
 
+def frames(main: int, every: int) -> str:
+    """Return a message's number of frames: those up to the answer, and with a plus those of the epilogue."""
+    return count(main, "frame") if main == every else f"{main:,}+{every - main:,} frames"
+
+
 def usage(outcome: Outcome) -> tuple[int, int] | None:
     """Return the tokens that went in and came out, as the endpoint reported them; None where it did not."""
     reply = outcome.value

@@ -101,6 +101,11 @@ class Message:
         return [call for step in self.steps for call in step.calls] + self.loose
 
     @property
+    def main_frames(self) -> int:
+        """Number of its frames up to the answer."""
+        return sum(step.phase == "main" for step in self.steps)
+
+    @property
     def status(self) -> str:
         """done, open, failed, cancelled; ``cut off`` where the file ends before."""
         return "cut off" if self.trace is None else str(self.trace["status"])

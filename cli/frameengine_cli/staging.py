@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from frameengine.effects import Answer, Call, ModelCall, ModelReply, Outcome, text_of
 from frameengine.engine.driver import virtual_at
@@ -16,6 +17,7 @@ from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import BoundGraph, bind
 from frameengine.inputs import Body, UserMessage
 from frameengine.jsonvalue import Json, freeze
+from frameengine.tools.sql import Database
 
 
 @frozen(kw_only=True)
@@ -57,24 +59,51 @@ def from_options(graph: str, said: Sequence[str], replies: Sequence[str], seed: 
     )
 
 
-def from_scenario(path: Path, databases: Mapping[str, Path], seed: int | None) -> Staged:
+def from_scenario(path: Path, databases: Mapping[str, Database], seed: int | None) -> Staged:
     """Stage a scenario file; *databases* says where its databases are, if not where it says itself."""
     from frameengine.scenario import load_scenario
 
     scenario = load_scenario(path).with_databases(databases)
+    scenario = scenario.with_databases(_with_passwords(scenario.databases))
     performer = scenario.performer()
-    live = ", ".join(scenario.databases)
-    tools = f"live (SQLite: {live})" if live else "scripted" if scenario.tools is not None else "none"
+    tools = _live(scenario.databases) or ("scripted" if scenario.tools is not None else "none")
+    guarded = {"query_db": performer.query_layers} if performer.query_layers else {}
     return Staged(
         name=path.stem,
         bound=bind(load_graph(scenario.graph)),
         inputs=scenario.inputs,
         performer=performer,
         model=f"scripted; tools: {tools}",
-        provenance={**scenario.provenance, "inputs": "scripted", "model": "scripted", "tools": tools, "scenario": path.name},
+        provenance={
+            **scenario.provenance,
+            "inputs": "scripted",
+            "model": "scripted",
+            "tools": tools,
+            **guarded,
+            "scenario": path.name,
+        },
         seed=scenario.seed if seed is None else seed,
         check_used=performer.check_used,
     )
+
+
+def _with_passwords(databases: Mapping[str, Database]) -> dict[str, Database]:
+    """Return the databases of servers with their passwords, which stand in the environment and nowhere else."""
+    from frameengine.tools.sql import MariaDb
+
+    return {
+        name: evolve(database, password=os.environ.get(f"FRAMEENGINE_PASSWORD_{name.upper()}", ""))
+        for name, database in databases.items()
+        if isinstance(database, MariaDb)
+    }
+
+
+def _live(databases: Mapping[str, Database]) -> str:
+    """Return which databases live tools query, by kind and name; never where they are."""
+    kinds: dict[str, list[str]] = {}
+    for name, database in databases.items():
+        kinds.setdefault("SQLite" if isinstance(database, Path) else "MariaDB", []).append(name)
+    return f"live ({'; '.join([f'{kind}: ' + ', '.join(names) for kind, names in kinds.items()])})" if kinds else ""
 
 
 class InOrder:

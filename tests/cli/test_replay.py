@@ -74,7 +74,7 @@ def test_a_replay_that_is_the_same_gives_a_receipt(frameengine: Frameengine, wea
     done = frameengine("replay", weather)
     assert done.code == 0
     first, second = done.out.splitlines()[:2]
-    assert " ".join(first.split()) == "✓ 1 What will the weather be like in Bern? tools 4 frames 4 calls"
+    assert " ".join(first.split()) == "✓ 1 What will the weather be like in Ber… tools 4 frames 4 calls"
     assert second.startswith("✓    2  Do I need a jacket?")
     assert first.index("4 frames") == second.index("2 frames")
     for part in (

@@ -284,10 +284,10 @@ class _Watcher:
         facts: list[tuple[str, str]] = []
         if self._trace is not None:
             trace = self._trace
-            frames, calls = phrases.count(trace.frames, "frame"), phrases.count(trace.calls, "call")
+            frames, calls = phrases.frames(trace.total_frames, trace.frames), phrases.count(trace.calls, "call")
             # As wide where there is nothing to say, so that the columns of all lines stand below each other.
             ended = "" if trace.status == "done" else trace.status
-            facts = [(f"{trace.path:<20}", QUIET), (f"{frames:>10}", QUIET), (f"{calls:>10}", QUIET), (f" {ended:<9}", QUIET)]
+            facts = [(f"{trace.path:<22}", QUIET), (f"{frames:>11}", QUIET), (f"{calls:>10}", QUIET), (f" {ended:<9}", QUIET)]
         style = GOOD if sign == "✓" else BAD
         number = f"{self._input.number:>4}"
         room = max(output.width() - sum(len(fact) for fact, _ in facts) - 10, 20)

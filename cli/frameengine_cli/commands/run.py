@@ -10,6 +10,7 @@ import typer
 from frameengine_cli.commands import options
 
 if TYPE_CHECKING:
+    from frameengine.tools.sql import Database
     from frameengine_cli.staging import Staged
 
 
@@ -37,7 +38,7 @@ def run(
     ] = None,
     database: Annotated[
         list[str] | None,
-        typer.Option("--database", metavar="NAME=FILE", help="Where a database of the scenario is.", show_default=False),
+        typer.Option("--database", metavar="NAME=FILE|URL", help="Where a database of the scenario is.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,
@@ -82,16 +83,17 @@ def run(
         raise typer.Exit(1)
 
 
-def _databases(options: list[str]) -> dict[str, Path]:
-    """Return the files of ``NAME=FILE`` options by name."""
+def _databases(options: list[str]) -> dict[str, Database]:
+    """Return the databases of ``NAME=FILE`` and ``NAME=URL`` options by name."""
     from frameengine.errors import UsageError
+    from frameengine.tools.sql import database_of
 
-    places: dict[str, Path] = {}
+    places: dict[str, Database] = {}
     for option in options:
         name, equals, file = option.partition("=")
         if not (name and equals and file):
-            raise UsageError(f"--database {option} is not NAME=FILE", hint="--database billing=build/billing.sqlite")
-        places[name] = Path(file)
+            raise UsageError(f"--database {option} is not NAME=FILE or NAME=URL", hint="--database billing=build/billing.sqlite")
+        places[name] = database_of(file)
     return places
 
 

@@ -56,8 +56,8 @@ class Row:
     """What came in."""
     path: str
     """The way it took."""
-    frames: int
-    """Its frames."""
+    frames: str
+    """Its frames: those up to the answer, and with a plus those after it."""
     calls: int
     """Its calls."""
     tokens: tuple[int, int] | None
@@ -72,7 +72,7 @@ class Row:
             number=message.number,
             text=phrases.input_line(message.input),
             path=message.path,
-            frames=len(message.steps),
+            frames=phrases.frames(message.main_frames, len(message.steps)).split()[0],
             calls=len(message.calls),
             tokens=token_sum(message),
             status=message.status,
@@ -138,7 +138,7 @@ def table(rows: Sequence[Row], look: Look) -> RenderableType:
             words((str(row.number), f"{STRONG} {GOOD}")),
             words((phrases.cut(row.text), "")),
             words((row.path, "")),
-            f"{row.frames:,}",
+            row.frames,
             f"{row.calls:,}",
             words((phrases.tokens(row.tokens).removesuffix(" tok"), "")),
             words((f"{status_sign(row.status)} {row.status}", style)),

@@ -91,7 +91,7 @@ def totals(message: Message) -> Text:
     """Return the figures of a message on one line."""
     calls = message.calls
     models = len([call for call in calls if call.effect == "model"])
-    facts = [phrases.count(len(message.steps), "frame"), phrases.count(len(calls), "call")]
+    facts = [phrases.frames(message.main_frames, len(message.steps)), phrases.count(len(calls), "call")]
     if calls:
         facts[-1] += f" ({models} model, {len(calls) - models} tool)"
     figures = token_sum(message)
