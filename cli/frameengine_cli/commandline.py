@@ -9,7 +9,7 @@ import typer
 import typer.core
 
 from frameengine.errors import FrameEngineError, UsageError
-from frameengine_cli.commands import exporting, graph, importing, repair, replay, run, schema, show, verify, version
+from frameengine_cli.commands import exporting, graph, importing, repair, replay, run, schema, show, suites, verify, version
 from frameengine_cli.failures import (
     EXIT_CANNOT_TEST,
     EXIT_DEFECT,
@@ -84,6 +84,7 @@ app.command("show", context_settings={"ignore_unknown_options": True})(show.show
 app.add_typer(importing.app, name="import")
 app.add_typer(exporting.app, name="export")
 app.add_typer(graph.app, name="graph")
+app.command("test")(suites.run_suites)
 app.command("repair")(repair.repair)
 app.command("schema")(schema.schema)
 app.command("version")(version.version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from frameengine.jsonvalue import FrozenMap, Json
+from frameengine.jsonvalue import FrozenMap, Json, first_difference
 from frameengine.suites.evidence import Check, Evidence, as_json, contains, count, cut, listed, unless
 from frameengine.suites.trace_checks import trace_check
 from frameengine.suites.words import Problem, Words, json_value
@@ -94,6 +94,16 @@ def _is_kind(control: FrozenMap, kind: str) -> bool:
 def _state(words: Words) -> Check:
     place = words.word("a place in the state, such as memory.topic,")
     steps = place.split(".")
+    check = _value(words, place, steps)
+
+    def fault(evidence: Evidence) -> str:
+        # Of a place that is not there nothing can be said, not even what it is not.
+        return f"{place} is not there" if _at(evidence.state, steps) is NOWHERE else check.fault(evidence)
+
+    return Check(fault=fault)
+
+
+def _value(words: Words, place: str, steps: Sequence[str]) -> Check:
     if words.take("contains"):
         return contains(words, lambda evidence: _text(_at(evidence.state, steps)), what=place)
     if words.take("not", "contains"):
@@ -107,16 +117,13 @@ def _state(words: Words) -> Check:
 
     def fault(evidence: Evidence) -> str:
         value = _at(evidence.state, steps)
-        return unless((value == wanted) == (comparison == "=="), f"{place} is {cut(_text(value))}")
+        return unless((first_difference(value, wanted) is None) == (comparison == "=="), f"{place} is {cut(_text(value))}")
 
     return Check(fault=fault)
 
 
-class _Nowhere:
-    """What stands at a place that the state does not have: equal to nothing."""
-
-
-NOWHERE: Final = _Nowhere()
+NOWHERE: Final = object()
+"""What stands at a place that the state does not have."""
 
 
 def _at(state: Json, steps: Sequence[str]) -> Any:
@@ -132,8 +139,6 @@ def _at(state: Json, steps: Sequence[str]) -> Any:
 
 
 def _text(value: Any) -> str:
-    if value is NOWHERE:
-        return "(not there)"
     return value if isinstance(value, str) else as_json(value)
 
 
