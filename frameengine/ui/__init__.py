@@ -1,0 +1,1 @@
+"""What the user's surface shows and does by itself: pure functions over the state's section ``ui``."""
