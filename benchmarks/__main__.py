@@ -6,9 +6,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import lookup, memory, peers, recording, sizes, start
+from benchmarks import lookup, memory, peers, recording, session, sizes, start
 
-TOPICS = {"recording": recording, "sizes": sizes, "lookup": lookup, "peers": peers, "start": start, "memory": memory}
+TOPICS = {
+    "recording": recording,
+    "sizes": sizes,
+    "lookup": lookup,
+    "session": session,
+    "peers": peers,
+    "start": start,
+    "memory": memory,
+}
 
 
 def main() -> int:

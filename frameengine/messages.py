@@ -180,6 +180,18 @@ class PARouting:
     """What to answer, where no expert is needed."""
     language: str = "de"
     """de, en or mixed."""
+    attempt: int = 1
+    """Which try at the message this is."""
+
+
+@frozen(kw_only=True)
+class ExpertFailed:
+    """A job that an expert could not do, back to whoever gave it (C93)."""
+
+    job: str
+    """The job."""
+    problem: str
+    """What each of its tools said."""
 
 
 @frozen(kw_only=True)

@@ -12,6 +12,7 @@ import pytest
 
 from frameengine.jsonvalue import freeze
 from frameengine.trace.reader import TraceReader
+from frameengine.trace.verify import verify
 
 ROOT = Path(__file__).parents[1]
 
@@ -91,6 +92,38 @@ def test_floors_write_and_read_the_lines_of_the_trace(tmp_path: Path) -> None:
     assert recording.floor_of_writing(path, target) > 0
     assert target.read_bytes() == path.read_bytes()
     assert recording.floor_of_reading(path) > 0
+
+
+@pytest.mark.parametrize(("graph", "path"), [("v3-framed", "director+interpreter"), ("v4-eras", "pa+expert+interpreter")])
+def test_the_shipped_graphs_read_every_reply_of_the_cast(graph: str, path: str) -> None:
+    """No reply that the benchmarks give needs a default, and no step is refused: a message does all of its work."""
+    from benchmarks.cast import Cast
+    from frameengine.engine.driver import Run
+    from frameengine.engine.message import Engine
+    from frameengine.graph.loader import load_graph
+    from frameengine.graph.registry import bind
+    from frameengine.hud.feed import Feed
+    from frameengine.inputs import UserMessage
+
+    bound, seen = bind(load_graph(graph)), list[Any]()
+    run = Run(Engine(bound, instruments=[Feed(bound.graph, seen.append)]), Cast())
+    assert [run.send(UserMessage.of(text)).path for text in ("one", "two")] == [path] * 2
+    events = [event["event"] for event in seen]
+    assert "controls" in events
+    assert events.count("updated") == 2
+    assert not [event for event in events if event in ("parse_failed", "tool_refused", "model_failed", "error")]
+
+
+def test_a_session_is_measured_by_its_ends(tmp_path: Path) -> None:
+    """Both ends of a conversation are timed and sealed, and memory that grows with every message is seen to grow."""
+    from benchmarks import session
+
+    first, last = session.tenths(tmp_path, 20)
+    assert min(first, last) > 0
+    assert [verify(tmp_path / name).counts.inputs for name in ("old.trace.jsonl", "new.trace.jsonl")] == [20, 2]
+    assert min(session.framed(1), session.looped(1)) > 0
+    early, late = session.bytes_held(5, 205, "tool-loop")
+    assert late - early > 100 << 10
 
 
 def test_peers_are_asked_for_the_same_work() -> None:

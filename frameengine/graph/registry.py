@@ -32,8 +32,16 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
         "director_v2": "frameengine.nodes.director:DecidingDirector",
         "thinker_v2": "frameengine.nodes.thinker:PlanExecutor",
         "interpreter_v1": "frameengine.nodes.interpreter:Interpreter",
+        "pa_v1": "frameengine.nodes.pa:PersonalAssistant",
+        "eras_expert": "frameengine.nodes.eras:ErasExpert",
+        "plankiste_expert": "frameengine.nodes.plankiste:PlankisteExpert",
+        "input_v1": "frameengine.nodes.input_v1:FreeInput",
+        "director_v1": "frameengine.nodes.director_v1:WatchingDirector",
+        "thinker_v1": "frameengine.nodes.thinker_v1:AuditingThinker",
         "output_v1": "frameengine.nodes.output:Output",
         "ui": "frameengine.nodes.ui:Ui",
+        "memorizer_v1": "frameengine.nodes.memorizer:Memorizer",
+        "sensor": "frameengine.nodes.sensor:Sensor",
     }
 )
 """Registered name -> ``module:Class`` of the nodes that are shipped."""

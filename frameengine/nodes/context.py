@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from frameengine.effects import ModelCall
+from frameengine.errors import ModelCallFailed
 from frameengine.graph.registry import read_prompt
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.node import NodeContext
 from frameengine.nodes.context_fit import fit
+from frameengine.nodes.reply import Parsed
+
+T = TypeVar("T")
 
 HISTORY: Final = "/history"
 """Where the conversation stands in the state."""
@@ -45,6 +49,22 @@ def model_call(ctx: NodeContext, messages: Sequence[FrozenMap], *, budget: int, 
     fitted = fit(messages, spec.budget or budget)
     ctx.emit("context", messages=len(fitted.messages), tokens=fitted.tokens, max_tokens=fitted.budget, fill_pct=fitted.fill_pct)
     return ModelCall(model=spec.model or "", messages=fitted.messages, params=spec.config.get("params", EMPTY), show=show)
+
+
+async def read_reply(ctx: NodeContext, call: ModelCall, parse: Callable[[str], Parsed[T]]) -> T:
+    """Return what *parse* makes of the reply to *call*.
+
+    A call that fails counts as a reply without text, so its default stands, and ``model_failed`` says so: the text of an error
+    is never read as if a model had said it (W26).
+    """
+    try:
+        reply = await ctx.perform(call)
+    except ModelCallFailed as error:
+        ctx.emit("model_failed", detail=error.message)
+        return parse("").value
+    parsed = parse(reply.text)
+    note_problems(ctx, parsed.problems)
+    return parsed.value
 
 
 def note_problems(ctx: NodeContext, problems: Sequence[str]) -> None:

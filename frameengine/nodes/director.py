@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import ClassVar, Final
 
 import attrs
 
 from frameengine.codec import dumps
-from frameengine.inputs import Action
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
-from frameengine.messages import Command, InputAnalysis
+from frameengine.messages import Command
 from frameengine.node import NodeContext, NodeResult
-from frameengine.nodes.context import HISTORY, chat, history, model_call, note_problems, system_prompt, untrusted
+from frameengine.nodes.context import chat, history, model_call, read_reply, system_prompt, untrusted
+from frameengine.nodes.context_block import context_block
 from frameengine.nodes.parsing import parse_plan
-from frameengine.state import HISTORY_KEEP, Change
+from frameengine.nodes.shaping import SHAPING
 
 PROMPT: Final = "director_v2"
 LAST: Final = 12
@@ -37,35 +38,27 @@ class DecidingDirector:
         """Read the prompt, or take *prompt* instead."""
         self._system = system_prompt(PROMPT, prompt)
 
-    async def run(self, message: Command | Action, ctx: NodeContext) -> NodeResult:
+    async def run(self, message: Command, ctx: NodeContext) -> NodeResult:
         """Make one model call; a reply that cannot be read becomes a plan to say so."""
-        changes: tuple[Change, ...] = ()
-        clicked: tuple[FrozenMap, ...] = ()
-        if isinstance(message, Action):
-            clicked = (chat("user", f"[clicked {message.name}]"),)
-            changes = (Change.append(HISTORY, clicked[0], keep=HISTORY_KEEP),)
-            message = _command(message)
         ctx.emit("thinking", detail="planning")
-        messages = (self._system, *_tools(ctx), *history(ctx, LAST), *clicked, _task(message, ctx))
-        reply = await ctx.perform(model_call(ctx, messages, budget=BUDGET))
-        parsed = parse_plan(reply.text, message)
-        note_problems(ctx, parsed.problems)
-        ctx.emit("planned", tools=len(parsed.value.tool_sequence), hint=parsed.value.response_hint[:80])
-        return NodeResult(parsed.value, changes)
-
-
-def _command(action: Action) -> Command:
-    """Return a click as a command; it is understood as it is (C74)."""
-    data = f" | data: {dumps(action.data).decode()}" if action.data else ""
-    analysis = InputAnalysis(intent="action", topic=action.name)
-    return Command(analysis=analysis, source_text=f"ACTION: {action.name}{data}", metadata=action.data)
+        asked = (self._system, *_tools(ctx), *history(ctx, LAST), *context_block(ctx), _task(message, ctx))
+        call = model_call(ctx, asked, budget=BUDGET)
+        plan = await read_reply(ctx, call, partial(parse_plan, command=message))
+        ctx.emit("planned", tools=len(plan.tool_sequence), hint=plan.response_hint[:80])
+        return NodeResult(plan)
 
 
 def _tools(ctx: NodeContext) -> Iterator[FrozenMap]:
     tools = ctx.config.config.get("tools", ())
     if tools:
-        lines = [f"- {tool.get('name')}({tool.get('arguments', '')}): {tool.get('description', '')}" for tool in tools]
+        lines = [f"- {tool['name']}({_arguments(tool)}): {tool.get('description', '')}" for tool in tools]
         yield chat("system", "Tools you may plan:\n" + "\n".join(lines))
+
+
+def _arguments(tool: FrozenMap) -> str:
+    """Return the arguments of a tool for people and models; those of the shaping tools are known."""
+    arguments: str = tool.get("arguments") or SHAPING.get(tool["name"], "")
+    return arguments
 
 
 def _task(command: Command, ctx: NodeContext) -> FrozenMap:

@@ -8,7 +8,8 @@ from attrs import evolve
 
 from frameengine.messages import InterpretedResult, ThoughtResult
 from frameengine.node import NodeContext, NodeResult
-from frameengine.nodes.context import chat, model_call, note_problems, system_prompt, untrusted
+from frameengine.nodes.context import chat, model_call, read_reply, system_prompt, untrusted
+from frameengine.nodes.cut import cut
 from frameengine.nodes.parsing import parse_interpreted
 
 PROMPT: Final = "interpreter_v1"
@@ -31,22 +32,11 @@ class Interpreter:
     async def run(self, message: ThoughtResult, ctx: NodeContext) -> NodeResult:
         """Make one model call; a reply that cannot be read becomes the statement that there is no summary."""
         ctx.emit("thinking", detail=f"reading what {message.tool_used or 'the plan'} gave")
-        output = _cut(message.tool_output, ctx.config.config.get("output_chars", OUTPUT_CHARS))
+        output = cut(message.tool_output, ctx.config.config.get("output_chars", OUTPUT_CHARS))
         asked = chat("user", f"{untrusted('question', message.question)}\n\n{untrusted('tool_output', output)}")
-        reply = await ctx.perform(model_call(ctx, (self._system, asked), budget=BUDGET))
-        parsed = parse_interpreted(reply.text)
-        note_problems(ctx, parsed.problems)
-        result = parsed.value
+        result = await read_reply(ctx, model_call(ctx, (self._system, asked), budget=BUDGET), parse_interpreted)
         ctx.emit("interpreted", summary=result.summary[:200], row_count=result.row_count, confidence=result.confidence)
         return NodeResult(evolve(message, response=_findings(result)))
-
-
-def _cut(text: str, chars: int) -> str:
-    """Return *text* up to *chars*, and say what is missing: a reader that does not know it would count wrongly."""
-    if len(text) <= chars:
-        return text
-    lines = text.count("\n") + 1
-    return f"{text[:chars]}\n[cut: {chars:,} of {len(text):,} characters; the whole has {lines:,} lines]"
 
 
 def _findings(result: InterpretedResult) -> str:

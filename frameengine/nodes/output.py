@@ -8,6 +8,7 @@ from frameengine.jsonvalue import FrozenMap
 from frameengine.messages import Answer, Command, ThoughtResult
 from frameengine.node import NodeContext, NodeResult
 from frameengine.nodes.context import HISTORY, chat, history, model_call, note_problems, system_prompt, untrusted
+from frameengine.nodes.context_block import context_block
 from frameengine.state import HISTORY_KEEP, Change
 
 PROMPT: Final = "output_v1"
@@ -23,7 +24,9 @@ class Output:
     """Word the answer, show it, and add it to the history.
 
     A thought brings findings to be put into words. A `Command` is the user's own message, come straight from the Input (the
-    reflex path): the conversation alone is the request, and nobody's words are taken for a finding.
+    reflex path): the conversation alone is the request, and nobody's words are taken for a finding (W09).
+
+    A model call that fails ends the message as failed: there is no answer then, and no text of an error may pass for one (W26).
     """
 
     slot: ClassVar[str] = "output"
@@ -35,9 +38,11 @@ class Output:
 
     async def run(self, message: ThoughtResult | Command, ctx: NodeContext) -> NodeResult:
         """Make one model call and say what it replied."""
+        if isinstance(message, Command):
+            ctx.emit("reflex_path", detail=f"{message.analysis.intent}/{message.analysis.complexity}")
         ctx.emit("streaming")
-        findings = _findings(message) if isinstance(message, ThoughtResult) else ()
-        reply = await ctx.perform(model_call(ctx, (self._system, *history(ctx, LAST), *findings), budget=BUDGET, show=True))
+        asked = (self._system, *_conversation(message, ctx))
+        reply = await ctx.perform(model_call(ctx, asked, budget=BUDGET, show=True))
         text = reply.text.strip()
         if not text:
             note_problems(ctx, ("the reply has no text",))
@@ -47,5 +52,9 @@ class Output:
         return NodeResult(Answer(text=text), (Change.append(HISTORY, chat("assistant", text), keep=HISTORY_KEEP),))
 
 
-def _findings(thought: ThoughtResult) -> tuple[FrozenMap, ...]:
-    return (chat("user", untrusted("findings", thought.response)),)
+def _conversation(message: ThoughtResult | Command, ctx: NodeContext) -> tuple[FrozenMap, ...]:
+    """Return the conversation with the context before its last message: findings, or what the user said."""
+    past, block = history(ctx, LAST), context_block(ctx)
+    if isinstance(message, ThoughtResult):
+        return (*past, *block, chat("user", untrusted("findings", message.response)))
+    return (*past[:-1], *block, *past[-1:])
