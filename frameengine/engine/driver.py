@@ -42,7 +42,8 @@ class Performer(Protocol):
     def perform(self, ask: Ask) -> Iterable[Answer]:
         """Answer at least one outstanding effect, in any order; none only after `Inbox.put` woke the performer.
 
-        Each effect of ``ask.new`` is shown once; the performer keeps its own track of what is under way.
+        Each effect of ``ask.new`` is shown once; the performer keeps its own track of what is under way. One that can end that
+        has a method ``drop(keys)``, called after a Cancel.
         """
         ...
 
@@ -251,6 +252,9 @@ class Run:
                 answers[key] = Answer(key, Outcome(status="cancelled", at=self._cancel.at))
                 if recorder is not None:
                     recorder.outcome(call, answers[key].outcome)
+            drop = getattr(self.performer, "drop", None)
+            if drop is not None:
+                drop(answers)
             return Reply(tuple(answers.values()), cancel=True)
         redactor = self._redactor
         outward = ask if redactor is None else Ask(tuple([redactor.leave(call) for call in ask.new]), ask.outstanding)

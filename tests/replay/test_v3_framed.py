@@ -104,9 +104,42 @@ def test_the_traces_replay(path: Path, level: Any) -> None:
 
 def test_each_path_has_its_number_of_frames() -> None:
     """Reflex takes 2 frames, Director 4, Director and Interpreter 5 (C43 to C45)."""
-    assert figures(TRACES / "reflex.trace.jsonl") == [("reflex", 2, 2, "done")] * 2
-    assert figures(TRACES / "director.trace.jsonl") == [("director", 4, 3, "done")]
-    assert figures(TRACES / "director-interpreter.trace.jsonl") == [("director+interpreter", 5, 5, "done")]
+    assert figures(TRACES / "reflex.trace.jsonl") == [("reflex", 2, 3, "done")] * 2
+    assert figures(TRACES / "director.trace.jsonl") == [("director", 4, 4, "done")]
+    assert figures(TRACES / "director-interpreter.trace.jsonl") == [("director+interpreter", 5, 6, "done")]
+
+
+def test_each_path_of_v2_has_its_number_of_frames() -> None:
+    """v2 takes the same ways as v3, and a click or a tick takes one frame (C37)."""
+    assert figures(TRACES / "v2-director-drives.trace.jsonl") == [
+        ("reflex", 2, 3, "done"),
+        ("director", 4, 4, "done"),
+        ("director+interpreter", 5, 6, "done"),
+        ("action", 1, 0, "done"),
+        ("sensor", 1, 0, "done"),
+    ]
+
+
+def test_clicks_that_need_no_thought_ask_no_model() -> None:
+    """A counter and a checklist answer clicks in one frame without a call; a click for somebody to think about takes four."""
+    assert figures(TRACES / "surface.trace.jsonl") == [
+        ("director", 4, 4, "done"),
+        *[("action", 1, 0, "done")] * 3,
+        ("director", 4, 4, "done"),
+        ("action", 1, 0, "done"),
+        ("director", 4, 3, "done"),
+    ]
+
+
+def test_who_comes_back_is_greeted_once() -> None:
+    """The message after the ticks is told of the absence and of the screen, the one after it is not (C62)."""
+    told = [
+        [message for message in line.data["request"]["messages"] if "The user is back after" in str(message["content"])]
+        for line in lines(TRACES / "presence.trace.jsonl", "outcome")
+        if line.data["key"][2] == "output"
+    ]
+    assert [len(messages) for messages in told] == [0, 1, 0]
+    assert "The screen does not show what it should" in told[1][0]["content"]
 
 
 def test_the_sample_shows_every_path() -> None:
@@ -114,17 +147,18 @@ def test_the_sample_shows_every_path() -> None:
     seen = figures(TRACES / "demo.trace.jsonl")
     assert [path for path, *_ in seen] == ["reflex", "director", *["director+interpreter"] * 7, "reflex"]
     assert [frames for _, frames, *_ in seen] == [2, 4, 5, 5, 5, 5, 5, 5, 5, 2]
-    assert [calls for *_, calls, _ in seen] == [2, 3, 7, 5, 5, 5, 6, 6, 5, 2]
+    assert [calls for *_, calls, _ in seen] == [3, 4, 8, 6, 6, 6, 7, 7, 6, 3]
 
 
 def test_output_and_ui_share_a_frame() -> None:
-    """The last frame of a message that was thought about has both nodes, in the order of the graph (C48)."""
+    """The frame of the answer has both nodes, in the order of the graph (C48); the memory follows it."""
     frames = list(lines(TRACES / "director.trace.jsonl", "frame"))
     assert [[record["node"] for record in frame.data["records"]] for frame in frames] == [
         ["input"],
         ["director"],
         ["thinker"],
         ["output", "ui"],
+        ["memorizer"],
     ]
 
 
@@ -159,8 +193,9 @@ def test_the_failed_query_is_reported_as_failed() -> None:
 
 def test_tables_and_buttons_come_from_the_database() -> None:
     """Where a table was asked for, the rows of the query are the rows of the control; a planned button stands beside them."""
-    controls = [data["controls"] for data in emitted(TRACES / "demo.trace.jsonl", "ui", "controls")]
-    (top,), (button, opened) = controls
+    # What stays on the surface is sent again with each answer.
+    sent = [data["controls"] for data in emitted(TRACES / "demo.trace.jsonl", "ui", "controls")]
+    (top,), (button, opened) = [shown for number, shown in enumerate(sent) if shown not in sent[:number]]
     assert top["columns"] == ("street", "city", "heating", "cost_eur")
     assert top["data"][1] == ("Lindenstraße 15", "Jena", "district heat", "26146.91")
     assert (button["type"], button["action"]) == ("button", "send_bills")
@@ -170,15 +205,16 @@ def test_tables_and_buttons_come_from_the_database() -> None:
 def test_no_reply_of_the_samples_needed_a_default() -> None:
     """Every scripted reply is of the form that its node asks for, no context was over its budget, no step was refused."""
     for path in FRAMED:
-        for node in ("input", "director", "thinker", "interpreter", "output"):
+        for node in ("input", "director", "thinker", "interpreter", "output", "ui", "memorizer", "sensor"):
             assert emitted(path, node, "parse_failed") == []
             assert emitted(path, node, "tool_refused") == []
             assert [data for data in emitted(path, node, "context") if data["fill_pct"] > 100] == []
 
 
 def test_every_event_is_in_the_table() -> None:
-    """Nodes, events and members of the sample equal this table: nothing extra, nothing missing (C53)."""
+    """Nodes, events and members of the samples of v3 equal this table: nothing extra, nothing missing (C53)."""
     table = {
+        "sensor": {"started": ["interval"], "tick": ["tick", "deltas"], "stopped": []},
         "input": {"thinking": ["detail"], "context": CONTEXT, "perceived": ["analysis", "instruction"]},
         "director": {"thinking": ["detail"], "context": CONTEXT, "planned": ["tools", "hint"]},
         "thinker": {
@@ -188,14 +224,16 @@ def test_every_event_is_in_the_table() -> None:
             "decided": ["instruction"],
         },
         "interpreter": {"thinking": ["detail"], "context": CONTEXT, "interpreted": ["summary", "row_count", "confidence"]},
-        "output": {"streaming": [], "context": CONTEXT, "text": ["stream", "text"], "done": []},
-        "ui": {"controls": ["controls"]},
+        "output": {"reflex_path": ["detail"], "streaming": [], "context": CONTEXT, "text": ["stream", "text"], "done": []},
+        "ui": {"controls": ["controls"], "machine_transition": ["action", "detail"], "text": ["stream", "text"]},
+        "memorizer": {"thinking": ["detail"], "context": CONTEXT, "updated": ["state"]},
     }
     seen: dict[str, dict[str, list[str]]] = {}
-    for node in table:
-        for record in records(TRACES / "demo.trace.jsonl", node):
-            for event, data in record.get("emissions", ()):
-                seen.setdefault(node, {})[event] = list(data)
+    for name in ("demo", "surface", "presence"):
+        for node in table:
+            for record in records(TRACES / f"{name}.trace.jsonl", node):
+                for event, data in record.get("emissions", ()):
+                    seen.setdefault(node, {})[event] = list(data)
     assert seen == table
 
 

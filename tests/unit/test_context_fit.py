@@ -67,7 +67,7 @@ def test_the_fill_may_pass_a_hundred() -> None:
     chat=st.lists(st.integers(0, 60), min_size=1, max_size=12),
     budget=st.integers(1, 300),
 )
-def test_fitting_keeps_its_promises(systems: list[int], chat: list[int], budget: int) -> None:
+def test_w08_fitting_keeps_its_promises(systems: list[int], chat: list[int], budget: int) -> None:
     """Order is kept, the newest message stays, no system message goes while other chat is there, and only two may be too many."""
     messages = [message("system", size, f"s{index}") for index, size in enumerate(systems)]
     messages += [message("user", size, f"u{index}") for index, size in enumerate(chat)]

@@ -248,6 +248,24 @@ def test_the_epilogue_runs_after_the_answer_and_continues_the_numbering() -> Non
     assert (trace.total_frames, trace.frames) == (3, 5)
 
 
+def test_what_an_epilogue_starts_belongs_to_it() -> None:
+    """A node of the main phase that a node of the epilogue hands on to runs after the answer, in no frame of the answer's."""
+    graph = bound(
+        {"watch": pass_on, "root": pass_on, "memo": pass_on, "end": ends},
+        [edge("root", "memo"), edge("memo", "watch"), edge("watch", "end")],
+        more={"memo": 'phase = "epilogue"'},
+        entry={"UserMessage": "root"},
+    )
+    made, kept = run(graph)
+    trace = made.send(HI)
+    assert shape(kept) == [["root"], ["memo"], ["watch"], ["end"]]
+    assert [frame.phase for frame in kept.frames] == ["main", "epilogue", "epilogue", "epilogue"]
+    assert [record.phase for record in kept.records("watch")] == ["epilogue"]
+    assert (trace.total_frames, trace.frames, trace.path) == (1, 4, "custom")
+    made.send(HI)
+    assert [frame.phase for frame in kept.frames[4:]] == ["main", "epilogue", "epilogue", "epilogue"]
+
+
 # ---------------------------------------------------------------------- time
 
 

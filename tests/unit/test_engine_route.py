@@ -94,6 +94,19 @@ def test_pending_gives_main_messages_before_those_of_the_epilogue() -> None:
     assert not pending
 
 
+def test_pending_keeps_what_an_epilogue_starts_in_the_epilogue() -> None:
+    """Once the epilogue has begun, a message for a main node waits in it, beside those of its own nodes."""
+    pending = Pending({"a": "main", "z": "epilogue"})
+    pending.put(("z",), 1, EMPTY, "the input")
+    pending.take()
+    pending.put(("a", "z"), 2, EMPTY, "node 'z'")
+    assert pending.has("a")
+    with pytest.raises(GraphError, match="two messages"):
+        pending.put(("a",), 3, EMPTY, "another")
+    assert pending.take() == ("epilogue", {"a": (2, EMPTY), "z": (2, EMPTY)})
+    assert not pending
+
+
 def test_a_conflict_delivers_nothing() -> None:
     """When one of several targets has a message already, none of them gets the second one."""
     pending = Pending({"a": "main", "b": "main"})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from time import process_time
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from frameengine.nodes.parsing import (
     NO_SUMMARY,
     parse_analysis,
     parse_interpreted,
+    parse_memory,
     parse_plan,
 )
 from frameengine.nodes.reply import ITEMS_MAX, PROBLEMS_MAX, REPLY_CHARS_MAX, TEXT_CHARS_MAX, json_object
@@ -179,7 +182,7 @@ def test_large_replies_are_bounded() -> None:
 
 
 @pytest.mark.parametrize("odd", ODD, ids=repr)
-def test_odd_values_never_raise(odd: Any) -> None:
+def test_w55_odd_values_never_raise(odd: Any) -> None:
     """Any value in any field gives a typed result, every text of which is a text (W55)."""
     for key in ANALYSIS:
         parsed = parse_analysis(json.dumps({**ANALYSIS, key: odd}))
@@ -198,9 +201,10 @@ def test_odd_values_never_raise(odd: Any) -> None:
 @given(st.text(alphabet='{}[]"\\`:,\n \tajsn0.e-', max_size=300))
 def test_any_text_gives_a_value(text: str) -> None:
     """No text makes a reader raise; a default never comes without a problem."""
-    for parsed in (parse_analysis(text), parse_plan(text, COMMAND), parse_interpreted(text)):
+    for parsed in (parse_analysis(text), parse_plan(text, COMMAND), parse_interpreted(text), parse_memory(text)):
         assert parsed.value is not None
     assert parse_interpreted(text).problems
+    assert parse_memory(text).problems or not parse_memory(text).value.get("facts")
 
 
 @given(
@@ -222,3 +226,35 @@ def test_hostile_replies_are_read_in_linear_time(unit: str) -> None:
     """A reply of the largest size made of one troublesome piece is refused, in a bounded number of steps of the pattern."""
     reply = "{" + (unit * REPLY_CHARS_MAX)[: REPLY_CHARS_MAX - 1]
     assert parse_plan(reply, COMMAND).problems
+
+
+def test_a_memory_is_read_field_by_field() -> None:
+    """What a model may set arrives in one line each; who the user is, and what is no field, is not read (W02)."""
+    reply = {"topic": " open\nbills ", "facts": ["Likes\ttables.", ""], "user_name": "root", "situation": "x", "clicks": ["y"]}
+    parsed = parse_memory(json.dumps(reply))
+    assert thaw(parsed.value) == {"topic": "open bills", "facts": ["Likes tables."]}
+    assert parsed.problems == ()
+
+
+READERS: list[Any] = [parse_analysis, parse_interpreted, parse_memory, partial(parse_plan, command=COMMAND)]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("read", READERS, ids=["analysis", "interpreted", "memory", "plan"])
+@pytest.mark.parametrize("unit", ['"', '\\"', "{", "}", "```\n", '{"', "\\", "```json\n{", '"a": [1, {}], ', "\\ud800", " \n"])
+def test_reading_takes_linear_time_without_the_bound(read: Any, unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if replies of a MiB were read, twice the text would take at most 2.6 times as long."""
+    monkeypatch.setattr("frameengine.nodes.reply.REPLY_CHARS_MAX", 4 << 20)
+
+    def least(size: int, head: str) -> float:
+        text = head + (unit * (size // len(unit)))[: size - len(head)]
+        times = []
+        for _ in range(3):
+            start = process_time()
+            read(text)
+            times.append(process_time() - start)
+        return min(times)
+
+    for head in ("", '{"a": "', '```json\n{"facts": ['):
+        one, two = least(1 << 19, head), least(1 << 20, head)
+        assert two <= 2.6 * one + 0.005, (head, one, two)
