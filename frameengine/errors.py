@@ -32,6 +32,7 @@
       EffectError           an effect failed; a node may catch these   exit 1
         ModelCallFailed       the model's side
         ToolFailed            the tool's side
+          NoSandbox             foreign code, and nothing to shut it in
         EffectCancelled       the message was cancelled
       NodeError             a node broke its contract                  exit 1
         ForeignAwait          it awaited something that is no effect
@@ -245,6 +246,12 @@ class ToolFailed(EffectError):
     """The tool's side failed."""
 
     code = "effect.tool"
+
+
+class NoSandbox(ToolFailed):
+    """Foreign code was not run, because it could not be shut in; ``fields['missing']`` says what the machine lacks."""
+
+    code = "effect.tool.sandbox"
 
 
 class EffectCancelled(EffectError):

@@ -10,6 +10,7 @@ from attrs import frozen
 from frameengine.codec import dumps
 from frameengine.effects import ToolCall
 from frameengine.errors import ToolFailed
+from frameengine.jsonvalue import Json
 from frameengine.messages import DirectorPlan, PlannedTool, ThoughtResult
 from frameengine.node import NodeContext
 from frameengine.nodes.shaping import SHAPING, Shape
@@ -28,14 +29,21 @@ class Failure:
     message: str
 
 
-async def call_tool(ctx: NodeContext, call: ToolCall) -> tuple[str, bool]:
-    """Run one tool and show it; return its output as text and whether it failed, in which case the text tells the error."""
+def as_text(content: Json) -> str:
+    """Return what a tool gave as text: a text as it is, anything else as JSON."""
+    return content if isinstance(content, str) else dumps(content).decode()
+
+
+async def call_tool(ctx: NodeContext, call: ToolCall, read: Callable[[Json], str] = as_text) -> tuple[str, bool]:
+    """Run one tool and show it; return its output, as *read* turns it into text, and whether it failed.
+
+    Where it failed the text tells the error.
+    """
     ctx.emit("tool_call", tool=call.name, args=call.arguments)
     failed = False
     try:
         reply = await ctx.perform(call)
-        content = reply.content if reply.message is None else reply.message.get("content")
-        output = content if isinstance(content, str) else dumps(content).decode()
+        output = read(reply.content if reply.message is None else reply.message.get("content"))
     except ToolFailed as error:
         output, failed = f"Error: {error.message}", True
     ctx.emit("tool_result", tool=call.name, output=output[:RESULT_CHARS])

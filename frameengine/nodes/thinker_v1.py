@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Final, TypeAlias
 
 from attrs import evolve, frozen
@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 from frameengine import foreign
 from frameengine.codec import dumps
 from frameengine.effects import ModelReply, ToolCall
-from frameengine.errors import FrameEngineError, ToolFailed
+from frameengine.errors import FrameEngineError
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze, frozen_map
 from frameengine.messages import Command, DirectorPlan, InputAnalysis, ThoughtResult
 from frameengine.node import NodeContext, NodeResult
@@ -19,7 +19,9 @@ from frameengine.nodes.context import chat, history, model_call, note_problems, 
 from frameengine.nodes.context_block import context_block
 from frameengine.nodes.functions import FUNCTIONS
 from frameengine.nodes.shaping import SHAPING, Shape
+from frameengine.nodes.steps import as_text, call_tool
 from frameengine.state import Change
+from frameengine.tools.process_events import PROCESS_DONE, PROCESS_START, output_text, process_done, process_start
 
 PROMPT: Final = "thinker_v1"
 LAST: Final = 12
@@ -34,6 +36,16 @@ PYTHON: Final = "python"
 DATABASE: Final = "query_db"
 STARTED: Final = "/process/started"
 """Where the state counts the processes of the run (N04)."""
+NOT_RUN: Final[Mapping[str, Json]] = {
+    "status": "done",
+    "exit_code": 0,
+    "stdout": "",
+    "stderr": "",
+    "stdout_cut": False,
+    "stderr_cut": False,
+    "limit": "",
+}
+"""What stands for what a result of the Python tool does not say."""
 ACTIONABLE: Final = ("request", "action")
 """Intents that ask for something to be done."""
 
@@ -194,44 +206,29 @@ class _Work:
             ctx.emit("tool_refused", tool=tool, reason=problem)
             self._outputs.append(f"{tool}\nRefused: {problem}")
             return f"Refused: {problem}", True
-        ctx.emit("tool_call", tool=tool, args=wanted.args)
-        output, failed = await self._perform(wanted)
-        ctx.emit("tool_result", tool=tool, output=output[:200])
+        call = ToolCall(tool, wanted.args)
+        output, failed = await (self._program(call) if tool == PYTHON else call_tool(ctx, call))
         self._used = tool
         self._outputs.append(output)
         return output, failed
 
-    async def _perform(self, wanted: _Wanted) -> tuple[str, bool]:
-        ctx, content, message = self._ctx, None, ""
-        pid = self._process_begins(wanted) if wanted.tool == PYTHON else 0
-        try:
-            reply = await ctx.perform(ToolCall(wanted.tool, wanted.args))
-            content = reply.content if reply.message is None else reply.message.get("content")
-        except ToolFailed as error:
-            message = f"Error: {error.message}"
-        if pid:
-            self._process_ends(pid, content, message)
-        if message:
-            return message, True
-        return content if isinstance(content, str) else _printed(content), False
-
-    def _process_begins(self, wanted: _Wanted) -> int:
+    async def _program(self, call: ToolCall) -> tuple[str, bool]:
+        """Run a Python program and show its process (C53i, C53j), under the number that it has in the state of the run (N04)."""
         self._started += 1
-        code = wanted.args.get("code")
-        shown = code[:200] if isinstance(code, str) else ""
-        self._ctx.emit("process_start", pid=self._started, tool=PYTHON, status="running", code=shown)
-        return self._started
+        code = call.arguments.get("code") if isinstance(call.arguments, FrozenMap) else ""
+        known = {"pid": self._started, "tool": PYTHON}
+        ended: dict[str, Json] = {**known, **NOT_RUN}
 
-    def _process_ends(self, pid: int, content: Json, error: str) -> None:
-        result = content if isinstance(content, FrozenMap) else EMPTY
-        self._ctx.emit(
-            "process_done",
-            pid=pid,
-            tool=PYTHON,
-            status="failed" if error else result.get("status", "done"),
-            exit_code=result.get("exit_code"),
-            output=(error or _printed(content))[:500],
-        )
+        def read(content: Json) -> str:
+            ended.update({**(content if isinstance(content, FrozenMap) else {"stdout": as_text(content)}), **known})
+            return output_text(ended)
+
+        self._ctx.emit(PROCESS_START, **process_start(known, code if isinstance(code, str) else ""))
+        output, failed = await call_tool(self._ctx, call, read)
+        if failed:
+            ended.update({"status": "failed", "exit_code": -1, "stderr": output})
+        self._ctx.emit(PROCESS_DONE, **process_done(ended))
+        return output, failed
 
     def _take_controls(self, found: tuple[FrozenMap, ...]) -> Iterator[str]:
         """Put controls that the text held where those of the tools go; yield what is wrong with any."""
@@ -281,12 +278,3 @@ def _result(wanted: _Wanted, output: str) -> FrozenMap:
     if wanted.call_id:
         return frozen_map({"role": "tool", "tool_call_id": wanted.call_id, "content": output})
     return chat("user", untrusted("tool_output", output))
-
-
-def _printed(content: Json) -> str:
-    """Return what a program printed, and how it ended where it did not end well."""
-    if not isinstance(content, FrozenMap):
-        return dumps(content).decode()
-    out, err, code = content.get("stdout", ""), content.get("stderr", ""), content.get("exit_code")
-    ended = f"[{content.get('status', 'failed')}, exit code {code}]\n{err}" if code != 0 else ""
-    return "\n".join([part for part in (str(out).rstrip("\n"), ended.rstrip("\n")) if part]) or "[no output]"

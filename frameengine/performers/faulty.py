@@ -60,6 +60,12 @@ class Faulty:
             answers += [self._spoiled(answer) for answer in self._performer.perform(Ask(tuple(sound), behind))]
         return answers
 
+    def drop(self, keys: Iterable[EffectKey]) -> None:
+        """Tell the performer behind, where it can end what nobody awaits."""
+        drop = getattr(self._performer, "drop", None)
+        if drop is not None:
+            drop(keys)
+
     def fault(self, key: EffectKey) -> Fault | None:
         """Return the fault that the seed puts at *key*; None for most."""
         seed = sha256(f"fault/{self._seed}/{key}".encode()).digest()

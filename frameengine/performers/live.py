@@ -8,12 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Condition
 from typing import Protocol
 
-from frameengine.effects import Answer, Call, EffectKey, ModelReply, Outcome, ToolReply, failed
+from frameengine.effects import Answer, Call, EffectKey, ModelReply, Outcome, ToolCall, ToolReply, failed
 from frameengine.engine.driver import Clock, virtual_at
 from frameengine.engine.stops import Ask
 from frameengine.errors import LiveCallRefused
 from frameengine.jsonvalue import FrozenMap, freeze
-from frameengine.tools.registry import ToolRegistry
+from frameengine.tools.registry import Job, ToolRegistry
 
 
 class Model(Protocol):
@@ -37,6 +37,7 @@ class Live:
         self._tools = tools or ToolRegistry()
         self._clock = clock
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="frameengine-effect") if threads > 1 else None
+        self._under_way: dict[EffectKey, tuple[Future[Outcome], Job | None]] = {}
         self._done: deque[Answer] = deque()
         self._changed = Condition()
         self._woken = False
@@ -47,7 +48,11 @@ class Live:
         if self._pool is None:
             return [Answer(call.key, self.answer(call)) for call in ask.new]
         for call in ask.new:
-            self._pool.submit(self.answer, call).add_done_callback(self._finish(call.key))
+            # Jobs begin here, in order: a tool that counts them counts alike however the threads run.
+            job = self._begin(call)
+            future = self._pool.submit(self.answer, call, job)
+            self._under_way[call.key] = (future, job)
+            future.add_done_callback(self._finish(call.key))
         with self._changed:
             self._changed.wait_for(lambda: self._woken or self._done or self._interrupted is not None)
             self._woken = False
@@ -63,6 +68,15 @@ class Live:
             self._woken = True
             self._changed.notify_all()
 
+    def drop(self, keys: Iterable[EffectKey]) -> None:
+        """End what is under way for effects that nobody awaits any more, as far as it can be ended; called by the driver."""
+        for key in keys:
+            future, job = self._under_way.get(key, (None, None))
+            if future is not None:
+                future.cancel()
+            if job is not None:
+                job.cancel()
+
     def close(self) -> None:
         """Wait for what is under way and let the threads go."""
         if self._pool is not None:
@@ -70,6 +84,7 @@ class Live:
 
     def _finish(self, key: EffectKey) -> Callable[[Future[Outcome]], None]:
         def finish(future: Future[Outcome]) -> None:
+            self._under_way.pop(key, None)
             if future.cancelled():
                 return
             error = future.exception()
@@ -83,12 +98,12 @@ class Live:
 
         return finish
 
-    def answer(self, call: Call) -> Outcome:
-        """Perform one effect; whatever it raises becomes its outcome."""
+    def answer(self, call: Call, job: Job | None = None) -> Outcome:
+        """Perform one effect; whatever it raises becomes its outcome. *job* is its tool call, where that has begun."""
         clock = self._clock
         started = clock.monotonic() if clock is not None else 0.0
         try:
-            outcome = self._perform(call)
+            outcome = self._perform(call, job)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a failing model or tool is an outcome, not the end of the run
@@ -100,13 +115,15 @@ class Live:
         latency: FrozenMap = freeze({**outcome.meta, "ms": round((clock.monotonic() - started) * 1000, 3)})
         return Outcome(status=outcome.status, value=outcome.value, error=outcome.error, at=clock.now(), meta=latency)
 
-    def _perform(self, call: Call) -> Outcome:
-        effect = call.effect
-        if effect.kind == "model":
-            if self._model is None:
-                raise LiveCallRefused(
-                    f"{call.key} asks model {effect.name!r}, and this run has no model", hint="give the run a model or a script"
-                )
-            reply = self._model(call)
-            return reply if isinstance(reply, Outcome) else Outcome(value=reply)
-        return Outcome(value=ToolReply(content=self._tools.run(effect.name, effect.arguments)))  # type: ignore[union-attr]
+    def _begin(self, call: Call) -> Job | None:
+        return self._tools.begin(call.effect.name, call.effect.arguments) if isinstance(call.effect, ToolCall) else None
+
+    def _perform(self, call: Call, job: Job | None) -> Outcome:
+        if isinstance(call.effect, ToolCall):
+            return Outcome(value=ToolReply(content=(job or self._tools.begin(call.effect.name, call.effect.arguments)).run()))
+        if self._model is None:
+            raise LiveCallRefused(
+                f"{call.key} asks model {call.effect.name!r}, and this run has no model", hint="give the run a model or a script"
+            )
+        reply = self._model(call)
+        return reply if isinstance(reply, Outcome) else Outcome(value=reply)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NoReturn
 
 from attrs import frozen
 
@@ -26,6 +27,16 @@ _KINDS: Final[Mapping[str, tuple[type[Any], ...]]] = {
 class _Tool:
     function: Callable[..., Json]
     schema: FrozenMap
+
+
+@frozen
+class Job:
+    """A tool call that can be run, once."""
+
+    run: Callable[[], Json]
+    """Run it and return what it gave, frozen. Raises what the tool raises."""
+    cancel: Callable[[], object]
+    """End it, or do not let it begin. Does nothing for a tool that cannot be ended."""
 
 
 class ToolRegistry:
@@ -62,6 +73,25 @@ class ToolRegistry:
 
         Raises `ToolFailed` for a tool that there is not, and for arguments that do not fit it.
         """
+        return self.begin(name, arguments).run()
+
+    def begin(self, name: str, arguments: Json) -> Job:
+        """Get a call ready. What `run` would raise is raised when it is run, so that calls can begin in order.
+
+        A tool that can be ended has a method ``begin``, with the arguments of the tool, whose result has ``run`` and ``cancel``.
+        """
+        try:
+            tool = self._tool(name)
+            checked = _checked(name, arguments, tool.schema.get("parameters", {}))
+            begin = getattr(tool.function, "begin", None)
+            if begin is None:
+                return Job(lambda: carried(tool.function(**checked)), _nothing)
+            job = begin(**checked)
+        except Exception as error:  # noqa: BLE001 - a tool's own begin may raise anything, as the tool may
+            return Job(partial(_raise, error), _nothing)
+        return Job(lambda: carried(job.run()), job.cancel)
+
+    def _tool(self, name: str) -> _Tool:
         tool = self._tools.get(name)
         if tool is None:
             near = get_close_matches(name, self.names, 1) or self.names
@@ -69,7 +99,15 @@ class ToolRegistry:
             raise ToolFailed(
                 f"there is no tool {name!r}; known are {', '.join(self.names) or 'none'}", hint=hint, tool=name, known=self.names
             )
-        return carried(tool.function(**_checked(name, arguments, tool.schema.get("parameters", {}))))
+        return tool
+
+
+def _nothing() -> None:
+    """Leave a tool that cannot be ended to its work."""
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _checked(name: str, arguments: Json, parameters: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -137,7 +137,7 @@ def test_a_tagged_python_block_runs_as_a_process() -> None:
     assert driven.effects[1] == ToolCall("python", {"code": "print(6*7)"})
     start, done = driven.event("process_start"), driven.event("process_done")
     assert start == {"pid": 4, "tool": "python", "status": "running", "code": "print(6*7)"}
-    assert done == {"pid": 4, "tool": "python", "status": "done", "exit_code": 0, "output": "42"}
+    assert done == {"pid": 4, "tool": "python", "status": "done", "exit_code": 0, "output": "42", "elapsed": 0.0}
     assert driven.after["process"] == {"started": 4}
     assert driven.message.tool_output == "42"
 
@@ -146,7 +146,7 @@ def test_a_program_that_fails_says_how_it_ended() -> None:
     """The model and the record see exit code and error output, not silence."""
     reply = {"status": "failed", "exit_code": 1, "stdout": "half\n", "stderr": "ZeroDivisionError\n"}
     driven = think("```python\n1/0\n```", reply, "It failed.")
-    assert driven.message.tool_output == "half\n[failed, exit code 1]\nZeroDivisionError"
+    assert driven.message.tool_output == "half\nZeroDivisionError"
     assert driven.event("process_done")["status"] == "failed"
 
 
