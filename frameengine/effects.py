@@ -217,7 +217,10 @@ class Outcome:
         if self.error is None:
             raise InternalError(f"an outcome of status {self.status!r} without an error at {call.key}")
         kind = ModelCallFailed if call.effect.kind == "model" else ToolFailed
-        return kind(self.error.message, type=self.error.type, key=call.key.wire(), **self.error.fields)
+        error = kind(self.error.message)
+        # Set, not passed: the fields come from outside and may be called as an argument is.
+        error.fields = {**self.error.fields, "type": self.error.type, "key": call.key.wire()}
+        return error
 
 
 @frozen

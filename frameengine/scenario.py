@@ -17,14 +17,14 @@ from frameengine.codec import dumps
 from frameengine.effects import Answer, Call, ModelCall, Outcome, ToolReply, failed
 from frameengine.engine.driver import virtual_at
 from frameengine.engine.stops import Ask
-from frameengine.errors import FrameEngineError, UsageError, ValueRefused
+from frameengine.errors import FrameEngineError, ToolFailed, UsageError, ValueRefused
 from frameengine.graph.lines import line_numbers, line_of
 from frameengine.graph.validate import Place, place_name
 from frameengine.inputs import BODIES, Body, UserMessage
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze
 from frameengine.performers.scripted import Script
 from frameengine.tools.registry import ToolRegistry
-from frameengine.tools.sql import register_sql
+from frameengine.tools.sql import Database, MariaDb, database_of, register_sql
 
 _KEYS = ("graph", "seed", "provenance", "inputs", "model", "tools")
 _TOOL_KEYS = ("scripted", "databases")
@@ -48,10 +48,10 @@ class Scenario:
     """Node -> replies of its model: texts and chat messages."""
     tools: FrozenMap | None = None
     """Node -> results of its tools; None where the tools are live."""
-    databases: Mapping[str, Path]
-    """Name -> SQLite file that live tools query."""
+    databases: Mapping[str, Database]
+    """Name -> database that live tools query."""
 
-    def with_databases(self, databases: Mapping[str, Path]) -> Scenario:
+    def with_databases(self, databases: Mapping[str, Database]) -> Scenario:
         """Return the scenario with its databases in other places. Raises `UsageError` for a name that it does not use."""
         unknown = sorted(databases.keys() - self.databases.keys())
         if unknown:
@@ -61,10 +61,16 @@ class Scenario:
 
     def performer(self) -> ScenarioPerformer:
         """Return a performer that answers this scenario's run, once. Raises `UsageError` where a database is not there."""
-        for name, file in self.databases.items():
-            if not file.is_file():
-                hint = f"build it: python fixtures/billing.py {file}"
-                raise UsageError(f"{self.path}: tools.databases.{name}: there is no file {file}", hint=hint, database=name)
+        for name, database in self.databases.items():
+            where = f"{self.path}: tools.databases.{name}"
+            if isinstance(database, MariaDb):
+                try:
+                    database.check_installed()
+                except ToolFailed as error:
+                    raise UsageError(f"{where}: {error.message}", hint=error.hint, database=name) from None
+            elif not database.is_file():
+                hint = f"build it: python fixtures/billing.py {database}"
+                raise UsageError(f"{where}: there is no file {database}", hint=hint, database=name)
         return ScenarioPerformer(self)
 
 
@@ -77,8 +83,8 @@ class ScenarioPerformer:
         if scenario.tools is not None:
             self.scripts.append(Script(scenario.tools))
         self._registry = ToolRegistry()
-        if scenario.databases:
-            register_sql(self._registry, scenario.databases)
+        self.query_layers = register_sql(self._registry, scenario.databases).layers if scenario.databases else ""
+        """What stands between the models and the databases, for the header; empty where there are no databases."""
 
     def perform(self, ask: Ask) -> list[Answer]:
         """Answer all new effects at once."""
@@ -173,7 +179,7 @@ class _Reader:
             inputs=tuple([body for index, item in enumerate(inputs) if (body := self._input(index, item)) is not None]),
             model=freeze({node: [self._reply(*reply) for reply in replies] for node, replies in self._lists("model", document)}),
             tools=freeze(dict(self._results(tools))) if "scripted" in tools else None,
-            databases={name: self._file(name, file) for name, file in databases.items()},
+            databases={name: self._database(name, text) for name, text in databases.items()},
         )
 
     def _input(self, index: int, item: Any) -> Body | None:
@@ -219,11 +225,15 @@ class _Reader:
             return freeze({"role": "assistant", **value}) if chat else dumps(value).decode()
         return value
 
-    def _file(self, name: str, file: Any) -> Path:
-        if not isinstance(file, str) or not file:
-            self._note(("tools", "databases", name), "must be the path of a SQLite file")
-            return self.path
-        return self.path.parent / file
+    def _database(self, name: str, text: Any) -> Database:
+        try:
+            if isinstance(text, str) and text:
+                return database_of(text, self.path.parent)
+            problem = "must be the path of a SQLite file, or an address: mariadb://USER@HOST/NAME"
+        except UsageError as error:
+            problem = f"{error.message}; {error.hint}"
+        self._note(("tools", "databases", name), problem)
+        return self.path
 
     def _table(self, place: Place, value: Any) -> Mapping[str, Any]:
         if isinstance(value, dict):

@@ -112,7 +112,7 @@ def test_the_metadata_is_complete(wheel: Path) -> None:
     told = metadata(wheel)
     assert told["License-Expression"] == "Apache-2.0"
     assert told["Requires-Python"] == ">=3.11"
-    assert set(told.get_all("Provides-Extra", [])) == {"tui", "sql", "serve", "test", "dev", "bench", "all"}
+    assert set(told.get_all("Provides-Extra", [])) == {"tui", "sql", "mariadb", "serve", "test", "dev", "bench", "all"}
     needs = told.get_all("Requires-Dist", [])
     assert any(need.startswith("typer") and "<0.29" in need for need in needs)
     assert any(name.endswith("/LICENSE") for name in contents(wheel))

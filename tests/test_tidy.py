@@ -75,6 +75,7 @@ LIBRARIES = {
     "compression": Library(eager=()),
     "jsonschema": Library(eager=()),
     "sqlglot": Library(eager=()),
+    "pymysql": Library(within=("frameengine.tools.sql.mariadb",), eager=()),
     # Screens are subclasses, so within the tui it stands at the top; the tui itself is imported where it is started.
     "textual": Library(within=(TUI,), eager=(TUI,)),
     "starlette": Library(within=(CLI,), eager=()),

@@ -9,7 +9,7 @@ import typer
 import typer.core
 
 from frameengine.errors import FrameEngineError, UsageError
-from frameengine_cli.commands import exporting, graph, importing, repair, replay, run, schema, show, suites, verify, version
+from frameengine_cli.commands import chat, exporting, graph, importing, repair, replay, run, schema, show, suites, verify, version
 from frameengine_cli.failures import (
     EXIT_CANNOT_TEST,
     EXIT_DEFECT,
@@ -77,6 +77,7 @@ def root(
 
 
 app.command("run")(run.run)
+app.command("chat")(chat.chat)
 app.command("replay")(replay.replay)
 app.command("verify")(verify.verify)
 # An unknown option may be `-@2`, a place in a trace on stdin; the command looks at it.

@@ -64,9 +64,9 @@ def from_scenario(path: Path, databases: Mapping[str, Database], seed: int | Non
     from frameengine.scenario import load_scenario
 
     scenario = load_scenario(path).with_databases(databases)
-    scenario = scenario.with_databases(_with_passwords(scenario.databases))
+    scenario = scenario.with_databases(with_passwords(scenario.databases))
     performer = scenario.performer()
-    tools = _live(scenario.databases) or ("scripted" if scenario.tools is not None else "none")
+    tools = live_tools(scenario.databases) or ("scripted" if scenario.tools is not None else "none")
     guarded = {"query_db": performer.query_layers} if performer.query_layers else {}
     return Staged(
         name=path.stem,
@@ -87,7 +87,7 @@ def from_scenario(path: Path, databases: Mapping[str, Database], seed: int | Non
     )
 
 
-def _with_passwords(databases: Mapping[str, Database]) -> dict[str, Database]:
+def with_passwords(databases: Mapping[str, Database]) -> dict[str, Database]:
     """Return the databases of servers with their passwords, which stand in the environment and nowhere else."""
     from frameengine.tools.sql import MariaDb
 
@@ -98,7 +98,7 @@ def _with_passwords(databases: Mapping[str, Database]) -> dict[str, Database]:
     }
 
 
-def _live(databases: Mapping[str, Database]) -> str:
+def live_tools(databases: Mapping[str, Database]) -> str:
     """Return which databases live tools query, by kind and name; never where they are."""
     kinds: dict[str, list[str]] = {}
     for name, database in databases.items():

@@ -1,27 +1,27 @@
-"""What ``test`` runs: a suite on a graph, and who answers."""
+"""What ``test`` runs: a suite on a graph, and who answers; and what came of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
-from frameengine.errors import UsageError
+from frameengine.errors import FrameEngineError, UsageError
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import BoundGraph, bind
-from frameengine.suites.format import Suite
+from frameengine.suites.evidence import Check
+from frameengine.suites.format import Line, Step, Suite
+from frameengine.suites.runner import Result, check_graph
 from frameengine.tools.sql import Database
 
-GRAPH = "{graph}"
-"""Stands in the name of a file of replies for the graph's name."""
 TRACES = (".trace.jsonl", ".trace.jsonl.zst")
 """How a file that holds a trace is called; any other holds replies in TOML."""
 
 
 @frozen(kw_only=True)
-class Set:
+class Staged:
     """A suite set up on one graph."""
 
     suite: Suite
@@ -32,8 +32,8 @@ class Set:
     """Who answers."""
     check_used: Callable[[], None]
     """Raises `CassetteUnused` where replies are left over."""
-    source: str
-    """Where the replies come from, for people."""
+    source: Path
+    """Where the replies come from."""
 
     @property
     def name(self) -> str:
@@ -41,29 +41,69 @@ class Set:
         return f"{self.suite.path.stem}.{self.bound.graph.name}"
 
 
-def set_up(suite: Suite, graph: str | None, cassette: Path | None, databases: Mapping[str, Database]) -> Iterator[Set]:
+@frozen(kw_only=True)
+class Ran:
+    """What came of a suite on one graph."""
+
+    staged: Staged
+    """The suite and the graph."""
+    results: Sequence[Result]
+    """What was looked at, in order."""
+    seconds: Sequence[float]
+    """How long each of them took."""
+    error: FrameEngineError | None = None
+    """What stopped the run, or was left over at its end."""
+
+    @property
+    def failed(self) -> int:
+        """Number of results that do not hold."""
+        return sum(not result.passed for result in self.results)
+
+    @property
+    def passed(self) -> int:
+        """Number of results that hold."""
+        return len(self.results) - self.failed
+
+    @property
+    def missed(self) -> Sequence[tuple[Step, Line]]:
+        """The expectations that nobody came to look at, each with its step."""
+        seen = [result.line for result in self.results]
+        return [
+            (step, line)
+            for step in self.staged.suite.steps
+            for line, item in step.todo
+            if isinstance(item, Check) and line.number not in seen
+        ]
+
+    @property
+    def total(self) -> int:
+        """Number of results and of expectations that were not looked at."""
+        return len(self.results) + len(self.missed)
+
+    @property
+    def exit_code(self) -> int:
+        """0 where all is well, 1 where something does not hold, or the error's own."""
+        return max(int(self.failed > 0), 0 if self.error is None else self.error.exit_code)
+
+
+def set_up(suite: Suite, graph: str | None, cassette: Path | None, databases: Mapping[str, Database]) -> Iterator[Staged]:
     """Yield *suite* on *graph*, or on each that it names. Raises `UsageError` where graph or replies are missing."""
     names = (graph,) if graph else suite.needs("graph")
     if not names:
-        raise UsageError(
-            f"{suite.path} names no graph", hint="add - graph: NAME to its setup, or --graph NAME", path=str(suite.path)
-        )
+        hint = "add - graph: NAME to its setup, or --graph NAME"
+        raise UsageError(f"{suite.path} names no graph", hint=hint, path=str(suite.path))
     for name in names:
         bound = bind(load_graph(name))
-        source = cassette or _replies(suite, bound.graph.name)
+        check_graph(suite, bound.graph)
+        source = cassette or suite.replies(bound.graph.name)
+        if source is None:
+            hint = "add - replies: FILE.toml to its setup, or --cassette FILE"
+            raise UsageError(f"{suite.path} names no replies for {bound.graph.name}", hint=hint, path=str(suite.path))
         if source.name.endswith(TRACES):
             performer, check_used = _recorded(source, bound)
         else:
             performer, check_used = _written(source, suite, databases)
-        yield Set(suite=suite, bound=bound, performer=performer, check_used=check_used, source=str(source))
-
-
-def _replies(suite: Suite, graph: str) -> Path:
-    needed = suite.needs("replies")
-    if len(needed) != 1:
-        hint = f"add - replies: FILE.toml to its setup ({GRAPH} stands for the graph), or --cassette FILE"
-        raise UsageError(f"{suite.path} names no replies", hint=hint, path=str(suite.path))
-    return suite.path.parent / needed[0].replace(GRAPH, graph)
+        yield Staged(suite=suite, bound=bound, performer=performer, check_used=check_used, source=source)
 
 
 def _written(source: Path, suite: Suite, databases: Mapping[str, Database]) -> tuple[Any, Callable[[], None]]:

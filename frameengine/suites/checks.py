@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from frameengine.jsonvalue import FrozenMap, Json, first_difference
-from frameengine.suites.evidence import Check, Evidence, as_json, contains, count, cut, listed, unless
+from frameengine.suites.evidence import COMPARE, Check, Evidence, as_json, contains, count, cut, listed, unless
 from frameengine.suites.trace_checks import trace_check
 from frameengine.suites.words import Problem, Words, json_value
 
@@ -44,17 +44,13 @@ def _buttons(evidence: Evidence) -> tuple[FrozenMap, ...]:
 def _actions(words: Words) -> Check:
     if words.take("length"):
         return count(words, lambda evidence: len(_buttons(evidence)), what="the number of buttons")
-    if words.take("any", "action", "contains"):
-        wanted = words.texts()
-
-        def fault(evidence: Evidence) -> str:
-            names = [f"{button.get('label', '')} {button.get('action', '')}" for button in _buttons(evidence)]
-            found = any(item.casefold() in name.casefold() for item in wanted for name in names)
-            return unless(found, f"the buttons are {listed(names)}")
-
-        return Check(fault=fault)
+    for what, told in _TOLD.items():
+        if words.take("any", what, "contains"):
+            return _any(words.texts(), what, told)
     if not words.take("has"):
-        raise Problem('it is length >= N, any action contains "…", has table or buttons, or has no table')
+        raise Problem(
+            'it is length >= N, any action contains "…", any control contains "…", has table or buttons, or has no table'
+        )
     negated = words.take("no")
     kinds = [_kind(words)]
     while words.take("or"):
@@ -67,6 +63,31 @@ def _actions(words: Words) -> Check:
         return unless(found != negated, f"the surface shows {shown}")
 
     return Check(fault=held)
+
+
+def _any(wanted: Sequence[str], what: str, told: Callable[[Evidence], list[str]]) -> Check:
+    def fault(evidence: Evidence) -> str:
+        shown = told(evidence)
+        found = any(item.casefold() in text.casefold() for item in wanted for text in shown)
+        return unless(found, f"the {what}s are {listed(shown)}")
+
+    return Check(fault=fault)
+
+
+def _leaves(value: Json) -> Iterator[str]:
+    """Yield the texts and figures in a value, in order."""
+    if isinstance(value, FrozenMap | tuple):
+        for item in value.values() if isinstance(value, FrozenMap) else value:
+            yield from _leaves(item)
+    else:
+        yield _text(value)
+
+
+_TOLD: Final[Mapping[str, Callable[[Evidence], list[str]]]] = {
+    "action": lambda evidence: [f"{button.get('label', '')} {button.get('action', '')}" for button in _buttons(evidence)],
+    "control": lambda evidence: [" ".join(_leaves(control)) for control in evidence.controls],
+}
+"""What is told of each button, and of each control: everything that stands in it."""
 
 
 def _kind(words: Words) -> str:
@@ -111,13 +132,18 @@ def _value(words: Words, place: str, steps: Sequence[str]) -> Check:
     if words.take("length"):
         return count(words, lambda evidence: _length(_at(evidence.state, steps)), what=f"the length of {place}")
     comparison = words.comparison()
-    if comparison not in ("==", "!="):
-        raise Problem('it is PLACE contains "…", PLACE length >= N, PLACE == JSON or PLACE != JSON')
     wanted = json_value(words.rest())
+    ordered = comparison not in ("==", "!=")
+    if ordered and not _is_number(wanted):
+        raise Problem(f"{comparison} compares numbers, and {cut(_text(wanted))} is none")
 
     def fault(evidence: Evidence) -> str:
         value = _at(evidence.state, steps)
-        return unless((first_difference(value, wanted) is None) == (comparison == "=="), f"{place} is {cut(_text(value))}")
+        if ordered:
+            holds = _is_number(value) and COMPARE[comparison](value, wanted)
+        else:
+            holds = (first_difference(value, wanted) is None) == (comparison == "==")
+        return unless(holds, f"{place} is {cut(_text(value))}")
 
     return Check(fault=fault)
 
@@ -136,6 +162,10 @@ def _at(state: Json, steps: Sequence[str]) -> Any:
         else:
             return NOWHERE
     return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _text(value: Any) -> str:

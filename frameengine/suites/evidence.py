@@ -16,7 +16,15 @@ from frameengine.suites.words import Problem, Words
 
 SHOWN_CHARS: Final = 160
 """Characters of a value that a fault repeats."""
-_COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+EVENTS: Final = frozenset(
+    (
+        "audit context controls control_refused decided done error interpreted machine_refused machine_transition model_failed "
+        "parse_failed perceived planned process_done process_start reading_refused reflex_path returned routed started "
+        "state_refused stopped streaming text thinking tick tool_cached tool_call tool_refused tool_result updated watched"
+    ).split()
+)
+"""Events that the shipped nodes show. One of another name can only be missed where the same suite sees it elsewhere."""
+COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     ">=": operator.ge,
     "<=": operator.le,
     "==": operator.eq,
@@ -24,6 +32,19 @@ _COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+"""What each comparison compares by."""
+
+
+@frozen(kw_only=True)
+class ToolUse:
+    """A tool that was called, or that shaped the surface."""
+
+    name: str
+    """Its name."""
+    arguments: str
+    """What it was called with, as JSON."""
+    gave: str = ""
+    """What came back: its result, or its error; empty for a tool that shapes the surface."""
 
 
 @frozen(kw_only=True)
@@ -40,8 +61,10 @@ class Evidence:
     """The records of the act's message, epilogue included."""
     trace: FrameTrace
     """Its figures."""
-    tools: tuple[tuple[str, str], ...]
-    """Name and arguments, as JSON, of each tool that was called or that shaped the surface."""
+    tools: tuple[ToolUse, ...]
+    """The tools, in the order in which they answered."""
+    asked: tuple[tuple[str, str], ...] = ()
+    """Node and text of each model request."""
 
     @property
     def main(self) -> tuple[FrameRecord, ...]:
@@ -70,22 +93,29 @@ class Check:
 
     fault: Fault
     """Looks at the evidence."""
-    names: tuple[tuple[str, str], ...] = ()
-    """Kind (node, tool, path, condition) and name of each thing of a graph that it speaks of."""
+    names: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Kind (node, tool, path, condition) and name of each thing of a graph that it speaks of, alternatives together."""
+    sees: tuple[str, ...] = ()
+    """Events that it wants to see."""
+    misses: str = ""
+    """The event that it wants not to see."""
     status: bool = False
     """Whether it is about how the message ended, so that a failed one is no surprise."""
 
     def strange(self, graph: Graph) -> str:
-        """Return what makes the check meaningless on *graph*, or nothing: what a graph does not have cannot be missed."""
+        """Return what makes the check meaningless on *graph*, or nothing: what a graph does not have cannot be missed.
+
+        Of alternatives one must be there: a suite for several graphs names the paths of each.
+        """
         known: dict[str, tuple[str, ...]] = {
             "node": tuple([node.name for node in graph.nodes]),
             "tool": tuple(dict.fromkeys(tool for node in graph.nodes for tool in _tools(node.config))),
             "path": (*[label.label for label in graph.paths], "custom", "clear", "given", "switch", "ignored"),
             "condition": tuple(graph.conditions),
         }
-        for kind, name in self.names:
-            if name not in known[kind]:
-                return f"{graph.name} has no {kind} {name!r}; it has {', '.join(known[kind]) or 'none'}"
+        for kind, names in self.names:
+            if not any(name in known[kind] for name in names):
+                return f"{graph.name} has no {kind} {' or '.join(names)}; it has {', '.join(known[kind]) or 'none'}"
         return ""
 
 
@@ -97,7 +127,8 @@ def contains(words: Words, seen: Callable[[Evidence], str], *, what: str, negate
         text = seen(evidence)
         found = [item for item in wanted if item.casefold() in text.casefold()]
         if negated:
-            return f"{what} contains {listed(found)}: {cut(text)}" if found else ""
+            # What is empty lacks everything, and says nothing.
+            return f"{what} contains {listed(found)}: {cut(text)}" if found else unless(bool(text), f"{what} is empty")
         return "" if found else f"{what} is {cut(text)}"
 
     return Check(fault=fault)
@@ -107,11 +138,11 @@ def count(words: Words, seen: Callable[[Evidence], int], *, what: str) -> Check:
     """Return the check of a number. One that always holds, or never, is refused."""
     comparison = words.comparison()
     wanted = words.number("a number")
-    if not any(_COMPARE[comparison](number, wanted) for number in range(wanted + 2)):
+    if not any(COMPARE[comparison](number, wanted) for number in range(wanted + 2)):
         raise Problem(f"{comparison} {wanted} can never hold")
-    if all(_COMPARE[comparison](number, wanted) for number in range(wanted + 2)):
+    if all(COMPARE[comparison](number, wanted) for number in range(wanted + 2)):
         raise Problem(f"{comparison} {wanted} always holds: it could not fail")
-    return Check(fault=lambda evidence: unless(_COMPARE[comparison](seen(evidence), wanted), f"{what} is {seen(evidence)}"))
+    return Check(fault=lambda evidence: unless(COMPARE[comparison](seen(evidence), wanted), f"{what} is {seen(evidence)}"))
 
 
 def unless(holds: bool, fault: str) -> str:
@@ -122,6 +153,12 @@ def unless(holds: bool, fault: str) -> str:
 def cut(text: str) -> str:
     """Return a text in quotes, cut where it is long."""
     shown = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}… ({len(text):,} characters)"
+    return f'"{shown}"'
+
+
+def cut_start(text: str) -> str:
+    """Return the end of a text in quotes, with what is not shown of it."""
+    shown = text if len(text) <= SHOWN_CHARS else f"… ({len(text):,} characters) {text[-SHOWN_CHARS:]}"
     return f'"{shown}"'
 
 

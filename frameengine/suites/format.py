@@ -80,13 +80,24 @@ class Suite:
     @property
     def databases(self) -> Mapping[str, Path]:
         """Name of each database -> its file, seen from the suite's folder."""
-        places = [entry.partition("=") for entry in self.needs("database")]
-        return {name.strip(): self.path.parent / file.strip() for name, _, file in places}
+        return {name: self.path.parent / file for name, file in map(_named, self.needs("database"))}
+
+    def replies(self, graph: str) -> Path | None:
+        """Return the file of replies for a graph: the one that names it, else the one that names none."""
+        files = dict(map(_named, self.needs("replies")))
+        file = files.get(graph, files.get(""))
+        return None if file is None else self.path.parent / file
 
     @property
     def checks(self) -> int:
         """Number of expectations."""
         return sum(isinstance(item, Check) for step in self.steps for _, item in step.todo)
+
+
+def _named(entry: str) -> tuple[str, str]:
+    """Return the parts of ``NAME = FILE``; the name is empty where there is none."""
+    name, equals, file = entry.partition("=")
+    return (name.strip(), file.strip()) if equals else ("", name.strip())
 
 
 def load(path: Path) -> Suite:
@@ -214,9 +225,22 @@ class _Reader:
             self._step_line(entry)
 
     def _need(self, entry: Line) -> None:
-        if not entry.text or (entry.directive == "database" and "=" not in entry.text):
-            self._note(entry.number, "needs a value" if not entry.text else "is not NAME = FILE")
+        for part in entry.text.split(","):
+            name, file = _named(part)
+            if not file:
+                self._note(entry.number, "needs a value")
+            elif entry.directive == "database" and not name:
+                self._note(entry.number, "is not NAME = FILE")
+        if self._is_second(entry):
+            self._note(entry.number, "stands there already")
         self.setup.append(entry)
+
+    def _is_second(self, entry: Line) -> bool:
+        """Return whether the setup says already what *entry* says, for the same name where it has names."""
+        before = [line for line in self.setup if line.directive == entry.directive]
+        if entry.directive not in ("database", "replies"):
+            return bool(before)
+        return any(_named(line.text)[0] == _named(entry.text)[0] for line in before)
 
     def _step_line(self, entry: Line) -> None:
         meaning = (

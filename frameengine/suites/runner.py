@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from difflib import get_close_matches
+from itertools import takewhile
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from frameengine.codec import dumps
-from frameengine.effects import Call, Outcome
-from frameengine.engine.driver import VIRTUAL_INPUT, Recorder, Run
+from frameengine.effects import Answer, Call, EffectKey, ModelCall, Outcome, ToolCall, ToolReply, text_of
+from frameengine.engine.driver import VIRTUAL_INPUT, Recorder, Run, virtual_at
 from frameengine.engine.message import Engine
+from frameengine.engine.stops import Ask
 from frameengine.errors import UsageError
 from frameengine.graph.model import Graph
 from frameengine.graph.registry import BoundGraph
@@ -18,9 +20,9 @@ from frameengine.inputs import Body, Dashboard, Input, Tick, UserMessage
 from frameengine.jsonvalue import EMPTY, FrozenMap
 from frameengine.node import TEXT_EVENT
 from frameengine.nodes.shaping import SHAPING
-from frameengine.records import Frame, FrameTrace
+from frameengine.records import Frame, FrameRecord, FrameTrace
 from frameengine.suites.actions import Act, pressed
-from frameengine.suites.evidence import Check, Evidence
+from frameengine.suites.evidence import EVENTS, Check, Evidence, ToolUse, as_json
 from frameengine.suites.format import Line, Step, Suite
 from frameengine.ui.surface import current
 
@@ -28,6 +30,9 @@ SECOND: Final = 1_000_000
 """Microseconds."""
 ANSWER: Final = "answer"
 """The stream of text that is the answer."""
+
+NOT_DONE: Final = "not looked at: what it is about was not done"
+"""Fault of an expectation behind a click that found no button."""
 
 
 @frozen(kw_only=True)
@@ -60,14 +65,24 @@ def check_graph(suite: Suite, graph: Graph) -> None:
             hint="choose one of them, or add the graph to its setup",
             graph=graph.name,
         )
+    checks = [(line, item) for step in suite.steps for line, item in step.todo if isinstance(item, Check)]
+    seen = {name for _, check in checks for name in check.sees}
     problems = [
         f"  line {line.number}: {strange}"
-        for step in suite.steps
-        for line, item in step.todo
-        if isinstance(item, Check) and (strange := item.strange(graph))
+        for line, check in checks
+        if (strange := check.strange(graph) or _unseen(check.misses, seen))
     ]
     if problems:
         raise UsageError("\n".join([f"{suite.path} does not fit {graph.name}:", *problems]), hint="correct these lines")
+
+
+def _unseen(event: str, seen: Collection[str]) -> str:
+    """Return why *event* cannot be missed; empty where it can."""
+    if not event or event in EVENTS or event in seen:
+        return ""
+    near = get_close_matches(event, sorted({*EVENTS, *seen}), 1)
+    meant = f"; is it {near[0]}?" if near else "; expect it in another step, so that its name is proven"
+    return f"nothing shows an event {event}, so missing it could not fail{meant}"
 
 
 def run_suite(
@@ -76,17 +91,23 @@ def run_suite(
     performer: Any,
     *,
     recorder: Recorder | None = None,
+    on_step: Callable[[Step], None] = lambda _: None,
     on_result: Callable[[Result], None] = lambda _: None,
 ) -> tuple[Result, ...]:
     """Run *suite* and return its results in order; each is told to *on_result* as soon as it is there (C125).
 
+    *on_step* is told of a step before anything of it is done. Beside the expectations, of which `Suite.checks` tells the number
+    beforehand (W56), a click on a button that is not there and a message that failed have a result each.
     Raises `UsageError` (`check_graph`), and what the performer raises where a reply is missing.
     """
     check_graph(suite, bound.graph)
+    conversation = _Conversation(suite, bound, performer, recorder)
     results = []
-    for result in _Conversation(suite, bound, performer, recorder).results():
-        results.append(result)
-        on_result(result)
+    for step in suite.steps:
+        on_step(step)
+        for result in conversation.results(step):
+            results.append(result)
+            on_result(result)
     return tuple(results)
 
 
@@ -97,27 +118,29 @@ class _Conversation:
         self._suite = suite
         self._engine = Engine(bound)
         self._seen = _Seen(recorder)
-        self._run = Run(self._engine, performer, self._seen)
+        self._evidence: Evidence | None = None
+        self._in_time = _InTime(performer)
+        self._run = Run(self._engine, self._in_time, self._seen)
         who = {key: "".join(suite.needs(key)[:1]) for key in ("user", "channel")}
         self._who = {"user_id": who["user"] or "anon", "channel": who["channel"]}
 
-    def results(self) -> Iterator[Result]:
-        trace: FrameTrace | None = None
-        for step in self._suite.steps:
-            judged = any(isinstance(item, Check) and item.status for _, item in step.todo)
-            for line, item in step.todo:
+    def results(self, step: Step) -> Iterator[Result]:
+        """Carry a step out."""
+        for place, (line, item) in enumerate(step.todo):
+            if isinstance(item, Check):
                 # The reader refuses an expectation before the first act.
-                if isinstance(item, Check) and trace is not None:
-                    yield _result(step, line, item.fault(self._evidence(trace)))
-                if isinstance(item, Check):
-                    continue
-                body = self._body(item)
-                if body is None:
-                    yield _result(step, line, f"no button is called that; there are {self._buttons()}")
-                    continue
-                trace = self._send(item, body)
-                if trace.status != "done" and not judged:
-                    yield _result(step, line, f"the message ended as {trace.status}{self._seen.errors()}")
+                fault = NOT_DONE if self._evidence is None else item.fault(self._evidence)
+                yield _result(step, line, fault)
+                continue
+            body = self._body(item)
+            if body is None:
+                self._evidence = None
+                yield _result(step, line, f"no button is called that; there are {self._buttons()}")
+                continue
+            trace = self._send(item, body)
+            self._evidence = self._seen.evidence(trace, self._engine.state.sections)
+            if trace.status != "done" and not _judged(step.todo[place + 1 :]):
+                yield _result(step, line, f"the message ended as {trace.status}{self._seen.errors()}")
 
     def _body(self, act: Act) -> Body | None:
         if act.patterns:
@@ -131,22 +154,8 @@ class _Conversation:
 
     def _send(self, act: Act, body: Body) -> FrameTrace:
         self._seen.begin()
-        now = self._engine.now
-        return self._run.send(
-            body, now + act.seconds * SECOND if act.seconds else max(now, (self._run.inputs + 1) * VIRTUAL_INPUT)
-        )
-
-    def _evidence(self, trace: FrameTrace) -> Evidence:
-        records = tuple([record for frame in self._seen.frames for record in frame.records])
-        shown = [emission for record in records for emission in record.emissions if emission.event == TEXT_EVENT]
-        return Evidence(
-            response="".join([emission.data["text"] for emission in shown if emission.data["stream"] == ANSWER]),
-            controls=current(self._ui),
-            state=self._engine.state.sections,
-            records=records,
-            trace=trace,
-            tools=tuple(self._seen.tools()),
-        )
+        self._in_time.began = self._engine.now + (act.seconds or 1) * SECOND
+        return self._run.send(body, self._in_time.began)
 
     def _buttons(self) -> str:
         labels = [str(control.get("label")) for control in current(self._ui) if control.get("type") == "button"]
@@ -158,8 +167,34 @@ class _Conversation:
         return section
 
 
+def _judged(rest: Sequence[tuple[Line, Act | Check]]) -> bool:
+    """Return whether an expectation of the act before *rest* is about how its message ended."""
+    return any(item.status for _, item in takewhile(lambda entry: isinstance(entry[1], Check), rest) if isinstance(item, Check))
+
+
 def _result(step: Step, line: Line, fault: str) -> Result:
     return Result(step=step.number, name=step.name, expected=f"{line.directive}: {line.text}", line=line.number, fault=fault)
+
+
+class _InTime:
+    """A performer whose answers arrive in the time of the suite.
+
+    Virtual time lets half an hour pass with each second input. Here a step takes seconds, and as long as it waits, so that
+    nobody was away who did not wait.
+    """
+
+    def __init__(self, performer: Any) -> None:
+        self._performer = performer
+        self.began = 0
+        """When the input came in."""
+
+    def perform(self, ask: Ask) -> list[Answer]:
+        return [
+            evolve(answer, outcome=evolve(answer.outcome, at=self._at(answer.key))) for answer in self._performer.perform(ask)
+        ]
+
+    def _at(self, key: EffectKey) -> int:
+        return self.began + virtual_at(key) - key.input * VIRTUAL_INPUT
 
 
 class _Seen:
@@ -170,20 +205,20 @@ class _Seen:
         self.begin()
 
     def begin(self) -> None:
-        self.frames: list[Frame] = []
-        self._calls: list[Call] = []
+        self._frames: list[Frame] = []
+        self._answers: list[tuple[Call, Outcome]] = []
 
     def input(self, input: Input) -> None:
         if self._behind is not None:
             self._behind.input(input)
 
     def outcome(self, call: Call, outcome: Outcome) -> None:
-        self._calls.append(call)
+        self._answers.append((call, outcome))
         if self._behind is not None:
             self._behind.outcome(call, outcome)
 
     def frame(self, frame: Frame, meta: FrozenMap) -> None:
-        self.frames.append(frame)
+        self._frames.append(frame)
         if self._behind is not None:
             self._behind.frame(frame, meta)
 
@@ -191,18 +226,48 @@ class _Seen:
         if self._behind is not None:
             self._behind.trace(trace, meta)
 
-    def tools(self) -> Iterator[tuple[str, str]]:
-        """Yield name and arguments of each tool: of those that ran, and of those that shaped the surface inside a node."""
-        for call in self._calls:
-            if call.effect.kind == "tool":
-                yield call.effect.name, dumps(call.effect.wire()["arguments"]).decode()
-        for frame in self.frames:
-            for record in frame.records:
-                for emission in record.emissions:
-                    if emission.event == "tool_call" and emission.data.get("tool") in SHAPING:
-                        yield str(emission.data["tool"]), dumps(emission.data.get("args")).decode()
+    def evidence(self, trace: FrameTrace, state: FrozenMap) -> Evidence:
+        """Return what the newest message led to."""
+        records = tuple([record for frame in self._frames for record in frame.records])
+        shown = [emission for record in records for emission in record.emissions if emission.event == TEXT_EVENT]
+        return Evidence(
+            response="".join([emission.data["text"] for emission in shown if emission.data["stream"] == ANSWER]),
+            controls=current(state.get("ui", EMPTY)),
+            state=state,
+            records=records,
+            trace=trace,
+            tools=(*self._called(), *_shaping(records)),
+            asked=tuple(
+                [(call.key.node, _asked(call.effect)) for call, _ in self._answers if isinstance(call.effect, ModelCall)]
+            ),
+        )
 
     def errors(self) -> str:
         """Return the errors of the newest message, each after a colon."""
-        errors = [(record.node, record.error) for frame in self.frames for record in frame.records if record.error is not None]
+        errors = [(record.node, record.error) for frame in self._frames for record in frame.records if record.error is not None]
         return "".join([f": {node}: {error.get('message', '')}" for node, error in errors])
+
+    def _called(self) -> Iterator[ToolUse]:
+        for call, outcome in self._answers:
+            if isinstance(call.effect, ToolCall):
+                yield ToolUse(name=call.effect.name, arguments=as_json(call.effect.arguments), gave=_gave(outcome))
+
+
+def _shaping(records: Sequence[FrameRecord]) -> Iterator[ToolUse]:
+    """Yield the tools that shaped the surface inside a node."""
+    for record in records:
+        for emission in record.emissions:
+            if emission.event == "tool_call" and emission.data.get("tool") in SHAPING:
+                yield ToolUse(name=str(emission.data["tool"]), arguments=as_json(emission.data.get("args")))
+
+
+def _asked(call: ModelCall) -> str:
+    return "\n".join([text_of(message) for message in call.messages])
+
+
+def _gave(outcome: Outcome) -> str:
+    """Return a tool's result as text, or its error."""
+    if isinstance(outcome.value, ToolReply):
+        content = outcome.value.content if outcome.value.message is None else text_of(outcome.value.message)
+        return content if isinstance(content, str) else as_json(content)
+    return outcome.status if outcome.error is None else outcome.error.message

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from shutil import copyfileobj
 from typing import Any, Literal, NoReturn, Self, TypeAlias
 
 from frameengine.codec import dumps, escaped
@@ -15,7 +16,7 @@ from frameengine.inputs import Input
 from frameengine.jsonvalue import FrozenMap, Json, freeze
 from frameengine.limits import FRAME_WEIGHT_MAX, LINE_BYTES_MAX, check
 from frameengine.records import Frame, FrameTrace
-from frameengine.trace.files import create, storage_error, sync_folder, write_all
+from frameengine.trace.files import create, published, storage_error, sync_folder, write_all
 from frameengine.trace.format import FORMAT, GENESIS, linked, outcome_wire, seal_wire, tail, weight
 from frameengine.trace.numbering import Numbering
 
@@ -86,13 +87,26 @@ class TraceWriter:
 
         Raises `UsageError` inside a message: a sealed trace says of each message how it ended.
         """
+        self._write(self._seal(), None, None, sync=True)
+        self._sync_folder()
+        self.close()
+
+    def save(self, target: Path, *, replace: bool = False) -> None:
+        """Put what is written so far into the file *target*, sealed; this trace goes on.
+
+        Raises `UsageError` inside a message and where *target* exists, `StorageError`, and `TraceLocked`.
+        """
+        line, _ = linked(self._chain, dumps(self._seal())[:-1])
+        with published(target, replace=replace) as sink:
+            with self.path.open("rb") as source:
+                copyfileobj(source, sink)
+            sink.write(line)
+
+    def _seal(self) -> dict[str, Any]:
         if self._file is not None and self._message is not None:
             hint = "let the message end, answer with 'not_recorded', or close the trace without a seal"
             raise UsageError(f"{self.path}: input {self._message} has not ended", hint=hint, input=self._message)
-        wire = seal_wire(inputs=self.inputs, frames=self.frames, calls=self.calls, lines=self.lines + 1, head=self._chain)
-        self._write(wire, None, None, sync=True)
-        self._sync_folder()
-        self.close()
+        return seal_wire(inputs=self.inputs, frames=self.frames, calls=self.calls, lines=self.lines + 1, head=self._chain)
 
     def close(self) -> None:
         """Let go of the file. Without a seal it stays readable, as incomplete. Raises `StorageError`."""

@@ -94,6 +94,16 @@ def test_a_graph_file_is_found_beside_the_scenario(tmp_path: Path) -> None:
         ("[provenance]", "[tools]\nlive = true\n[provenance]", "tools.live (line 6): is unknown; there is scripted, databases"),
         ("[provenance]", "[tools.scripted]\nn = 3\n[provenance]", "tools.scripted.n (line 6): must be a list"),
         ("[provenance]", "[tools.databases]\nb = 3\n[provenance]", "tools.databases.b (line 6): must be the path"),
+        (
+            "[provenance]",
+            '[tools.databases]\nb = "mariadb://a:b@h/n"\n[provenance]',
+            "tools.databases.b (line 6): a password does",
+        ),
+        (
+            "[provenance]",
+            '[tools.databases]\nb = "mariadb://h/n"\n[provenance]',
+            "tools.databases.b (line 6): mariadb://h/n is no",
+        ),
         ("[provenance]", '[tools]\nscripted = {}\ndatabases = { b = "x" }\n[provenance]', "tools (line 5): has both"),
         ("[model]", "[model]]", "not TOML"),
     ],

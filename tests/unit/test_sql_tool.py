@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sqlite3
 from contextlib import closing
 from hashlib import sha256
@@ -13,7 +15,10 @@ from hypothesis import strategies as st
 
 from frameengine.errors import ToolFailed
 from frameengine.tools.registry import ToolRegistry
-from frameengine.tools.sql import NAME, QUERY_CHARS_MAX, RESULT_BYTES_MAX, ROWS_MAX, SqlTool, register_sql
+from frameengine.tools.sql import NAME, SqlTool, asked, register_sql, result, sqlite
+from frameengine.tools.sql.asked import QUERY_CHARS_MAX
+from frameengine.tools.sql.result import RESULT_BYTES_MAX, ROWS_MAX
+from frameengine.tools.sql.sqlite import Bounds
 from frameengine.tools.table import parse_table
 
 
@@ -34,7 +39,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def query(database: Path, text: str, *, steps: int = 10_000_000) -> str:
     """Run one statement."""
-    return SqlTool({"shop": database}, steps=steps)(text, "shop")
+    return SqlTool({"shop": database}, bounds=Bounds(steps=steps))(text, "shop")
 
 
 def files(database: Path) -> dict[str, str]:
@@ -55,6 +60,7 @@ def files(database: Path) -> dict[str, str]:
         ("SELECT COUNT(*) AS n FROM items WHERE name LIKE 'ITEM 1_\t%'", "n\n10"),
         ("SELECT id, ROW_NUMBER() OVER (ORDER BY id DESC) AS r FROM items ORDER BY id DESC LIMIT 1", "id\tr\n3000\t1"),
         ("SHOW TABLES", "table\ncheap\ngroup\nitems"),
+        ("-- all\nshow/* of them */Tables -- end", "table\ncheap\ngroup\nitems"),
         ("describe ITEMS ;", "column\ttype\tnull\tkey\nid\tINTEGER\tyes\tprimary\nname\tTEXT\tno\t\nprice\tREAL\tyes\t"),
         ('DESC "group"', "column\ttype\tnull\tkey\na\t\tyes\t"),
     ],
@@ -211,17 +217,34 @@ def test_a_database_is_known_by_name_only(database: Path) -> None:
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    """A missing file, one that is no database, and one in WAL mode give an error, and reading creates nothing."""
+    """A missing file, one that is no database, what is no file, and WAL mode give an error, and reading creates nothing."""
     missing, junk, wal = tmp_path / "missing", tmp_path / "junk", tmp_path / "wal"
     junk.write_bytes(b"this is no database at all" * 100)
     with closing(sqlite3.connect(wal)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE t (a)")
     before = files(junk)
-    for path, why in ((missing, "No such file"), (junk, "not a database"), (wal, "WAL mode")):
+    os.mkfifo(tmp_path / "pipe")
+    for path, why in (
+        (missing, "No such file"),
+        (tmp_path / "pipe", "it is no file"),
+        (junk, "not a database"),
+        (wal, "WAL mode"),
+    ):
         with pytest.raises(ToolFailed, match=why):
             query(path, "SELECT 1")
+    (tmp_path / "pipe").unlink()
     assert files(junk) == before
+
+
+def test_the_bounds_on_the_page_are_those_of_the_code() -> None:
+    """Each bound in the table of docs/tools.md has the value that the code has."""
+    page = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `(\w+_MAX)` \| ([\d,]+) \|", page, re.MULTILINE))
+    assert len(told) == 6
+    for name, value in told.items():
+        home = next(module for module in (asked, result, sqlite) if hasattr(module, name))
+        assert int(value.replace(",", "")) == getattr(home, name), name
 
 
 def test_the_tool_is_registered_under_its_name(database: Path) -> None:

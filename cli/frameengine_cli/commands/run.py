@@ -70,7 +70,7 @@ def run(
     if scenario is not None:
         if message or reply:
             raise UsageError("a scenario has its own messages and replies", hint="leave out -m and --reply, or use --graph")
-        staged = from_scenario(scenario, _databases(database or []), seed)
+        staged = from_scenario(scenario, databases(database or []), seed)
     else:
         if not message:
             raise UsageError("a run needs something to be said", hint="add -m TEXT")
@@ -83,7 +83,7 @@ def run(
         raise typer.Exit(1)
 
 
-def _databases(options: list[str]) -> dict[str, Database]:
+def databases(options: list[str]) -> dict[str, Database]:
     """Return the databases of ``NAME=FILE`` and ``NAME=URL`` options by name."""
     from frameengine.errors import UsageError
     from frameengine.tools.sql import database_of

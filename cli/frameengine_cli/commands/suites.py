@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +10,13 @@ import typer
 from frameengine_cli.commands import options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from frameengine.engine.driver import Recorder
+    from frameengine.reports.junit import Case
     from frameengine.suites.runner import Result
-    from frameengine_cli.suiting import Set
+    from frameengine_cli.screens.suites import Progress
+    from frameengine_cli.suiting import Ran, Staged
 
 
 def run_suites(
@@ -27,10 +31,7 @@ def run_suites(
     cassette: Annotated[
         Path | None,
         typer.Option(
-            "--cassette",
-            metavar="FILE",
-            help="Replies (TOML) or a trace; else what a suite names.",
-            show_default=False,
+            "--cassette", metavar="FILE", help="Replies (TOML) or a trace; else what a suite names.", show_default=False
         ),
     ] = None,
     database: Annotated[
@@ -42,6 +43,7 @@ def run_suites(
     junit: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML.", show_default=False)
     ] = None,
+    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Run markdown suites offline, with written or recorded replies.
@@ -53,38 +55,80 @@ def run_suites(
     from frameengine.suites.format import load
     from frameengine_cli import output as out
     from frameengine_cli.commands.run import databases
-    from frameengine_cli.screens.suites import Progress
     from frameengine_cli.suiting import set_up
 
     places = databases(database or [])
-    runs: list[tuple[Set, tuple[Result, ...]]] = []
-    for suite in [load(path) for path in suites]:
-        for staged in set_up(suite, graph, cassette, places):
-            progress = Progress(staged, quiet=as_json)
-            runs.append((staged, _run(staged, output, progress.result)))
-            progress.end()
+    # All is read and fitted before anything runs: a slip in the last suite is told at once.
+    read = [load(path) for path in suites]
+    staged = [one for suite in read for one in set_up(suite, graph, cassette, places)]
+    runs = [_run(one, output, _progress(one, staged, quiet=as_json), force=force, quiet=as_json) for one in staged]
     if junit is not None:
         out.save(junit, _junit(runs))
-    failed = sum(not result.passed for _, results in runs for result in results)
-    checks = sum(len(results) for _, results in runs)
+    worst = max(ran.exit_code for ran in runs)
     if as_json:
-        out.document({"suites": [_members(*run) for run in runs], "checks": checks, "failed": failed}, ok=not failed)
-    else:
-        from frameengine_cli.screens.suites import total
+        sums = {name: sum(getattr(ran, name) for ran in runs) for name in ("passed", "failed")}
+        missed = sum(len(ran.missed) for ran in runs)
+        out.document({"suites": [_members(ran) for ran in runs], **sums, "not_looked_at": missed}, ok=not worst)
+    elif len(runs) > 1:
+        from frameengine_cli.screens.suites import verdict
 
-        out.show(total(len(runs), checks, failed))
-    if failed:
-        raise typer.Exit(1)
+        out.show(verdict(runs))
+    if worst:
+        raise typer.Exit(worst)
 
 
-def _run(staged: Set, folder: Path | None, on_result: Callable[[Result], None]) -> tuple[Result, ...]:
-    """Run one suite on one graph, recorded where there is a folder for it."""
+def _progress(one: Staged, staged: Sequence[Staged], *, quiet: bool) -> Progress:
+    from frameengine_cli.screens.suites import OneLine, Silent, Whole
+
+    if quiet:
+        return Silent()
+    if len(staged) == 1:
+        return Whole(one)
+    widths = max(len(other.suite.path.stem) for other in staged), max(len(other.bound.graph.name) for other in staged)
+    return OneLine(one, widths)
+
+
+def _run(one: Staged, folder: Path | None, progress: Progress, *, force: bool, quiet: bool) -> Ran:
+    """Run one suite on one graph, and tell what became of it; what stops it stops no other."""
+    from itertools import pairwise
+    from time import perf_counter
+
+    from frameengine.errors import FrameEngineError
+    from frameengine_cli.failures import report
+    from frameengine_cli.suiting import Ran
+
+    results: list[Result] = []
+    moments = [perf_counter()]
+
+    def note(result: Result) -> None:
+        results.append(result)
+        moments.append(perf_counter())
+        progress.result(result)
+
+    stopped: FrameEngineError | None = None
+    try:
+        _carry_out(one, folder, progress, note, force=force)
+    except FrameEngineError as error:
+        stopped = error
+    seconds = [after - before for before, after in pairwise(moments)]
+    ran = Ran(staged=one, results=results, seconds=seconds, error=stopped)
+    progress.end(ran)
+    if stopped is not None and not quiet:
+        report(stopped, as_json=False)
+    return ran
+
+
+def _carry_out(one: Staged, folder: Path | None, progress: Progress, note: Callable[[Result], None], *, force: bool) -> None:
+    """Run one suite on one graph, recorded where there is a folder for it. Raises `FrameEngineError` where it is stopped."""
     from frameengine.suites.runner import run_suite
 
+    def run(recorder: Recorder | None) -> None:
+        run_suite(one.suite, one.bound, one.performer, recorder=recorder, on_step=progress.step, on_result=note)
+        one.check_used()
+
     if folder is None:
-        results = run_suite(staged.suite, staged.bound, staged.performer, on_result=on_result)
-        staged.check_used()
-        return results
+        run(None)
+        return
     from frameengine.trace.files import storage_error
     from frameengine.trace.header import header
     from frameengine.trace.writer import TraceWriter
@@ -93,22 +137,24 @@ def _run(staged: Set, folder: Path | None, on_result: Callable[[Result], None]) 
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise storage_error(folder, error) from error
-    facts = {"inputs": "suite", "suite": staged.suite.path.name, "model": "scripted", "replies": Path(staged.source).name}
-    with TraceWriter(folder / f"{staged.name}.trace.jsonl", header(staged.bound, provenance=facts), replace=True) as writer:
-        results = run_suite(staged.suite, staged.bound, staged.performer, recorder=writer, on_result=on_result)
+    facts = {"inputs": "suite", "suite": one.suite.path.name, "model": "scripted", "replies": one.source.name}
+    with TraceWriter(folder / f"{one.name}.trace.jsonl", header(one.bound, provenance=facts), replace=force) as writer:
+        run(writer)
         writer.seal()
-    staged.check_used()
-    return results
 
 
-def _members(staged: Set, results: tuple[Result, ...]) -> dict[str, Any]:
-    return {
-        "suite": str(staged.suite.path),
-        "title": staged.suite.title,
-        "graph": staged.bound.graph.name,
-        "replies": staged.source,
-        "passed": sum(result.passed for result in results),
-        "failed": sum(not result.passed for result in results),
+def _members(ran: Ran) -> dict[str, Any]:
+    from frameengine_cli.failures import error_members
+
+    members = {
+        "suite": str(ran.staged.suite.path),
+        "title": ran.staged.suite.title,
+        "graph": ran.staged.bound.graph.name,
+        "replies": str(ran.staged.source),
+        "ok": not ran.exit_code,
+        "passed": ran.passed,
+        "failed": ran.failed,
+        "not_looked_at": len(ran.missed),
         "results": [
             {
                 "step": result.step,
@@ -118,26 +164,44 @@ def _members(staged: Set, results: tuple[Result, ...]) -> dict[str, Any]:
                 "status": "PASS" if result.passed else "FAIL",
                 "fault": result.fault,
             }
-            for result in results
+            for result in ran.results
         ],
     }
+    return members if ran.error is None else {**members, "error": error_members(ran.error)}
 
 
-def _junit(runs: list[tuple[Set, tuple[Result, ...]]]) -> str:
-    from frameengine.reports.junit import Case, junit
+def _junit(runs: Sequence[Ran]) -> str:
+    from frameengine.reports.junit import junit
 
-    suites = []
-    for staged, results in runs:
-        cases = [
-            Case(
-                name=f"{number}. {result.expected}",
-                group=f"{staged.name}.{result.step} {result.name}",
-                status="passed" if result.passed else "failed",
-                message=result.fault,
-                file=str(staged.suite.path),
-                line=result.line,
-            )
-            for number, result in enumerate(results, start=1)
-        ]
-        suites.append((staged.name, cases))
-    return junit(suites)
+    return junit([(ran.staged.name, list(_cases(ran))) for ran in runs])
+
+
+def _cases(ran: Ran) -> Iterator[Case]:
+    """Yield what was looked at, what stopped the run, and what nobody came to look at any more."""
+    from frameengine.reports.junit import Case
+
+    name, file = ran.staged.name, str(ran.staged.suite.path)
+    for result, seconds in zip(ran.results, ran.seconds, strict=True):
+        yield Case(
+            name=f"line {result.line}: {result.expected}",
+            classname=f"{name}.{result.step} {result.name}",
+            status="passed" if result.passed else "failed",
+            message=result.fault,
+            detail=f"{file}:{result.line}\nexpected  {result.expected}\nseen      {result.fault}",
+            file=file,
+            line=result.line,
+            seconds=seconds,
+        )
+    if ran.error is not None:
+        hint = f"\ntry: {ran.error.hint}" if ran.error.hint else ""
+        detail = f"{ran.error.message}{hint}"
+        yield Case(name="the run", classname=name, status="error", message=ran.error.message, detail=detail, file=file)
+    for step, line in ran.missed:
+        yield Case(
+            name=f"line {line.number}: {line.directive}: {line.text}",
+            classname=f"{name}.{step.number} {step.name}",
+            status="skipped",
+            message="the run stopped before it",
+            file=file,
+            line=line.number,
+        )

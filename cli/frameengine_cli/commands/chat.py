@@ -1,0 +1,140 @@
+"""``frameengine chat``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from frameengine_cli.commands import options
+
+if TYPE_CHECKING:
+    from frameengine.graph.model import Graph
+    from frameengine_cli.chatting.session import Session
+    from frameengine_cli.chatting.talk import Talk
+
+
+def chat(
+    *,
+    graph: Annotated[str, typer.Option("--graph", metavar="NAME|PATH", help="The graph to talk to.")] = "v4-eras",
+    database: Annotated[
+        list[str] | None,
+        typer.Option("--database", metavar="NAME=FILE|URL", help="A database that tools may read.", show_default=False),
+    ] = None,
+    replies: Annotated[
+        Path | None,
+        typer.Option(
+            "--replies",
+            metavar="FILE.toml",
+            help="What models answer, by node (as in a scenario); else a scripted stand-in goes by rules.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="The trace; a free name in the traces folder without it.", show_default=False
+        ),
+    ] = None,
+    unsafe_local: Annotated[
+        bool, typer.Option("--unsafe-local", help="Run programs of models even where they cannot be shut in.")
+    ] = False,
+    force: options.Force = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document on each line.")] = False,
+    traces: options.Traces = None,
+) -> None:
+    r"""Talk to a graph in the terminal, and record all of it.
+
+    Lines are messages; /help lists what else can be typed. No model is called: a scripted stand-in answers.
+
+    Examples: frameengine chat --graph v4-eras --database billing=billing.sqlite;
+    printf 'hello\n/frames\n' | frameengine chat
+    """
+    from frameengine.graph.loader import load_graph
+    from frameengine.graph.registry import bind
+    from frameengine.performers.clock import system_clock
+    from frameengine_cli.chatting.answering import answering
+    from frameengine_cli.chatting.people import People
+    from frameengine_cli.chatting.programs import Programs
+    from frameengine_cli.chatting.session import Session
+    from frameengine_cli.chatting.talk import Talk
+    from frameengine_cli.commands.run import databases
+    from frameengine_cli.refs import free_name, traces_folder
+
+    clock = system_clock()
+    bound = bind(load_graph(graph))
+    places = databases(database or [])
+    who = answering(bound.graph, replies=replies, databases=places, unsafe_local=unsafe_local, clock=clock)
+    target = output or free_name(traces_folder(traces), f"chat-{bound.graph.name}")
+    view = Programs() if as_json else People()
+    session = Session(bound, who, target, view, clock=clock, replace=force)
+    if isinstance(view, People):
+        view.session = session
+    talk = Talk(session, as_json=as_json)
+    _talk(talk, bound.graph, target)
+    _close(talk, target, as_json=as_json)
+
+
+def _open(session: Session, graph: Graph) -> None:
+    from frameengine_cli.chatting.opening import opening
+
+    who = session.who
+    members = {"graph": graph.name, "model": who.told, "databases": who.data, "path": str(session.writer.path)}
+    session.view.result("open", members, lambda: opening(graph, who, session.writer.path))
+
+
+def _talk(talk: Talk, graph: Graph, target: Path) -> None:
+    """Hold the conversation. Whatever ends it, the trace is kept: sealed, unless a message is under way."""
+    from frameengine.errors import FrameEngineError
+    from frameengine_cli.failures import Interrupted
+    from frameengine_cli.refs import typed
+
+    repair = f"frameengine repair {typed(target)}"
+    try:
+        _open(talk.session, graph)
+        talk.run()
+    except KeyboardInterrupt:
+        talk.session.abandon()
+        raise Interrupted(f"interrupted inside a message: {target} is kept without a seal", hint=repair) from None
+    except FrameEngineError as error:
+        talk.session.abandon()
+        error.hint = "; ".join([part for part in (error.hint, f"{target} is kept without a seal: {repair}") if part])
+        raise
+    except BaseException:
+        # A reader of stdout that has gone, for instance: all that was said is kept.
+        if talk.session.engine.closed:
+            talk.session.abandon()
+        else:
+            talk.session.close()
+        raise
+
+
+def _close(talk: Talk, target: Path, *, as_json: bool) -> None:
+    from frameengine.trace.verify import verify
+    from frameengine_cli import output
+    from frameengine_cli.failures import EXIT_INTERRUPTED
+    from frameengine_cli.phrases import count
+    from frameengine_cli.refs import short_id, typed
+    from frameengine_cli.screens.run import counted, counts_json
+
+    session = talk.session
+    ok = not (session.failed or (talk.refused and not talk.prompts))
+    members: dict[str, Any] = {"kind": "closed", "path": None}
+    said = "nothing was said, so no trace is kept"
+    if session.close():
+        receipt = verify(target)
+        left = session.who.left()
+        members = {"kind": "closed", "path": str(target), "id": short_id(receipt.head), "counts": counts_json(receipt.counts)}
+        members |= {"replies_left": left}
+        said = f"recorded {target}  {short_id(receipt.head)}  {counted(receipt.counts)}; {session.who.told}"
+        said += f"; {count(left, 'written reply')} left".replace("replys", "replies") if left else ""
+        said += f"\nreplay it: frameengine replay {typed(target)}"
+    if as_json:
+        output.document(members, ok=ok)
+    else:
+        output.remark(said)
+    if talk.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if not ok:
+        raise typer.Exit(1)
