@@ -6,9 +6,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import lookup, memory, peers, recording, sizes, start
+from benchmarks import diff, lookup, memory, peers, plugin, recording, sizes, start
 
-TOPICS = {"recording": recording, "sizes": sizes, "lookup": lookup, "peers": peers, "start": start, "memory": memory}
+TOPICS = {
+    "recording": recording,
+    "sizes": sizes,
+    "lookup": lookup,
+    "peers": peers,
+    "start": start,
+    "memory": memory,
+    "diff": diff,
+    "plugin": plugin,
+}
 
 
 def main() -> int:

@@ -82,14 +82,15 @@ class ScenarioPerformer:
 
     def perform(self, ask: Ask) -> list[Answer]:
         """Answer all new effects at once."""
-        return [Answer(call.key, self._outcome(call)) for call in ask.new]
+        return [Answer(call.key, self.outcome(call)) for call in ask.new]
 
     def check_used(self) -> None:
         """Raise `CassetteUnused` where an answer is left over."""
         for script in self.scripts:
             script.check_used()
 
-    def _outcome(self, call: Call) -> Outcome:
+    def outcome(self, call: Call) -> Outcome:
+        """Answer one effect."""
         effect = call.effect
         if isinstance(effect, ModelCall):
             return self.scripts[0](call)
@@ -102,8 +103,11 @@ class ScenarioPerformer:
             return evolve(failed(error), at=at)
 
 
-def load_scenario(path: str | Path) -> Scenario:
-    """Return the scenario in a TOML file. Raises `UsageError` with every problem and its place."""
+def load_scenario(path: str | Path, *, replies: bool = False) -> Scenario:
+    """Return the scenario in a TOML file; with *replies* graph and inputs may be missing, for one that only answers.
+
+    Raises `UsageError` with every problem and its place.
+    """
     path = Path(path)
     try:
         text = path.read_bytes().decode().replace("\r\n", "\n")
@@ -118,7 +122,7 @@ def load_scenario(path: str | Path) -> Scenario:
     if "nodes" in document and "inputs" not in document:
         hint = f"frameengine run --graph {shlex.quote(str(path))} -m TEXT"
         raise UsageError(f"{path} is a graph, not a scenario: use --graph", hint=hint, path=str(path))
-    reader = _Reader(path)
+    reader = _Reader(path, whole=not replies)
     scenario = reader.scenario(document)
     if reader.problems:
         numbers = line_numbers(text)
@@ -137,22 +141,23 @@ def _where(place: Place, line: int | None) -> str:
 class _Reader:
     """Reads the document part by part; what is wrong is noted with its place, and stands as something empty."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, whole: bool) -> None:
         self.path = path
+        self.whole = whole
         self.problems: list[tuple[Place, str]] = []
 
     def scenario(self, document: Mapping[str, Any]) -> Scenario:
         self._unknown((), document, _KEYS)
-        graph = document.get("graph")
-        if not isinstance(graph, str) or not graph:
+        graph = document.get("graph", None if self.whole else "")
+        if not isinstance(graph, str) or (self.whole and not graph):
             self._note(("graph",), "must be the name or the path of a graph")
             graph = ""
         seed = document.get("seed", 0)
         if not isinstance(seed, int) or isinstance(seed, bool):
             self._note(("seed",), "must be a whole number")
             seed = 0
-        inputs = document.get("inputs")
-        if not isinstance(inputs, list) or not inputs:
+        inputs = document.get("inputs", None if self.whole else [])
+        if not isinstance(inputs, list) or (self.whole and not inputs):
             self._note(("inputs",), "must be an array of tables, written as [[inputs]], with at least one")
             inputs = []
         tools = self._table(("tools",), document.get("tools", {}))

@@ -23,4 +23,23 @@ Traces: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+Runs: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--runs", metavar="N", min=1, help="Replay in N fresh processes with other hash seeds; exit 1 where they differ."
+    ),
+]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Write over an existing file.")]
+
+
+def databases(options: list[str]) -> dict[str, Path]:
+    """Return the files of ``NAME=FILE`` options by name."""
+    from frameengine.errors import UsageError
+
+    places: dict[str, Path] = {}
+    for option in options:
+        name, equals, file = option.partition("=")
+        if not (name and equals and file):
+            raise UsageError(f"--database {option} is not NAME=FILE", hint="--database billing=build/billing.sqlite")
+        places[name] = Path(file)
+    return places

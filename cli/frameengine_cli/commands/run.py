@@ -69,7 +69,7 @@ def run(
     if scenario is not None:
         if message or reply:
             raise UsageError("a scenario has its own messages and replies", hint="leave out -m and --reply, or use --graph")
-        staged = from_scenario(scenario, _databases(database or []), seed)
+        staged = from_scenario(scenario, options.databases(database or []), seed)
     else:
         if not message:
             raise UsageError("a run needs something to be said", hint="add -m TEXT")
@@ -80,19 +80,6 @@ def run(
     _tell(staged, target, statuses, as_json=as_json, quiet=quiet)
     if any(status in ("failed", "open") for status in statuses):
         raise typer.Exit(1)
-
-
-def _databases(options: list[str]) -> dict[str, Path]:
-    """Return the files of ``NAME=FILE`` options by name."""
-    from frameengine.errors import UsageError
-
-    places: dict[str, Path] = {}
-    for option in options:
-        name, equals, file = option.partition("=")
-        if not (name and equals and file):
-            raise UsageError(f"--database {option} is not NAME=FILE", hint="--database billing=build/billing.sqlite")
-        places[name] = Path(file)
-    return places
 
 
 def _record(staged: Staged, target: Path, again: str, *, force: bool) -> list[str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from difflib import SequenceMatcher
-
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from frameengine.diff.words import word_parts
 from frameengine.jsonvalue import EMPTY, Json
 from frameengine.plaintext import visible
 from frameengine.replay.divergence import NOTHING, Divergence
@@ -19,9 +17,6 @@ from frameengine_cli.screens.run import counted
 
 CONTEXT_WORDS = 24
 """Words and spaces that are shown before and after a difference."""
-WORDS_MAX = 4000
-"""Words that are compared; what comes after is not looked at word by word."""
-_WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
 
 def report(result: ReplayResult, found: Divergence, graph: str, look: Look, *, typed: str | None = None) -> RenderableType:
@@ -74,19 +69,18 @@ def difference(recorded: Json, replayed: Json) -> tuple[Text, Text]:
     """Return both values with the words that differ marked: ``[-gone-]`` and ``{+new+}``, the rest cut to what is around them."""
     if NOTHING in (recorded, replayed):
         return _whole(recorded, BAD), _whole(replayed, GOOD)
-    ours, theirs = _words(recorded), _words(replayed)
-    one, other = (Text() if parts else words(("(empty text)", QUIET)) for parts in (ours, theirs))
-    for tag, i1, i2, j1, j2 in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
-        if tag == "equal":
-            first, last = i1 == 0 and j1 == 0, i2 == len(ours) and j2 == len(theirs)
-            same = _around(ours[i1:i2], first=first, last=last)
+    left, right = _text(recorded), _text(replayed)
+    one, other = (Text() if text else words(("(empty text)", QUIET)) for text in (left, right))
+    parts = word_parts(left, right)
+    for index, part in enumerate(parts):
+        if part.tag == "equal":
+            same = _around(part.words, first=index == 0, last=index == len(parts) - 1)
             one.append(same, QUIET)
             other.append(same, QUIET)
-            continue
-        if i2 > i1:
-            one.append(f"[-{_joined(ours[i1:i2])}-]", f"{STRONG} {BAD}")
-        if j2 > j1:
-            other.append(f"{{+{_joined(theirs[j1:j2])}+}}", f"{STRONG} {GOOD}")
+        elif part.tag == "removed":
+            one.append(f"[-{_joined(part.text)}-]", f"{STRONG} {BAD}")
+        else:
+            other.append(f"{{+{_joined(part.text)}+}}", f"{STRONG} {GOOD}")
     return one, other
 
 
@@ -98,20 +92,15 @@ def _text(value: Json) -> str:
     return value if isinstance(value, str) else phrases.pretty(value)
 
 
-def _words(value: Json) -> list[str]:
-    found = _WORD.findall(_text(value))
-    return found if len(found) <= WORDS_MAX else [*found[:WORDS_MAX], "".join(found[WORDS_MAX:])]
-
-
-def _joined(parts: list[str]) -> str:
-    text = visible("".join(parts))
+def _joined(part: str) -> str:
+    text = visible(part)
     return text if len(text) <= 400 else f"{text[:300]} … {len(text) - 300:,} more characters"
 
 
-def _around(parts: list[str], *, first: bool, last: bool) -> str:
+def _around(parts: tuple[str, ...], *, first: bool, last: bool) -> str:
     """Return equal words between differences, cut in the middle; at the ends only what is next to one."""
-    before = [] if first else parts[:CONTEXT_WORDS]
-    after = [] if last else parts[-CONTEXT_WORDS:]
+    before = () if first else parts[:CONTEXT_WORDS]
+    after = () if last else parts[-CONTEXT_WORDS:]
     if len(parts) <= len(before) + len(after):
         return visible("".join(parts))
     if first and last:
