@@ -38,9 +38,11 @@ def align(left: Sequence[Hashable], right: Sequence[Hashable]) -> Pairs:
         anchors = _unique(left, right, (i1, i2, j1, j2)) if depth < depth_max else []
         if anchors:
             pairs += anchors
-            befores, afters = [(i1 - 1, j1 - 1), *anchors], [*anchors, (i2, j2)]
-            between = zip(befores, afters, strict=True)
-            waiting += [(a + 1, c, b + 1, d, depth + 1) for (a, b), (c, d) in between if a + 1 < c and b + 1 < d]
+            waiting += [
+                (ours.start, ours.stop, theirs.start, theirs.stop, depth + 1)
+                for ours, theirs in gaps(anchors, i2, j2, start=(i1, j1))
+                if ours and theirs
+            ]
         elif (i2 - i1) * (j2 - j1) <= WINDOW:
             pairs += [(i1 + i, j1 + j) for i, j in _best(left[i1:i2], right[j1:j2], lambda one, other: one == other)]
         else:
@@ -61,9 +63,9 @@ def pair(left: Sequence[_T], right: Sequence[_T], likeness: Callable[[_T, _T], f
     return [(i, j) for i, j in found if likeness(left[i], right[j]) > 0]
 
 
-def gaps(pairs: Pairs, lefts: int, rights: int) -> Iterator[tuple[range, range]]:
-    """Yield the indices between each two pairs, before the first and after the last, where there are any."""
-    i, j = 0, 0
+def gaps(pairs: Pairs, lefts: int, rights: int, *, start: tuple[int, int] = (0, 0)) -> Iterator[tuple[range, range]]:
+    """Yield the indices between each two pairs, from *start* and to the ends, where there are any."""
+    i, j = start
     for a, b in [*pairs, (lefts, rights)]:
         if a > i or b > j:
             yield range(i, a), range(j, b)

@@ -62,18 +62,18 @@ def _common(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 def _items(left: Sequence[Json], right: Sequence[Json], pointer: str, there: str) -> Iterator[FieldChange]:
     pairs = align([written(item) for item in left], [written(item) for item in right])
-    equal = frozenset(pairs)
     for ours, theirs in gaps(pairs, len(left), len(right)):
         alone = len(ours) == len(theirs) == 1
         alike = [(0, 0)] if alone else pair([left[i] for i in ours], [right[j] for j in theirs], likeness, type)
-        pairs += [(ours[i], theirs[j]) for i, j in alike]
-    for i, j in merged(pairs, len(left), len(right)):
-        if j is None:
-            yield FieldChange(pointer=f"{pointer}/{i}", left=left[i or 0], right=MISSING)
-        elif i is None:
-            yield FieldChange(pointer=f"{there}/{j}", left=MISSING, right=right[j])
-        elif (i, j) not in equal:
-            yield from changes(left[i], right[j], f"{pointer}/{i}", f"{there}/{j}")
+        for i, j in merged(alike, len(ours), len(theirs)):
+            here = f"{pointer}/{ours[i]}" if i is not None else ""
+            place = f"{there}/{theirs[j]}" if j is not None else ""
+            if i is None:
+                yield FieldChange(pointer=place, left=MISSING, right=right[theirs[j or 0]])
+            elif j is None:
+                yield FieldChange(pointer=here, left=left[ours[i]], right=MISSING)
+            else:
+                yield from changes(left[ours[i]], right[theirs[j]], here, place)
 
 
 def likeness(left: Json, right: Json) -> float:

@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 from frameengine.codec import canonical, digest, dumps
 from frameengine.diff.document import Step, figures, input_document, walk, with_shared
 from frameengine.effects import MAIN_STREAM, EffectKey
-from frameengine.errors import TraceIntegrity
+from frameengine.errors import TraceFormat, TraceIntegrity
 from frameengine.inputs import SwitchGraph
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze, thaw
 from frameengine.replay.divergence import wired
@@ -109,13 +109,16 @@ def sketch(path: Path, *, damaged: bool = False, done: Callable[[int], None] = l
     """
     with TraceReader(path, damaged=damaged) as reader:
         found = _Messages(path, reader.header)
-        for step in walk(reader):
-            try:
+        try:
+            for step in walk(reader):
                 found.take(step)
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
-                raise bad_line(step.line, f"its members are not of the form that they must have ({error})") from None
-            if step.line.kind == "trace":
-                done(reader.offset)
+                if step.line.kind == "trace":
+                    done(reader.offset)
+        except TraceFormat as error:
+            if "path" in error.fields:
+                raise
+            # Of two files it must be said which one.
+            raise TraceFormat(f"{path}: {error.message}", hint=error.hint, path=str(path), **error.fields) from None
         problem = "" if reader.problem is None else reader.problem.message
         messages = tuple(found.messages)
         return Sketch(path=path, header=reader.header, counts=reader.counts, problem=problem, messages=messages)
@@ -134,7 +137,13 @@ class _Messages:
         self._made = self._main = 0
 
     def take(self, step: Step) -> None:
-        """Take the next line."""
+        """Take the next line. Raises `TraceError` where it is not what others of its kind are."""
+        try:
+            self._take(step)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise bad_line(step.line, f"its members are not of the form that they must have ({error})") from None
+
+    def _take(self, step: Step) -> None:
         line = step.line
         if line.kind == "outcome":
             self._outcome(line)

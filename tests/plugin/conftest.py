@@ -75,7 +75,8 @@ def type_in(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, template: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """Return a copy of the project, on a machine that is no CI."""
-    monkeypatch.delenv("CI", raising=False)
+    """Return a copy of the project, on a machine that is no CI, and in no worker: sessions in it are whole ones."""
+    for name in ("CI", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+        monkeypatch.delenv(name, raising=False)
     shutil.copytree(template, pytester.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     return pytester

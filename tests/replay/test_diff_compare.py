@@ -253,8 +253,9 @@ def test_lines_that_contradict_each_other_are_refused(trace: Path, name: str) ->
 
     rebuild(trace, forged, change)
     for one, other in ((trace, forged), (forged, trace), (forged, forged)):
-        with pytest.raises(TraceError, match=said):
+        with pytest.raises(TraceError, match=said) as caught:
             compare(one, other)
+        assert forged.name in caught.value.message
 
 
 def test_a_stream_is_compared(trace: Path) -> None:
