@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import lookup, memory, peers, recording, session, sizes, start
+from benchmarks import diff, lookup, memory, peers, plugin, recording, session, sizes, start
 
 TOPICS = {
     "recording": recording,
@@ -16,6 +16,8 @@ TOPICS = {
     "peers": peers,
     "start": start,
     "memory": memory,
+    "diff": diff,
+    "plugin": plugin,
 }
 
 

@@ -15,7 +15,9 @@ from typing import Any
 import orjson
 from attrs import frozen
 
+from frameengine.errors import LimitError
 from frameengine.jsonvalue import FrozenMap, Json, Text
+from frameengine.limits import DEPTH_MAX
 
 Fragment = orjson.Fragment
 _SUBCLASSES = orjson.OPT_PASSTHROUGH_SUBCLASS
@@ -49,6 +51,15 @@ def dumps(value: Json, default: Any = None) -> bytes:
         if error.__cause__ is not None:
             raise error.__cause__ from None
         raise
+
+
+def written(value: Json) -> bytes:
+    """Return plain or frozen JSON written whole: the same for equal values, whichever of their parts are shared."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        hint = "this is nested deeper than any value that a run takes: record again"
+        raise LimitError(f"a value that cannot be written: {error}", hint=hint, name="depth", bound=DEPTH_MAX) from None
 
 
 def loads(data: bytes) -> Json:

@@ -24,6 +24,7 @@
       CassetteError         the recorded replies                       exit 4
         CassetteMiss          no recorded reply for a request
         CassetteUnused        a recorded reply that nothing asked for
+        CassetteApproximate   replies to other requests                  exit 1
       DeterminismError      the run is not a function of its inputs    exit 4
         Diverged              replay and record differ
         Nondeterminism        a node touched the clock, chance or the world
@@ -196,6 +197,13 @@ class CassetteUnused(CassetteError):
     """Recorded replies were left over."""
 
     code = "cassette.unused"
+
+
+class CassetteApproximate(CassetteError):
+    """A run got recorded replies to other requests than its own; ``fields`` counts them."""
+
+    code = "cassette.approximate"
+    exit_code = 1
 
 
 class DeterminismError(FrameEngineError):

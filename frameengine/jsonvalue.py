@@ -152,7 +152,7 @@ def _located(value: Any, error: ValueRefused) -> ValueRefused:
         if inside is None:
             break
         step, value, error = inside
-        pointer, depth = f"{pointer}/{_step(str(step))}", depth + 1
+        pointer, depth = f"{pointer}/{pointer_step(str(step))}", depth + 1
     what = f"{error.message} at {pointer}" if pointer else error.message
     return ValueRefused(what, hint=error.hint, pointer=pointer)
 
@@ -220,7 +220,7 @@ def first_difference(one: Json, other: Json, pointer: str = "") -> tuple[str, Js
         return None
     if isinstance(one, dict) and isinstance(other, dict):
         for key in [*one, *[key for key in other if key not in one]]:
-            found = first_difference(one.get(key, MISSING), other.get(key, MISSING), f"{pointer}/{_step(key)}")
+            found = first_difference(one.get(key, MISSING), other.get(key, MISSING), f"{pointer}/{pointer_step(key)}")
             if found is not None:
                 return found
         if list(one) != list(other):
@@ -240,7 +240,8 @@ def first_difference(one: Json, other: Json, pointer: str = "") -> tuple[str, Js
     return None if same else (pointer, one, other)
 
 
-def _step(key: str) -> str:
+def pointer_step(key: str) -> str:
+    """Return a member's name as a step of a JSON pointer."""
     return key.replace("~", "~0").replace("/", "~1")
 
 

@@ -26,7 +26,7 @@ from frameengine.trace.verify import verify
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-RUNNABLE = ("extending.md", "guard.md", "tools.md", "trace-format.md")
+RUNNABLE = ("extending.md", "guard.md", "rerun.md", "snapshots.md", "tools.md", "trace-format.md")
 """Pages whose files are written and whose commands are run, in order, in one folder."""
 EXAMPLE = "example.trace.jsonl"
 TRACES = sorted([*(ROOT / "traces").glob("*.trace.jsonl"), *(ROOT / "traces" / "diverging").glob("*.trace.jsonl")])
@@ -121,7 +121,9 @@ def write_files(page: str, folder: Path) -> list[str]:
 @pytest.fixture
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return an environment with the `frameengine` and `python` under test, in which modules of the folder can be imported."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FRAMEENGINE_", "PYTHON", "XDG_"))}
+    # A page is followed on somebody's own machine, where goldens may be accepted.
+    left_out = ("FRAMEENGINE_", "PYTHON", "PYTEST_", "XDG_", "CI")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     home = str(tmp_path_factory.mktemp("home"))
     own = {"PATH": path, "HOME": home, "NO_COLOR": "1", "COLUMNS": "120", "PYTHONPATH": ".", "PYTHONDONTWRITEBYTECODE": "1"}

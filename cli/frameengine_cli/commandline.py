@@ -9,7 +9,23 @@ import typer
 import typer.core
 
 from frameengine.errors import FrameEngineError, UsageError
-from frameengine_cli.commands import chat, exporting, graph, importing, repair, replay, run, schema, show, suites, verify, version
+from frameengine_cli.commands import (
+    bisect,
+    chat,
+    exporting,
+    graph,
+    importing,
+    repair,
+    replay,
+    rerun,
+    run,
+    schema,
+    show,
+    snapshot,
+    suites,
+    verify,
+    version,
+)
 from frameengine_cli.failures import (
     EXIT_CANNOT_TEST,
     EXIT_DEFECT,
@@ -79,6 +95,8 @@ def root(
 app.command("run")(run.run)
 app.command("chat")(chat.chat)
 app.command("replay")(replay.replay)
+app.command("rerun")(rerun.rerun)
+app.command("bisect")(bisect.bisect)
 app.command("verify")(verify.verify)
 # An unknown option may be `-@2`, a place in a trace on stdin; the command looks at it.
 app.command("show", context_settings={"ignore_unknown_options": True})(show.show)
@@ -87,6 +105,7 @@ app.add_typer(exporting.app, name="export")
 app.add_typer(graph.app, name="graph")
 app.command("test")(suites.run_suites)
 app.command("repair")(repair.repair)
+app.add_typer(snapshot.app, name="snapshot")
 app.command("schema")(schema.schema)
 app.command("version")(version.version)
 

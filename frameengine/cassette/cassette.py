@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 
 from frameengine.effects import Call, Effect, EffectKey, Outcome, effect_from_json
 from frameengine.errors import CassetteUnused, TraceIntegrity
+from frameengine.inputs import SwitchGraph
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json
 from frameengine.trace.reader import Line, TraceReader
 
@@ -72,7 +73,7 @@ class Cassette:
             with TraceReader(path) as reader:
                 nodes = _slots(reader.header)
                 counts: dict[tuple[int, str, str], int] = {}
-                for item in _by_key(reader.lines(), path):
+                for item in _by_key(reader.lines(), path, nodes):
                     entry = _entry(item, path, len(recorded), nodes, counts)
                     if entry is not None:
                         recorded.append(entry)
@@ -114,8 +115,8 @@ class Cassette:
             )
 
 
-def _by_key(lines: Iterable[Line], path: Path) -> Iterable[tuple[Call, Outcome]]:
-    """Yield the outcomes of each frame in key order, whatever the order of their arrival."""
+def _by_key(lines: Iterable[Line], path: Path, nodes: dict[str, tuple[str, str]]) -> Iterable[tuple[Call, Outcome]]:
+    """Yield the outcomes of each frame in key order, whatever the order of their arrival; *nodes* follows the graph in use."""
     arrived: dict[EffectKey, tuple[Call, Outcome]] = {}
     for line in lines:
         if line.kind == "outcome":
@@ -128,6 +129,10 @@ def _by_key(lines: Iterable[Line], path: Path) -> Iterable[tuple[Call, Outcome]]
             for key in sorted(arrived):
                 yield arrived[key]
             arrived.clear()
+        elif line.kind == "input" and line.value["type"] == "SwitchGraph":
+            body = line.input().body
+            nodes.clear()
+            nodes.update(switched(body.fingerprint if isinstance(body, SwitchGraph) else EMPTY))
 
 
 def _check_recorded(arrived: Mapping[EffectKey, tuple[Call, Outcome]], line: Line, path: Path) -> None:
@@ -169,6 +174,11 @@ def _entry(
     if outcome.status == "not_recorded":
         return None
     return Recorded(number=number, source=path, call=call, outcome=outcome, slot=slot, contract=contract, nth=nth)
+
+
+def switched(fingerprint: FrozenMap) -> dict[str, tuple[str, str]]:
+    """Return slot and contract of each node of a graph that was switched to: of it only the fingerprint is recorded."""
+    return {name: (name, node.get("contract", "")) for name, node in fingerprint.get("nodes", EMPTY).items()}
 
 
 def _slots(header: FrozenMap) -> dict[str, tuple[str, str]]:

@@ -13,7 +13,7 @@ from frameengine.cassette.cassette import Cassette, Recorded
 from frameengine.codec import dumps
 from frameengine.effects import Call, ModelCall
 from frameengine.errors import CassetteMiss
-from frameengine.jsonvalue import first_difference, freeze
+from frameengine.jsonvalue import MISSING, Json, first_difference, freeze
 
 Policy: TypeAlias = Literal["exact", "slot", "nearest"]
 NEAREST_MIN = 0.6
@@ -54,7 +54,14 @@ class Matcher:
 
     def find(self, call: Call) -> Hit:
         """Return the reply for *call*, and take it out. Raises `CassetteMiss`: the nearest, why each was rejected."""
-        slot, contract = self.nodes.get(call.key.node, (call.key.node, ""))
+        hit = self.look(call)
+        if hit is None:
+            raise self.miss(call)
+        return hit
+
+    def look(self, call: Call) -> Hit | None:
+        """Return the reply for *call*, and take it out; None where there is none."""
+        slot, contract = self._node(call)
         place = (call.key.input, slot, call.effect.kind)
         nth = self._counts[place]
         self._counts[place] += 1
@@ -63,12 +70,26 @@ class Matcher:
             hit = self._slot(call, slot, contract, nth)
         if hit is None and self.policy == "nearest":
             hit = self._nearest(call, slot, contract)
-        if hit is None:
-            raise self._miss(call, slot, contract)
-        self.cassette.use(hit.recorded)
-        self.hits[hit.how] += 1
-        self.hits["ambiguous"] += hit.ambiguous
+        if hit is not None:
+            self.cassette.use(hit.recorded)
+            self.hits[hit.how] += 1
+            self.hits["ambiguous"] += hit.ambiguous
         return hit
+
+    def stand_in(self, call: Call) -> Hit | None:
+        """Return the reply that would do for *call*, which `look` has just found none for, and take it out.
+
+        That is what the policy does not allow, in its order: by slot, then the nearest. It is not counted as a hit.
+        """
+        slot, contract = self._node(call)
+        nth = self._counts[call.key.input, slot, call.effect.kind] - 1
+        hit = self._slot(call, slot, contract, nth) or self._nearest(call, slot, contract)
+        if hit is not None:
+            self.cassette.use(hit.recorded)
+        return hit
+
+    def _node(self, call: Call) -> tuple[str, str]:
+        return self.nodes.get(call.key.node, (call.key.node, ""))
 
     def _exact(self, call: Call) -> Hit | None:
         """Among equal requests: the one asked at the same place, else the first of the same node, else the first."""
@@ -101,11 +122,13 @@ class Matcher:
         ranked.sort(key=lambda item: (-item[0], item[1].number))
         return ranked
 
-    def _miss(self, call: Call, slot: str, contract: str) -> CassetteMiss:
+    def miss(self, call: Call) -> CassetteMiss:
+        """Return the error for *call*, which has no reply: the nearest recorded calls, and why each was rejected."""
+        slot, contract = self._node(call)
         used = self.cassette.was_used(call.digest)
         nearest = [_rejected(call, ratio, entry, contract) for ratio, entry in self._ranked(call, slot)[:3]]
         what = "every equal recorded call has been used already" if used else "no recorded call has this request"
-        hint = "allow --match slot or nearest, or answer it with --on-miss script or live"
+        hint = "say --policy slot or nearest, or answer it with --on-miss script or live"
         return CassetteMiss(
             f"{call.key}: {call.effect.kind} call {call.effect.name!r} has no reply: {what}",
             hint=hint,
@@ -137,11 +160,21 @@ def _request(call: Call) -> dict[str, Any]:
 
 
 def _rejected(call: Call, ratio: float, entry: Recorded, contract: str) -> dict[str, Any]:
-    found = first_difference(freeze(_request(entry.call)), freeze(_request(call)))
+    found = difference(entry.call, call)
     if entry.contract != contract:
         why = f"its replies follow the contract {entry.contract!r}, not {contract!r}"
     elif found is None:
         why = "it has been used"
     else:
         why = f"it differs at {found[0]}"
-    return {"key": entry.key.wire(), "similarity": round(ratio, 3), "why": why, "source": str(entry.source)}
+    where = {} if found is None else dict(zip(("pointer", "recorded", "asked"), found, strict=True))
+    return {"key": entry.key.wire(), "similarity": round(ratio, 3), "why": why, "source": str(entry.source), **where}
+
+
+def difference(recorded: Call, asked: Call) -> tuple[str, Json, Json] | None:
+    """Return pointer and both values of the first difference between two requests; None where they are equal."""
+    found = first_difference(freeze(_request(recorded)), freeze(_request(asked)))
+    if found is None:
+        return None
+    pointer, one, other = found
+    return pointer, None if one is MISSING else one, None if other is MISSING else other

@@ -96,12 +96,22 @@ class Redactor(Protocol):
         ...
 
 
+@frozen
+class Arrival:
+    """An input that came in while a message was under way."""
+
+    body: Body
+    """What came in."""
+    at: int | None = None
+    """When, in microseconds; None for the time at which it enters."""
+
+
 class Inbox:
     """Inputs that arrive while a message is under way: ticks, dashboards, a cancel. Safe to put from any thread."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Body] = deque()
-        self._cancel: deque[Body] = deque()
+        self._waiting: deque[Arrival] = deque()
+        self._cancel: deque[Arrival] = deque()
         self.wake: Callable[[], None] | None = None
         """Called after a put, so that a performer which waits returns."""
 
@@ -110,20 +120,20 @@ class Inbox:
         if isinstance(body, UserMessage | Given | Clear | SwitchGraph):
             kind = type(body).__name__
             raise UsageError(f"a {kind} cannot enter during a message", hint="send it when the message is done", kind=kind)
-        (self._cancel if isinstance(body, Cancel) else self._waiting).append(body)
+        (self._cancel if isinstance(body, Cancel) else self._waiting).append(Arrival(body))
         if self.wake is not None:
             self.wake()
 
-    def take(self) -> list[Body]:
+    def take(self) -> list[Arrival]:
         """Return what waits for a frame boundary, and forget it."""
         taken = []
         while self._waiting:
             taken.append(self._waiting.popleft())
         return taken
 
-    def cancelled(self) -> bool:
-        """Return whether a Cancel waits, and forget it."""
-        return bool(self._cancel and self._cancel.popleft())
+    def cancelled(self) -> Arrival | None:
+        """Return the Cancel that waits, and forget it; None where none does."""
+        return self._cancel.popleft() if self._cancel else None
 
     def begin(self) -> None:
         """Forget a Cancel that came when no message was under way: it was not meant for the next one."""
@@ -239,12 +249,13 @@ class Run:
         if not waiting:
             return NO_REPLY
         during = During(input=input.number, frame=frame.frame)
-        return Reply(late=tuple([self._enter(body, during) for body in waiting]))
+        return Reply(late=tuple([self._enter(arrived, during) for arrived in waiting]))
 
     def _answer(self, ask: Ask, input: Input) -> Generator[Ask, Iterable[Answer] | None, Reply]:
         recorder = self.recorder
-        if self._cancel is None and self.inbox.cancelled():
-            self._cancel = self._enter(Cancel(), During(input=input.number, frame=self._frame))
+        arrived = self.inbox.cancelled() if self._cancel is None else None
+        if arrived is not None:
+            self._cancel = self._enter(arrived, During(input=input.number, frame=self._frame))
             self.engine.instruments.call("on_input", self._cancel)
         answers: dict[EffectKey, Answer] = {}
         if self._cancel is not None:
@@ -272,8 +283,9 @@ class Run:
             check("empty answers in a row", IDLE_ANSWERS_MAX, self._idle, "let the performer wait until it has an answer")
         return Reply(tuple(answers.values()))
 
-    def _enter(self, body: Body, during: During) -> Input:
-        entered = self._number(body, None if self._clock is not None else self.engine.now, during)
+    def _enter(self, arrived: Arrival, during: During) -> Input:
+        at = self.engine.now if arrived.at is None and self._clock is None else arrived.at
+        entered = self._number(arrived.body, at, during)
         if self.recorder is not None:
             self.recorder.input(entered)
         return entered

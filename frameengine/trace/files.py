@@ -92,14 +92,19 @@ def part_of(target: Path) -> Path:
     return target.with_name(f".{target.name}.part")
 
 
+def check_absent(target: Path, *, replace: bool = False) -> None:
+    """Raise `UsageError` where *target* exists and is not to be replaced."""
+    if not replace and os.path.lexists(target):
+        raise _exists(target)
+
+
 @contextmanager
 def published(target: Path, *, replace: bool = False) -> Iterator[IO[bytes]]:
     """Yield a file whose contents stand at *target* once the block has ended well, synced; otherwise nothing stands there.
 
     Raises what `create` raises; `UsageError` where *target* exists and is not to be replaced.
     """
-    if not replace and os.path.lexists(target):
-        raise _exists(target)
+    check_absent(target, replace=replace)
     part = part_of(target)
     file = os.fdopen(create(part, replace=True), "wb")
     try:

@@ -77,6 +77,10 @@ class Line:
             self._canonical = self._decoded(self._form)
         return self._canonical
 
+    def form(self, part: Any) -> bytes:
+        """Return the canonical form of a part of `value`."""
+        return self._decoded(lambda: self._contents.canonical(dumps(part)))
+
     def _form(self) -> bytes:
         undigested = tail(self.at, self.value.get("meta"))
         body, after = self.raw[: -CHAIN_BYTES - len(undigested)], self.raw[-CHAIN_BYTES - len(undigested) : -CHAIN_BYTES]

@@ -47,7 +47,7 @@ class TraceWriter:
         self._unsynced = 0
         self._message: int | None = None
         self._weight = 0
-        body = _header_body({**header, "durability": durability})
+        body = header_body({**header, "durability": durability})
         self._file: int | None = create(path, replace=replace)
         try:
             self._put(self._chained(body), sync=self.durable)
@@ -202,7 +202,7 @@ class TraceWriter:
             self.close()
 
 
-def _header_body(header: Mapping[str, Json]) -> bytes:
+def header_body(header: Mapping[str, Json]) -> bytes:
     """Return the header's body: everything in place, so that a file's first line tells what it is."""
 
     def inline(value: Any) -> Any:

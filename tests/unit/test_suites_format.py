@@ -66,11 +66,14 @@ def test_a_suite_that_is_written_back_reads_as_the_same(title: str, prose: str, 
 def test_what_a_suite_needs_stands_in_its_setup(tmp_path: Path) -> None:
     """Graphs come as a comma list, databases as names with files seen from the suite's folder."""
     path = tmp_path / "s.md"
-    setup = "## Setup\n- graph: v3-framed, v4-eras\n- database: billing = ../b.sqlite\n- user: eva\n\n## Steps"
+    setup = "## Setup\n- graph: v3-framed, v4-eras\n- database: billing = ../b.sqlite\n- user: eva\n- replies: v4-eras = 4.toml\n"
+    setup += "- replies: r.toml\n\n## Steps"
     path.write_text(GOOD.replace("## Steps", setup), encoding="utf-8")
     found = load(path)
     assert found.needs("graph") == ("v3-framed", "v4-eras")
     assert found.databases == {"billing": tmp_path / "../b.sqlite"}
+    assert (found.replies("v3-framed"), found.replies("v4-eras")) == (tmp_path / "r.toml", tmp_path / "4.toml")
+    assert suite(GOOD).replies("v3-framed") is None
     assert (found.title, found.checks, [step.name for step in found.steps]) == ("Title", 1, ["one"])
 
 
@@ -94,7 +97,18 @@ def test_what_a_suite_needs_stands_in_its_setup(tmp_path: Path) -> None:
         (GOOD + '- expect_state: memory.topic contains ""\n', 9, "it could not fail"),
         (GOOD + "- expect_state: memory.topic\n", 9, "a comparison"),
         (GOOD + "- expect_state: memory.topic == nonsense\n", 9, "not JSON"),
+        (GOOD + "- expect_state: memory.topic > 1a\n", 9, "not JSON"),
+        (GOOD + '- expect_state: memory.topic > "a"\n', 9, "compares numbers"),
         (GOOD + "- expect_trace: something\n", 9, "it begins with path"),
+        (GOOD + "- expect_trace: node input ran 0 times\n", 9, "written with not"),
+        (GOOD + "- expect_trace: tool x called 2\n", 9, "missing its word"),
+        (GOOD + "- expect_trace: tool x\n", 9, "it is tool NAME called"),
+        (GOOD + "- expect_trace: tool x gave 24\n", 9, "a text in double quotes is missing"),
+        (GOOD + "- expect_trace: event x\n", 9, "it is event NAME seen"),
+        (GOOD + "- expect_trace: event x seen before\n", 9, "the name of an event is missing"),
+        (GOOD + '- expect_trace: request of x says "a"\n', 9, "it is request of NODE"),
+        (GOOD + '- expect_trace: request of x contains ""\n', 9, "it could not fail"),
+        (GOOD + "- expect_trace: condition x\n", 9, "it is condition NAME held"),
         (GOOD + "- expect_trace: node input\n", 9, "it is node NAME ran"),
         (GOOD + "- expect_trace: requests >= 0\n", 9, "always holds"),
         (GOOD + '- expect_trace: status "fine"\n', 9, "is no status"),
@@ -115,6 +129,10 @@ def test_what_a_suite_needs_stands_in_its_setup(tmp_path: Path) -> None:
         (GOOD.replace("## Steps", "## Setup\n- colour: red\n\n## Steps"), 4, "colour is unknown"),
         (GOOD.replace("## Steps", "## Setup\n- graph:\n\n## Steps"), 4, "needs a value"),
         (GOOD.replace("## Steps", "## Setup\n- database: x\n\n## Steps"), 4, "NAME = FILE"),
+        (GOOD.replace("## Steps", "## Setup\n- replies: v3 =\n\n## Steps"), 4, "needs a value"),
+        (GOOD.replace("## Steps", "## Setup\n- replies: a.toml\n- replies: b.toml\n\n## Steps"), 5, "stands there already"),
+        (GOOD.replace("## Steps", "## Setup\n- user: a\n- user: b\n\n## Steps"), 5, "stands there already"),
+        (GOOD.replace("## Steps", "## Setup\n- graph: a, , b\n\n## Steps"), 4, "needs a value"),
         ("text\n" + GOOD, 1, "stands before the title"),
     ],
 )

@@ -59,7 +59,7 @@ def chat(
     from frameengine_cli.chatting.programs import Programs
     from frameengine_cli.chatting.session import Session
     from frameengine_cli.chatting.talk import Talk
-    from frameengine_cli.commands.run import databases
+    from frameengine_cli.commands.options import databases
     from frameengine_cli.refs import free_name, traces_folder
 
     clock = system_clock()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
+
+if TYPE_CHECKING:
+    from frameengine.tools.sql import Database
 
 REF_HELP = "A file, '-' for stdin, 'latest', 'latest~1', or the start of a run's name or id."
 
@@ -23,4 +26,24 @@ Traces: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+Runs: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--runs", metavar="N", min=1, help="Replay in N fresh processes with other hash seeds; exit 1 where they differ."
+    ),
+]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Write over an existing file.")]
+
+
+def databases(options: list[str]) -> dict[str, Database]:
+    """Return the databases of ``NAME=FILE`` and ``NAME=URL`` options by name."""
+    from frameengine.errors import UsageError
+    from frameengine.tools.sql import database_of
+
+    places: dict[str, Database] = {}
+    for option in options:
+        name, equals, file = option.partition("=")
+        if not (name and equals and file):
+            raise UsageError(f"--database {option} is not NAME=FILE or NAME=URL", hint="--database billing=build/billing.sqlite")
+        places[name] = database_of(file)
+    return places

@@ -49,6 +49,7 @@ def replay(
         bool, typer.Option("--trust", help="Import and run the code, and load the graph files, that the trace itself names.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no line for each message.")] = False,
+    runs: options.Runs = 1,
     _bisect: Annotated[
         bool, typer.Option("--bisect", help="Exit codes for 'git bisect run': 0 same, 1 diverged, 125 cannot test.")
     ] = False,
@@ -61,12 +62,19 @@ def replay(
     The real code gets the recorded inputs and replies; no model, tool, network or clock is asked. Exit 0 where all is the
     same, 4 at the first difference. Several REFs give a line for each, and the highest of their exit codes.
 
-    Examples: frameengine replay latest; frameengine replay traces/*.jsonl
+    Examples: frameengine replay latest; frameengine replay traces/*.jsonl; frameengine replay latest --runs 5
     """
     from frameengine.errors import UsageError
     from frameengine_cli.refs import opened
 
     how = How(graph=graph, guard=guard, trust=trust)
+    if runs > 1:
+        from frameengine_cli.commands.runs import compare_runs
+
+        if len(refs) > 1 or output is not None:
+            raise UsageError("--runs is about one trace, and keeps none", hint="name one trace, and leave out -o")
+        compare_runs(refs[0], how, runs, traces, as_json=as_json)
+        return
     if len(refs) > 1:
         if output is not None:
             raise UsageError(

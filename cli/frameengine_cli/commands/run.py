@@ -10,7 +10,6 @@ import typer
 from frameengine_cli.commands import options
 
 if TYPE_CHECKING:
-    from frameengine.tools.sql import Database
     from frameengine_cli.staging import Staged
 
 
@@ -70,7 +69,7 @@ def run(
     if scenario is not None:
         if message or reply:
             raise UsageError("a scenario has its own messages and replies", hint="leave out -m and --reply, or use --graph")
-        staged = from_scenario(scenario, databases(database or []), seed)
+        staged = from_scenario(scenario, options.databases(database or []), seed)
     else:
         if not message:
             raise UsageError("a run needs something to be said", hint="add -m TEXT")
@@ -81,20 +80,6 @@ def run(
     _tell(staged, target, statuses, as_json=as_json, quiet=quiet)
     if any(status in ("failed", "open") for status in statuses):
         raise typer.Exit(1)
-
-
-def databases(options: list[str]) -> dict[str, Database]:
-    """Return the databases of ``NAME=FILE`` and ``NAME=URL`` options by name."""
-    from frameengine.errors import UsageError
-    from frameengine.tools.sql import database_of
-
-    places: dict[str, Database] = {}
-    for option in options:
-        name, equals, file = option.partition("=")
-        if not (name and equals and file):
-            raise UsageError(f"--database {option} is not NAME=FILE or NAME=URL", hint="--database billing=build/billing.sqlite")
-        places[name] = database_of(file)
-    return places
 
 
 def _record(staged: Staged, target: Path, again: str, *, force: bool) -> list[str]:

@@ -54,7 +54,7 @@ def run_suites(
     """
     from frameengine.suites.format import load
     from frameengine_cli import output as out
-    from frameengine_cli.commands.run import databases
+    from frameengine_cli.commands.options import databases
     from frameengine_cli.suiting import set_up
 
     places = databases(database or [])

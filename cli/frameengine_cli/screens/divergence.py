@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from difflib import SequenceMatcher
-
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
@@ -13,15 +10,9 @@ from frameengine.jsonvalue import EMPTY, Json
 from frameengine.plaintext import visible
 from frameengine.replay.divergence import NOTHING, Divergence
 from frameengine.replay.replayer import ReplayResult
-from frameengine_cli import phrases
+from frameengine.reports.parts import Side, sides, text_of
 from frameengine_cli.look import BAD, DIFFERS, GOOD, QUIET, STRONG, Look, pairs, words
 from frameengine_cli.screens.run import counted
-
-CONTEXT_WORDS = 24
-"""Words and spaces that are shown before and after a difference."""
-WORDS_MAX = 4000
-"""Words that are compared; what comes after is not looked at word by word."""
-_WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
 
 def report(result: ReplayResult, found: Divergence, graph: str, look: Look, *, typed: str | None = None) -> RenderableType:
@@ -74,46 +65,20 @@ def difference(recorded: Json, replayed: Json) -> tuple[Text, Text]:
     """Return both values with the words that differ marked: ``[-gone-]`` and ``{+new+}``, the rest cut to what is around them."""
     if NOTHING in (recorded, replayed):
         return _whole(recorded, BAD), _whole(replayed, GOOD)
-    ours, theirs = _words(recorded), _words(replayed)
-    one, other = (Text() if parts else words(("(empty text)", QUIET)) for parts in (ours, theirs))
-    for tag, i1, i2, j1, j2 in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
-        if tag == "equal":
-            first, last = i1 == 0 and j1 == 0, i2 == len(ours) and j2 == len(theirs)
-            same = _around(ours[i1:i2], first=first, last=last)
-            one.append(same, QUIET)
-            other.append(same, QUIET)
-            continue
-        if i2 > i1:
-            one.append(f"[-{_joined(ours[i1:i2])}-]", f"{STRONG} {BAD}")
-        if j2 > j1:
-            other.append(f"{{+{_joined(theirs[j1:j2])}+}}", f"{STRONG} {GOOD}")
-    return one, other
+    left, right = sides(recorded, replayed)
+    return marked(left, f"{STRONG} {BAD}", "[-", "-]"), marked(right, f"{STRONG} {GOOD}", "{+", "+}")
+
+
+def marked(side: Side | None, style: str, start: str, end: str) -> Text:
+    """Return one side of a difference, with *start* and *end* around each run of words that the other one has not."""
+    if side is None:
+        return words((NOTHING, QUIET))
+    text = Text() if side else words(("(empty text)", QUIET))
+    for piece in side:
+        shown = visible(piece.text)
+        text.append(shown if piece.tag == "same" else f"{start}{shown}{end}", QUIET if piece.tag == "same" else style)
+    return text
 
 
 def _whole(value: Json, style: str) -> Text:
-    return words((NOTHING, QUIET)) if value == NOTHING else words((_text(value), style))
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else phrases.pretty(value)
-
-
-def _words(value: Json) -> list[str]:
-    found = _WORD.findall(_text(value))
-    return found if len(found) <= WORDS_MAX else [*found[:WORDS_MAX], "".join(found[WORDS_MAX:])]
-
-
-def _joined(parts: list[str]) -> str:
-    text = visible("".join(parts))
-    return text if len(text) <= 400 else f"{text[:300]} … {len(text) - 300:,} more characters"
-
-
-def _around(parts: list[str], *, first: bool, last: bool) -> str:
-    """Return equal words between differences, cut in the middle; at the ends only what is next to one."""
-    before = [] if first else parts[:CONTEXT_WORDS]
-    after = [] if last else parts[-CONTEXT_WORDS:]
-    if len(parts) <= len(before) + len(after):
-        return visible("".join(parts))
-    if first and last:
-        return visible("".join(parts[: CONTEXT_WORDS * 2])) + "…"
-    return visible("".join(before)) + " … " + visible("".join(after))
+    return words((NOTHING, QUIET)) if value == NOTHING else words((text_of(value), style))

@@ -1,0 +1,396 @@
+"""``frameengine rerun``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+import typer
+
+from frameengine_cli.commands import options
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from frameengine.errors import FrameEngineError
+    from frameengine.rerun.rerun import RerunResult
+    from frameengine.rerun.versions import Matrix
+    from frameengine_cli.refs import Source
+    from frameengine_cli.rerunning import Again, Terms
+
+Graphs: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--graph",
+        metavar="NAME|PATH",
+        help="Graph to run; 'recorded' for the trace's own. Else the shipped one of that name. With --matrix again for each.",
+        show_default=False,
+    ),
+]
+LoosestWay: TypeAlias = Annotated[
+    Literal["exact", "slot", "nearest"], typer.Option("--policy", help="The loosest way in which a recorded reply may be found.")
+]
+OnMiss: TypeAlias = Annotated[
+    Literal["stop", "script", "live"] | None,
+    typer.Option(
+        "--on-miss", help="What a call without a reply does; stop, unless --script or --database is given.", show_default=False
+    ),
+]
+Script: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--script", metavar="FILE", help="A scenario whose replies answer what the record does not.", show_default=False
+    ),
+]
+Databases: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--database", metavar="NAME=FILE", help="SQLite database that tools query where there is no reply.", show_default=False
+    ),
+]
+Cassettes: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--cassette", metavar="REF", help="A trace whose replies may be used as well.", show_default=False),
+]
+Output: TypeAlias = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Keep the new run as a trace.", show_default=False)
+]
+Approximate: TypeAlias = Annotated[
+    bool, typer.Option("--allow-approximate", help="Exit 0 though replies were recorded for other requests.")
+]
+Unused: TypeAlias = Annotated[
+    bool, typer.Option("--allow-unused", help="Exit 0 though recorded replies or inputs were left out.")
+]
+Update: TypeAlias = Annotated[
+    bool, typer.Option("--update", help="Make the pending golden beside the trace; name every call that needs a reply.")
+]
+Template: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--template", metavar="FILE", help="With --update: write a script to fill in.", show_default=False),
+]
+Trust: TypeAlias = Annotated[
+    bool, typer.Option("--trust", help="Import and run the code, and load the graph files, that the trace itself names.")
+]
+AsMatrix: TypeAlias = Annotated[
+    bool, typer.Option("--matrix", help="Versions side by side: several traces of the same inputs, or one and several graphs.")
+]
+
+
+def rerun(
+    refs: options.Refs,
+    *,
+    graph: Graphs = None,
+    policy: LoosestWay = "exact",
+    on_miss: OnMiss = None,
+    script: Script = None,
+    database: Databases = None,
+    cassette: Cassettes = None,
+    output: Output = None,
+    update: Update = False,
+    template: Template = None,
+    matrix: AsMatrix = False,
+    allow_approximate: Approximate = False,
+    allow_unused: Unused = False,
+    trust: Trust = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
+    traces: options.Traces = None,
+) -> None:
+    """Run recorded inputs through changed code or another graph, answered from the recorded replies.
+
+    Each reply is used once, for an equal request unless --policy says otherwise. A call without one stops the run. After an
+    intended change, --update makes the golden that waits for review, or says which replies it still needs.
+
+    Examples: frameengine rerun latest --graph my-agent.toml --policy slot; frameengine rerun --update traces/demo.trace.jsonl;
+    frameengine rerun --matrix v3.trace.jsonl v4.trace.jsonl
+    """
+    from frameengine_cli.refs import find, opened, traces_folder
+    from frameengine_cli.rerunning import Terms
+
+    terms = Terms(
+        policy=policy,
+        on_miss=on_miss,
+        script=script,
+        databases=options.databases(database or []),
+        cassettes=[find(ref, traces_folder(traces)) for ref in cassette or []],
+        trust=trust,
+    )
+    _check(refs, graph or [], output, template, update=update, matrix=matrix)
+    if matrix:
+        _matrix(refs, graph or [], terms, traces, as_json=as_json, approximate=allow_approximate)
+        return
+    wanted = graph[0] if graph else None
+    with opened(refs[0], traces) as source:
+        if update:
+            code = _update(source, terms, wanted, template, as_json=as_json, approximate=allow_approximate)
+        else:
+            allowed = (allow_approximate, allow_unused)
+            code = _single(source, terms, wanted, output, allowed, force=force, as_json=as_json)
+    if code:
+        raise typer.Exit(code)
+
+
+def _check(refs: list[str], graphs: list[str], output: Path | None, template: Path | None, *, update: bool, matrix: bool) -> None:
+    """Raise `UsageError` where options do not go together."""
+    from frameengine.errors import UsageError
+
+    if update and matrix:
+        raise UsageError("--update and --matrix are two things", hint="choose one")
+    if len(refs) > 1 and (not matrix or graphs):
+        raise UsageError(f"one trace is run again, and there are {len(refs)}", hint="for versions side by side: --matrix A B")
+    if matrix and len(refs) == 1 and not graphs:
+        raise UsageError("a matrix has several columns", hint="name several traces, or add --graph NAME for each version")
+    if len(graphs) > 1 and not matrix:
+        raise UsageError("one graph is run", hint="for several: --matrix TRACE --graph OLD --graph NEW")
+    if output is not None and (update or matrix):
+        raise UsageError("-o keeps one run", hint="a pending golden has a name of its own; for a matrix keep each run by itself")
+    if template is not None and not update:
+        raise UsageError("--template belongs to --update", hint="frameengine rerun --update TRACE --template FILE")
+
+
+@contextmanager
+def _somewhere(output: Path | None) -> Iterator[Path]:
+    """Give a place for a new trace, for a moment where nobody wants to keep it."""
+    from tempfile import TemporaryDirectory
+
+    if output is not None:
+        yield output
+        return
+    with TemporaryDirectory(prefix="frameengine-") as folder:
+        yield Path(folder) / "rerun.trace.jsonl"
+
+
+@contextmanager
+def _explained(name: str, *, as_json: bool) -> Iterator[None]:
+    """Show the nearest recorded calls of a miss before it is told; *name* says in which run."""
+    from frameengine.errors import CassetteMiss
+    from frameengine_cli import output as out
+    from frameengine_cli.screens.rerun import missed
+
+    try:
+        yield
+    except CassetteMiss as error:
+        if not as_json:
+            _show(missed(error, name, out.look()))
+        error.message = f"{name}: {error.message}"
+        raise
+
+
+def _single(
+    source: Source,
+    terms: Terms,
+    graph: str | None,
+    output: Path | None,
+    allowed: tuple[bool, bool],
+    *,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Run one trace again and tell what it is worth; return the exit code."""
+    from attrs import evolve
+
+    from frameengine.rerun.versions import matrix
+    from frameengine_cli import output as out
+    from frameengine_cli.refs import check_absent
+    from frameengine_cli.rerunning import again
+    from frameengine_cli.screens.rerun import Told, receipt
+
+    if output is not None:
+        check_absent(output, force=force)
+    with _somewhere(output) as target, _explained(source.name.name, as_json=as_json):
+        made = again(source, terms, graph, target, replace=force)
+        versions = matrix([source.path, target])
+    result = evolve(made.result, path=source.name, output=output, head=made.result.head if output is not None else None)
+    problems = _problems(result, *allowed)
+    if as_json:
+        out.document(_members(result, made.graph, versions, problems), ok=not problems)
+    else:
+        _show(receipt(Told(result=result, graph=made.graph, versions=versions), out.look()))
+        _tell(problems)
+    return max([problem.exit_code for problem in problems], default=0)
+
+
+def _update(source: Source, terms: Terms, graph: str | None, template: Path | None, *, as_json: bool, approximate: bool) -> int:
+    """Make the pending golden of a trace, or say what it still needs; return the exit code."""
+    from frameengine.errors import UsageError
+    from frameengine.golden import pending_path
+    from frameengine.rerun.versions import matrix
+    from frameengine.trace.verify import verify
+    from frameengine_cli import output as out
+    from frameengine_cli.rerunning import again
+    from frameengine_cli.screens.rerun import Told, pending
+
+    if source.typed is None:
+        raise UsageError("a pending golden stands beside its golden, and stdin has no place", hint="name the file")
+    target = pending_path(source.path)
+    made = again(source, terms, graph, target, replace=True, explore=True)
+    result = made.result
+    if result.needed:
+        return _needed(source, result, template, graph=made.graph, as_json=as_json)
+    versions = matrix([source.path, target])
+    problems = _problems(result, approximate, True)
+    changed = verify(source.path).canonical != verify(target).canonical
+    if not changed:
+        target.unlink()
+    if as_json:
+        members = _members(result, made.graph, versions, problems)
+        out.document({**members, "pending": str(target) if changed else None}, ok=not problems)
+    elif not changed:
+        unseen = "; graph files were not looked at (--graph FILE)" if made.embedded else ""
+        out.say(f"✓ nothing has changed: {source.name} is what the code gives now")
+        out.say(f"  graph  {made.graph}{unseen}")
+    else:
+        _show(pending(Told(result=result, graph=made.graph, versions=versions), target, source.name, out.look()))
+        out.remark(f"  next: frameengine snapshot review {source.typed}")
+        _tell(problems)
+    return max([problem.exit_code for problem in problems], default=0)
+
+
+def _needed(source: Source, result: RerunResult, template: Path | None, *, graph: str, as_json: bool) -> int:
+    """Name every call that needs a reply, and write a script to fill in; return the exit code."""
+    from frameengine.errors import CassetteMiss
+    from frameengine.rerun.plan import read_plan
+    from frameengine.rerun.template import template as script
+    from frameengine_cli import output as out
+    from frameengine_cli.failures import report
+    from frameengine_cli.refs import typed
+    from frameengine_cli.screens.rerun import needed
+
+    if template is not None:
+        out.save(template, script(result.misses, source.name.name))
+    count = len(result.needed)
+    again = f"frameengine rerun --update {source.typed}"
+    hint = f"{again} --template replies.toml writes them down to be filled in; then --script replies.toml"
+    if template is not None:
+        hint = f"look through {typed(template)}, then: {again} --script {typed(template)}"
+    what = "1 call has" if count == 1 else f"{count:,} calls have"
+    keys = [miss.call.key.wire() for miss in result.needed]
+    error = CassetteMiss(f"{source.name}: {what} no recorded reply; nothing was written", hint=hint, needed=keys, count=count)
+    if as_json:
+        out.document(_members(result, graph, None, [error]), ok=False)
+        return error.exit_code
+    inputs = {message.input.number: message.input for message in read_plan(source.path).messages}
+    _show(needed(result, inputs, out.look()))
+    if template is not None:
+        out.remark(f"{typed(template)} holds a reply for each, as it was recorded in that place")
+    return report(error, as_json=False)
+
+
+def _matrix(refs: list[str], graphs: list[str], terms: Terms, folder: Path | None, *, as_json: bool, approximate: bool) -> None:
+    """Show versions side by side: traces of the same inputs, or one trace and what graphs make of it."""
+    from contextlib import ExitStack
+    from tempfile import TemporaryDirectory
+
+    from frameengine.rerun.versions import matrix
+    from frameengine_cli.refs import opened
+    from frameengine_cli.rerunning import again
+
+    with ExitStack() as stack:
+        sources = [stack.enter_context(opened(ref, folder)) for ref in refs]
+        paths, names = [source.path for source in sources], [str(source.name.name) for source in sources]
+        made: list[Again] = []
+        if graphs:
+            place = Path(stack.enter_context(TemporaryDirectory(prefix="frameengine-")))
+            for index, graph in enumerate(graphs):
+                with _explained(f"{names[0]} with {graph}", as_json=as_json):
+                    made.append(again(sources[0], terms, graph, place / f"{index}.trace.jsonl"))
+                paths.append(place / f"{index}.trace.jsonl")
+            names = ["recorded", *graphs]
+        versions = matrix(paths)
+    code = _tell_matrix(versions, names, made, as_json=as_json, approximate=approximate)
+    if code:
+        raise typer.Exit(code)
+
+
+def _tell_matrix(versions: Matrix, names: list[str], made: list[Again], *, as_json: bool, approximate: bool) -> int:
+    from frameengine_cli import output as out
+    from frameengine_cli.screens.rerun import by_node, matrix
+
+    differ = any(versions.changes(column, row.number) for column in versions.columns[1:] for row in versions.rows)
+    problems = [problem for one in made for problem in _problems(one.result, approximate, True)]
+    if as_json:
+        reruns = [_members(one.result, one.graph, None, []) for one in made]
+        out.document({"versions": names, "rows": _rows(versions), "reruns": reruns}, ok=not (differ or problems))
+    else:
+        titles = [f"{name}\n{column.graph}" for name, column in zip(names, versions.columns, strict=True)]
+        out.show(matrix(versions, titles, out.look()))
+        for name, one in zip(names[len(names) - len(made) :], made, strict=True):
+            out.say(f"\n{name}: {one.result.verdict}")
+            _show(by_node(one.result.nodes, out.look()))
+        _tell(problems)
+    return max([1 if differ else 0, *[problem.exit_code for problem in problems]])
+
+
+def _problems(result: RerunResult, approximate: bool, unused: bool) -> list[FrameEngineError]:
+    """Return what keeps a rerun from being good, but for what is allowed."""
+    from frameengine.errors import FrameEngineError, NodeError
+
+    found: list[FrameEngineError] = []
+    checks = [*([] if unused else [result.check_used]), *([] if approximate else [result.check_exact])]
+    for check in checks:
+        try:
+            check()
+        except FrameEngineError as error:
+            found.append(error)
+    if result.failed:
+        listed = ", ".join(map(str, result.failed[:10]))
+        what = f"message {listed} failed, and had not when it was recorded"
+        hint = "keep the run with -o FILE, then: frameengine show FILE@MESSAGE"
+        found.append(NodeError(what, hint=hint, failed=list(result.failed)))
+    return found
+
+
+def _show(screen: RenderableType) -> None:
+    """Show a screen before what is told after it, where both go to one file as well."""
+    import sys
+
+    from frameengine_cli import output
+
+    output.show(screen)
+    sys.stdout.flush()
+
+
+def _tell(problems: list[FrameEngineError]) -> None:
+    from frameengine_cli.failures import report
+
+    for problem in problems:
+        report(problem, as_json=False)
+
+
+def _rows(versions: Matrix) -> list[dict[str, Any]]:
+    from attrs import asdict
+
+    rows = []
+    for entered in versions.rows:
+        cells = []
+        for column in versions.columns:
+            cell = column.cells.get(entered.number)
+            figures = None if cell is None else {**asdict(cell.figures), "answer": cell.answer}
+            cells.append({"message": figures, "changes": list(versions.changes(column, entered.number))})
+        rows.append({"input": entered.number, "versions": cells})
+    return rows
+
+
+def _members(result: RerunResult, graph: str, versions: Matrix | None, problems: list[FrameEngineError]) -> dict[str, Any]:
+    from frameengine.codec import tagged
+    from frameengine.rerun.members import members
+    from frameengine_cli.failures import error_members
+    from frameengine_cli.screens.run import counts_json
+
+    found: dict[str, Any] = {
+        "path": str(result.path),
+        "parent": tagged(result.parent),
+        "graph": graph,
+        "output": None if result.output is None else str(result.output),
+        "head": None if result.head is None else tagged(result.head),
+        "counts": counts_json(result.counts),
+        **members(result),
+    }
+    if versions is not None:
+        found["messages"] = _rows(versions)
+    if problems:
+        found["error"] = error_members(problems[0])
+        found["problems"] = [error_members(problem) for problem in problems]
+    return found

@@ -1,0 +1,123 @@
+"""Reruns as commands make them: which graph, who answers, and a bar while it takes long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from attrs import field, frozen
+
+from frameengine.cassette.match import Policy
+from frameengine.errors import UsageError
+from frameengine.graph.registry import BoundGraph, bind
+from frameengine.records import FrameTrace
+from frameengine.replay.replayer import embedded_graph
+from frameengine.rerun.rerun import RerunResult, rerun
+from frameengine.rerun.supply import Supply
+from frameengine.tools.sql import Database
+from frameengine.trace.reader import read_header
+from frameengine_cli.commands.replay import choose_graph, switched_graph
+from frameengine_cli.failures import Interrupted
+from frameengine_cli.progress import patience
+from frameengine_cli.refs import Source, last_seal
+
+OnMiss: TypeAlias = Literal["stop", "script", "live"]
+
+
+@frozen(kw_only=True)
+class Terms:
+    """What a user says about how calls are answered."""
+
+    policy: Policy = "exact"
+    """The loosest way of finding a recorded reply."""
+    on_miss: OnMiss | None = None
+    """What a call without one does; None for what the other members say."""
+    script: Path | None = None
+    """A scenario whose replies are used then."""
+    databases: Mapping[str, Database] = field(factory=dict)
+    """Databases that tools really query then."""
+    cassettes: Sequence[Path] = ()
+    """Traces whose replies may be used besides the trace's own."""
+    trust: bool = False
+    """Whether what only the trace names may be imported."""
+
+    def supply(self) -> Supply | None:
+        """Return who answers what the cassette does not, anew for each run. Raises `UsageError` where options contradict."""
+        wanted = self.on_miss
+        if wanted == "stop" and (self.script or self.databases):
+            raise UsageError("--on-miss stop answers nothing", hint="leave it out, or leave out --script and --database")
+        if wanted == "script" and self.script is None:
+            raise UsageError("--on-miss script needs a script", hint="add --script FILE; --template FILE writes one to fill in")
+        if wanted == "live" and not self.databases:
+            raise UsageError("--on-miss live runs tools on databases", hint="add --database NAME=FILE")
+        return Supply(self.script, self.databases) if self.script or self.databases else None
+
+
+@frozen
+class Again:
+    """A rerun, how to call its graph, and whether that is the one in the trace, which no file was compared with."""
+
+    result: RerunResult
+    graph: str
+    embedded: bool
+
+
+class _Progress:
+    """An instrument that counts messages."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.told: Callable[[int], None] = lambda _done: None
+
+    def on_trace(self, trace: FrameTrace) -> None:
+        """Count one more."""
+        self.done = trace.input
+        self.told(self.done)
+
+
+def again(
+    source: Source,
+    terms: Terms,
+    graph: str | None = None,
+    output: Path | None = None,
+    *,
+    replace: bool = False,
+    explore: bool = False,
+) -> Again:
+    """Run the inputs of *source* through a graph: the one of that name or path, else the shipped one, else the recorded one.
+
+    Raises what `frameengine.rerun.rerun.rerun` raises.
+    """
+    header = read_header(source.path)
+    bound, used = choose_graph(header, graph)
+    embedded = bound is None
+    if bound is None:
+        bound = bind(embedded_graph(header, source.path), trusted=terms.trust)
+    switched: dict[str, None] = {}
+
+    def switch(name: str) -> BoundGraph:
+        other, called = switched_graph(name, trust=terms.trust)
+        switched[called] = None
+        return other
+
+    seal, progress = last_seal(source.path), _Progress()
+    total = seal.get("inputs") if seal is not None else None
+    try:
+        with patience("running again", total if isinstance(total, int) else None) as progress.told:
+            result = rerun(
+                source.path,
+                bound,
+                cassettes=(source.path, *terms.cassettes),
+                policy=terms.policy,
+                on_miss=terms.supply(),
+                explore=explore,
+                output=output,
+                replace=replace,
+                switch=switch,
+                instruments=(progress,),
+            )
+    except KeyboardInterrupt:
+        what = f"interrupted after input {progress.done}"
+        raise Interrupted(what, hint="nothing was written; run it again") from None
+    return Again(result, ", then ".join([used, *switched]), embedded)

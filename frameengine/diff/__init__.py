@@ -1,0 +1,1 @@
+"""Compare two traces: align their frames, then their fields, and say what came first and why."""

@@ -1,0 +1,262 @@
+"""``frameengine rerun``: what it shows, what it writes, and with which exit code it ends."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli_runs import CALLS, JACKET, WEATHER, Frameengine, Record
+from frameengine.replay.replayer import Replayer
+from frameengine.trace.verify import verify
+
+DEFINITIONS = Path(__file__).parents[2] / "frameengine" / "graph" / "definitions"
+DEMO = Path(__file__).parents[2] / "traces" / "demo.trace.jsonl"
+
+
+@pytest.fixture
+def graphs(tmp_path: Path) -> dict[str, Path]:
+    """Return graphs beside the tool loop: other names, another temperature in every request, no entry for messages."""
+    text = (DEFINITIONS / "tool-loop.toml").read_text(encoding="utf-8")
+    texts = {
+        "renamed": text.replace('"tools"', '"hands"').replace('"output"', '"voice"'),
+        "warmer": text + "\n[state.params]\ntemperature = 1\n",
+        "deaf": text.replace('UserMessage = "model"', 'Webhook = "model"'),
+    }
+    paths = {}
+    for name, changed in texts.items():
+        paths[name] = tmp_path / f"{name}.toml"
+        paths[name].write_text(changed, encoding="utf-8")
+    return paths
+
+
+def test_unchanged_code_is_exact(frameengine: Frameengine, weather: Path) -> None:
+    """The record comes out again: exit 0, every reply by an equal request, all messages as recorded, and nothing written."""
+    before = sorted(weather.parent.iterdir())
+    done = frameengine("rerun", weather)
+    assert (done.code, done.err) == (0, "")
+    assert "✓ exact" in done.out
+    assert "5 exact" in done.out
+    assert "all 2 messages as recorded" in done.out
+    assert sorted(weather.parent.iterdir()) == before
+
+
+def test_the_new_run_is_kept(frameengine: Frameengine, weather: Path, tmp_path: Path, graphs: dict[str, Path]) -> None:
+    """With -o the new trace stands there, sealed, replays, and is not written over without --force."""
+    target = tmp_path / "new.trace.jsonl"
+    done = frameengine("rerun", weather, "--graph", graphs["renamed"], "-o", target)
+    assert done.code == 0
+    assert verify(target).head[:12] in done.out
+    assert Replayer(target).run().verdict == "same"
+    again = frameengine("rerun", weather, "--graph", graphs["renamed"], "-o", target)
+    assert (again.code, "say --force" in again.err) == (2, True)
+    assert frameengine("rerun", weather, "-o", target, "--force").code == 0
+    assert verify(target).canonical == verify(weather).canonical
+
+
+def test_a_miss_shows_what_is_nearest(frameengine: Frameengine, weather: Path, graphs: dict[str, Path]) -> None:
+    """The first call without a reply ends it: exit 4, the nearest recorded calls, and where the first of them differs."""
+    done = frameengine("rerun", weather, "--graph", graphs["warmer"])
+    assert done.code == 4
+    assert "✗ no reply for 1.1 model[0]" in done.out
+    assert "it differs at /params" in done.out
+    assert "% alike" in done.out
+    assert "100 %" not in done.out
+    assert "error: weather.trace.jsonl: 1.1 model[0]: model call 'gpt-test' has no reply" in done.err
+    assert "--policy slot or nearest" in done.err
+    assert len(done.err.splitlines()) == 2
+
+
+def test_approximate_is_no_success(frameengine: Frameengine, weather: Path, graphs: dict[str, Path]) -> None:
+    """Replies to other requests are listed with their likeness and end with exit 1, unless somebody allows them."""
+    wanted = ("rerun", weather, "--graph", graphs["warmer"], "--policy", "slot")
+    done = frameengine(*wanted)
+    assert done.code == 1
+    assert "… approximate" in done.out
+    assert "1.1 model[0]  slot, the reply to 1.1 model[0]" in done.out
+    assert "3 of 5 calls got replies" in done.err
+    allowed = frameengine(*wanted, "--allow-approximate")
+    assert (allowed.code, allowed.err) == (0, "")
+    assert "approximate" in allowed.out
+    members = frameengine(*wanted, "--json")
+    assert (members.code, members.json["ok"], members.json["error"]["code"]) == (1, False, "cassette.approximate")
+    assert [(node["node"], node["hit_rate"]) for node in members.json["nodes"]] == [("model", 1.0), ("tools", 1.0)]
+    assert [answer["how"] for answer in members.json["answered"]].count("slot") == 3
+
+
+def test_unused_replies_are_no_success(frameengine: Frameengine, record: Record, tmp_path: Path) -> None:
+    """A graph that asks less ends with exit 4 and names what is left over, unless somebody allows it."""
+    from cli_runs import record_run
+
+    path = record("jacket", JACKET)
+    other = record_run(tmp_path / "other.trace.jsonl", [("Is it cold?", ["No."])])
+    wanted = ("rerun", path, "--cassette", other)
+    done = frameengine(*wanted)
+    assert done.code == 4
+    assert "unused" in done.out
+    assert "1 of 2 recorded replies answered nothing" in done.err
+    assert frameengine(*wanted, "--allow-unused").code == 0
+
+
+def test_inputs_without_an_entry_are_an_error(frameengine: Frameengine, weather: Path, graphs: dict[str, Path]) -> None:
+    """A graph that takes none of the inputs has run nothing: exit 5."""
+    done = frameengine("rerun", weather, "--graph", graphs["deaf"])
+    assert done.code == 5
+    assert "ran no node for any of the 2 messages" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--on-miss", "script"], "needs a script"),
+        (["--on-miss", "live"], "runs tools on databases"),
+        (["--on-miss", "stop", "--database", "a=b"], "answers nothing"),
+        (["--database", "a"], "is not NAME=FILE"),
+        (["--matrix"], "several columns"),
+        (["--matrix", "--update"], "two things"),
+        (["--template", "x.toml"], "belongs to --update"),
+        (["--graph", "a", "--graph", "b"], "one graph is run"),
+        (["--update", "-o", "x"], "-o keeps one run"),
+        (["--graph", "nowhere"], "there is no graph"),
+        (["--script", "nowhere.toml"], "cannot be read"),
+    ],
+)
+def test_options_that_do_not_go_together(frameengine: Frameengine, weather: Path, options: list[str], what: str) -> None:
+    """Contradictions are refused with exit 2 and a way out, before anything is run."""
+    done = frameengine("rerun", weather, *options)
+    assert done.code == 2
+    assert what in done.err
+    assert "  try: " in done.err
+
+
+def test_files_that_cannot_be_run_again(frameengine: Frameengine, record: Record, tmp_path: Path) -> None:
+    """An unsealed trace, an empty file and one that is not there are exit 3; a trace in which nothing happened is exit 5."""
+    empty = tmp_path / "empty.trace.jsonl"
+    empty.write_bytes(b"")
+    assert frameengine("rerun", record("cut", JACKET, seal=False)).code == 3
+    assert frameengine("rerun", empty).code == 3
+    assert frameengine("rerun", tmp_path / "nowhere.trace.jsonl").code == 3
+    assert frameengine("rerun", record("silent")).code == 5
+
+
+# ---------------------------------------------------------------------- --update
+
+
+def test_update_without_a_change_makes_nothing(frameengine: Frameengine, weather: Path) -> None:
+    """Where the code gives what the golden holds there is nothing to review, and an older pending golden goes."""
+    pending = weather.with_name("weather.trace.pending.jsonl")
+    pending.write_bytes(b"older")
+    done = frameengine("rerun", "--update", weather)
+    assert done.code == 0
+    assert "nothing has changed" in done.out
+    assert not pending.exists()
+
+
+def test_update_after_a_harmless_change(frameengine: Frameengine, weather: Path, graphs: dict[str, Path]) -> None:
+    """One command makes the pending golden where every request is as it was: it replays, and the golden is untouched."""
+    before = weather.read_bytes()
+    done = frameengine("rerun", "--update", weather, "--graph", graphs["renamed"])
+    assert done.code == 0
+    assert "✓ pending" in done.out
+    assert "next: frameengine snapshot review" in done.err
+    pending = weather.with_name("weather.trace.pending.jsonl")
+    assert Replayer(pending).run().verdict == "same"
+    assert weather.read_bytes() == before
+
+
+def test_update_names_every_reply_that_is_needed(
+    frameengine: Frameengine, weather: Path, graphs: dict[str, Path], tmp_path: Path
+) -> None:
+    """All calls without a reply come in one list, with a template that has the recorded replies; filled in, it is the golden."""
+    script = tmp_path / "replies.toml"
+    wanted = ("rerun", "--update", weather, "--graph", graphs["warmer"])
+    done = frameengine(*wanted, "--template", script)
+    assert done.code == 4
+    assert "✗ 3 calls without a reply" in done.out
+    assert "reused  2 of 5 recorded replies" in done.out
+    for place in ("1.1 model[0]", "1.3 model[0]", "2.1 model[0]"):
+        assert f"◇ {place}" in done.out
+    assert "as 1.1 model[0] does" in done.out
+    assert f"--script {script}" in done.err
+    pending = weather.with_name("weather.trace.pending.jsonl")
+    assert not pending.exists()
+    replies = tomllib.loads(script.read_text(encoding="utf-8"))["model"]["model"]
+    assert replies[0]["tool_calls"] == CALLS["tool_calls"]
+    assert replies[1:] == [WEATHER[1][-1], JACKET[1][0]]
+    script.write_text(script.read_text(encoding="utf-8").replace("for the evening", "and a scarf"), encoding="utf-8")
+    filled = frameengine(*wanted, "--script", script)
+    assert filled.code == 0
+    assert "3 script, 2 exact" in filled.out
+    assert "1 of 2 messages changed" in filled.out
+    assert "Yes, {+and" in filled.out
+    assert Replayer(pending).run().verdict == "same"
+
+
+def test_update_lists_what_is_needed_as_json(frameengine: Frameengine, weather: Path, graphs: dict[str, Path]) -> None:
+    """With --json the calls stand in one document, with what stood in for them."""
+    done = frameengine("rerun", "--update", weather, "--graph", graphs["warmer"], "--json")
+    found: Any = done.json
+    assert (done.code, done.err, found["ok"], found["verdict"], found["schema_version"]) == (4, "", False, "unfinished", 1)
+    assert [(miss["key"], miss["stand_in"]) for miss in found["needed"]] == [
+        ([1, 1, "model", 0], [1, 1, "model", 0]),
+        ([1, 3, "model", 0], [1, 3, "model", 0]),
+        ([2, 1, "model", 0], [2, 1, "model", 0]),
+    ]
+    assert found["needed"][1]["got"]["value"]["message"]["content"] == WEATHER[1][-1]
+
+
+def test_update_tells_that_no_graph_file_was_looked_at(frameengine: Frameengine, weather: Path) -> None:
+    """With the definition in the trace nothing can have changed in a graph file: the way to name one is told."""
+    done = frameengine("rerun", "--update", weather, "--graph", "recorded")
+    assert "graph files were not looked at (--graph FILE)" in done.out
+
+
+def test_update_from_stdin_is_refused(frameengine: Frameengine, weather: Path) -> None:
+    """A pending golden stands beside its golden, which stdin has no place for."""
+    done = frameengine("rerun", "--update", "-", stdin=weather.read_bytes())
+    assert (done.code, "stdin has no place" in done.err) == (2, True)
+    assert frameengine("rerun", "-", stdin=weather.read_bytes()).code == 0
+
+
+# ---------------------------------------------------------------------- --matrix
+
+
+def test_a_matrix_of_goldens(frameengine: Frameengine, record: Record) -> None:
+    """Goldens of the same inputs stand side by side; an answer that changed is marked, and the exit code is that of a diff."""
+    one = record("one", WEATHER, JACKET)
+    other = record("other", WEATHER, (JACKET[0], ["No, it stays warm."]))
+    done = frameengine("rerun", "--matrix", one, other)
+    assert done.code == 1
+    rows = [line.split() for line in done.out.splitlines()]
+    assert next(row for row in rows if row[:1] == ["2"])[-6:] == ["direct", "2", "direct", "2", "✗", "answer"]
+    assert done.out.count("✗ answer") == 1
+    assert "1 differ" in done.out
+    assert frameengine("rerun", "--matrix", one, one).code == 0
+    third = record("third", JACKET)
+    refused = frameengine("rerun", "--matrix", one, third)
+    assert (refused.code, "runs of other inputs" in refused.err) == (2, True)
+
+
+def test_a_matrix_of_graphs(frameengine: Frameengine, weather: Path, graphs: dict[str, Path]) -> None:
+    """One trace through several graphs: a column and a hit rate for each node of each, beside the record."""
+    wanted = ("rerun", "--matrix", weather, "--graph", graphs["renamed"], "--graph", graphs["warmer"])
+    done = frameengine(*wanted, "--policy", "slot", "--json")
+    assert done.code == 1
+    found = done.json
+    assert found["versions"][0] == "recorded"
+    assert [run["verdict"] for run in found["reruns"]] == ["exact", "approximate"]
+    assert [row["input"] for row in found["rows"]] == [1, 2]
+    stopped = frameengine(*wanted)
+    assert stopped.code == 4
+    assert "warmer.toml: 1.1 model[0]" in stopped.err
+    shown = frameengine(*wanted, "--policy", "slot", "--allow-approximate")
+    assert shown.out.count("hit rate") == 2
+
+
+def test_the_demo_through_its_own_graph(frameengine: Frameengine) -> None:
+    """Ten messages with tools, errors and a table come out again, and so do their answers."""
+    done = frameengine("rerun", DEMO, "--json")
+    assert (done.code, done.json["verdict"], done.json["calls"]) == (0, "exact", {"exact": 46})
+    assert all(version["changes"] == [] for row in done.json["messages"] for version in row["versions"])
