@@ -139,7 +139,7 @@ def test_many_runs_are_the_same_in_every_environment(tmp_path: Path, turkish: di
 
 
 def test_a_planted_dependence_on_hashes_is_noticed(tmp_path: Path, turkish: dict[str, str]) -> None:
-    """A node that takes an order from a set has several digests over the rows: the comparison above can fail."""
+    """A node that takes an order from a set has several digests over the rows: the comparison above can fail (N05)."""
     found = run_rows(tmp_path, turkish, "0", "1", "hashed")
     assert len({row["found"]["0"][0] for row in found}) > 1
 

@@ -113,7 +113,7 @@ TOOL = {"thinker": ["n\n1"]}
 
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_each_path_has_its_frames_and_its_order(graph: str) -> None:
-    """Reflex takes 2 frames, Director 4, Director and Interpreter 5; the memory comes last (C37, C38, C43 to C45, C129)."""
+    """Reflex takes 2 frames, Director 4, Director and Interpreter 5; the memory comes last (C37, C38, C43, C44, C45, C129)."""
     model = {
         "input": [SOCIAL, QUESTION, QUESTION],
         "director": [HINT, QUERY],
@@ -450,7 +450,7 @@ def test_w54_after_clear_a_run_is_as_new(graph: str) -> None:
 
 
 def test_w60_making_a_run_starts_nothing() -> None:
-    """A run that is made has asked nobody, ticks nowhere and is in the state of its graph until an input comes (W60)."""
+    """A run that is made has asked nobody, ticks nowhere and is in the state of its graph until an input comes (W60, C42)."""
     before = threading.active_count()
     talk = Talk("v3-framed", {})
     assert threading.active_count() == before

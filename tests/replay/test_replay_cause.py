@@ -91,7 +91,7 @@ def diverging(path: Path, changed: BoundGraph, **more: Any) -> Divergence:
     ],
 )
 def test_the_cause_is_told_from_what_changed(trace: Path, changed: BoundGraph, cause: str, because: str) -> None:
-    """Graph, prompt or code, where one alone could have led to it; undetermined where none or several could."""
+    """Graph, prompt or code, where one alone could have led to it; undetermined where none or several could (N23)."""
     found = diverging(trace, changed)
     assert found.kind == "request"
     assert found.cause == cause

@@ -484,7 +484,7 @@ def test_long_values_are_cut_in_the_middle() -> None:
 
 
 def test_a_caught_failure_is_replayed_as_it_was(tmp_path: Path) -> None:
-    """Failed effects and failed nodes are part of the record: they replay as same, and differ where they are swallowed."""
+    """Failed effects and failed nodes are part of the record: they replay as same, and differ where they are swallowed (N12)."""
     path = tmp_path / "t.trace.jsonl"
 
     async def tries(message: Any, ctx: NodeContext) -> NodeResult:

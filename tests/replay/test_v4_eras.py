@@ -140,7 +140,7 @@ def test_each_path_has_its_number_of_frames(recorded: Mapping[str, tuple[Watch, 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_recordings_replay(recorded: Mapping[str, tuple[Watch, Path]], name: str) -> None:
-    """Each trace replays to the same records under the strictest guard, and asks nobody."""
+    """Each trace replays to the same records under the strictest guard, and asks nobody (N13)."""
     watch, trace = recorded[name]
     result = Replayer(trace, guard=Guard("full")).run()
     assert result.verdict == "same"
@@ -148,7 +148,7 @@ def test_the_recordings_replay(recorded: Mapping[str, tuple[Watch, Path]], name:
 
 
 def test_a_table_is_described_once_in_a_conversation(recorded: Mapping[str, tuple[Watch, Path]]) -> None:
-    """The first job looks at the table, the second on the same table does not, on a real database (C32, C88)."""
+    """The first job looks at the table, the second on the same table does not, on a real database (C32, C88, N24)."""
     watch, _ = recorded["v4-expert-interpreter"]
     first, second = watch.queries(1), watch.queries(2)
     assert first[0] == "DESCRIBE customers"

@@ -26,7 +26,7 @@ def made(pattern: str, *, names: str = "abcdefghijklmnop") -> list[FrozenMap]:
 
 @pytest.mark.parametrize(("text", "tokens"), [("", 0), ("abc", 0), ("abcd", 1), ("abcdefg", 1), ("x" * 40, 10)])
 def test_four_characters_are_a_token(text: str, tokens: int) -> None:
-    """The estimate is the number of characters divided by four, rounded down."""
+    """The estimate is the number of characters divided by four, rounded down (C12)."""
     assert estimate(text) == tokens
 
 
@@ -50,14 +50,14 @@ def test_four_characters_are_a_token(text: str, tokens: int) -> None:
     ],
 )
 def test_what_stays(pattern: str, budget: int, kept: str) -> None:
-    """The oldest chat goes first, then system messages from the last back; the first and the newest stay."""
+    """The oldest chat goes first, then system messages from the last back; the first and the newest stay (C13, W08)."""
     fitted = fit(made(pattern), budget)
     assert "".join([message["name"] for message in fitted.messages]) == kept
     assert fitted.tokens == sum([len(message["content"]) // 4 for message in fitted.messages])
 
 
 def test_the_fill_may_pass_a_hundred() -> None:
-    """A prompt larger than the budget stays, and the report says by how much it is over."""
+    """A prompt larger than the budget stays, and the report says by how much it is over (C14)."""
     fitted = fit(made("s10010"), 2000)
     assert (fitted.tokens, fitted.budget, fitted.fill_pct) == (10_010, 2_000, 500)
 

@@ -290,7 +290,7 @@ def test_the_time_is_the_newest_of_all_that_came_before_the_frame() -> None:
 
 
 def test_the_time_is_recorded_only_where_it_was_read() -> None:
-    """A record holds the time if its node read it; otherwise the time reaches no record."""
+    """A record holds the time if its node read it; otherwise the time reaches no record (N01)."""
 
     async def reads(_: Any, ctx: NodeContext) -> NodeResult:
         ctx.now()

@@ -137,7 +137,7 @@ def problems(text: str) -> dict[str, str]:
 
 
 def test_reads_every_member() -> None:
-    """Every member of the written form arrives in the graph, and what is left out has its default."""
+    """Every member of the written form arrives in the graph, and what is left out has its default (C35)."""
     graph = parse_graph(GOOD, "toy.toml")
     assert (graph.name, graph.version, graph.description) == ("toy", 3, "A toy.")
     assert graph.entry == {"UserMessage": "input"}
@@ -160,7 +160,7 @@ def test_reads_every_member() -> None:
 
 
 def test_out_edges_are_data_edges_in_order() -> None:
-    """Only data edges leave a node, in the order of the file, and a node without any has none."""
+    """Only data edges leave a node, in the order of the file, and a node without any has none (C35)."""
     graph = parse_graph(GOOD, "toy.toml")
     assert [edge.condition for edge in graph.out_edges("input")] == ["not reflex", "reflex"]
     assert graph.out_edges("memorizer") == ()

@@ -34,7 +34,7 @@ def graph(condition: str = "x > 1") -> Graph:
 
 
 def test_cytoscape_elements() -> None:
-    """Each node and each arrow of an edge is an element, with an id of its own and ends that exist."""
+    """Each node and each arrow of an edge is an element, with an id of its own and ends that exist (C35)."""
     elements = cytoscape(graph())
     nodes = [element["data"] for element in elements if element["group"] == "nodes"]
     arrows = [element["data"] for element in elements if element["group"] == "edges"]

@@ -61,7 +61,7 @@ def sql(query: str) -> tuple[str, Any]:
 
 
 def test_input_classifies_and_remembers() -> None:
-    """Input asks with the prompt, the history and the new message, shows what it perceived, and appends the message."""
+    """Input asks with the prompt, the history and the new message, shows what it perceived, and appends the message (C18)."""
     driven = drive(StructuredInput(), "input", Envelope(text="hi"), json.dumps(SOCIAL), state=said("a", "b"))
     assert driven.asked() == [f"system: {read_prompt('input_v2')}", "user: a", "assistant: b", "user: hi"]
     assert driven.message == Command(analysis=InputAnalysis(**SOCIAL), source_text="hi")
@@ -179,7 +179,7 @@ PLAN = {"goal": "count", "tool_sequence": [{"tool": "query_db", "args": {"query"
 
 
 def test_director_plans_with_one_call() -> None:
-    """Director asks once, with prompt, tools, history and the task between tags, and hands the plan on with its command."""
+    """Director asks once, with prompt, tools, history and the task between tags, and hands the plan on with its command (C23)."""
     driven = drive(DecidingDirector(), "director", COMMAND, json.dumps(PLAN), state=said("how many bills?"))
     prompt, tools, question, task = driven.asked()
     assert prompt == f"system: {read_prompt('director_v2')}"
@@ -239,7 +239,7 @@ def test_director_makes_no_plan_of_an_error() -> None:
 
 
 def test_thinker_without_tools_hands_the_hint_on() -> None:
-    """A plan without tools becomes a thought with the hint as its response, and asks nobody."""
+    """A plan without tools becomes a thought with the hint as its response, and asks nobody (C21)."""
     driven = drive(PlanExecutor(), "thinker", plan(response_hint="say hello"))
     assert driven.message == ThoughtResult(response="say hello", question="how many bills?")
     assert driven.effects == []
@@ -247,7 +247,7 @@ def test_thinker_without_tools_hands_the_hint_on() -> None:
 
 
 def test_w06_thinker_runs_the_tools_in_plan_order() -> None:
-    """Three tools are three calls in the order of the plan, and all their output is kept (W06)."""
+    """Three tools are three calls in the order of the plan, and all their output is kept (W06, C21)."""
     driven = drive(PlanExecutor(), "thinker", plan(sql("SELECT 1"), sql("SELECT 2"), sql("SELECT 3")), "a\n1", "b\n2", {"c": 3})
     assert [effect.arguments["query"] for effect in driven.effects] == ["SELECT 1", "SELECT 2", "SELECT 3"]
     assert (
@@ -363,7 +363,7 @@ def test_interpreter_says_what_it_did_not_read() -> None:
 
 
 def test_interpreter_survives_an_unreadable_reply() -> None:
-    """A reply that is no interpretation becomes the statement that there is none, with low confidence."""
+    """A reply that is no interpretation becomes the statement that there is none, with low confidence (C24, C07)."""
     driven = drive(Interpreter(), "interpreter", THOUGHT, "Well…")
     assert driven.message.response == f"{NO_SUMMARY}\n(confidence: low)"
     assert "parse_failed" in driven.events()
@@ -381,7 +381,7 @@ def test_interpreter_makes_nothing_of_an_error() -> None:
 
 
 def test_output_words_the_findings() -> None:
-    """Output asks with history and findings, shows the answer as it comes, and appends it to the history."""
+    """Output asks with history and findings, shows the answer as it comes, and appends it to the history (C25)."""
     driven = drive(Output(), "output", THOUGHT, " Five. ", state=said("how many?"))
     assert driven.asked()[1:] == ["user: how many?", "user: <findings>\nhint\n</findings>"]
     assert driven.effects[0].show is True

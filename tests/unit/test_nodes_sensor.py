@@ -59,7 +59,7 @@ def test_the_first_tick_starts_the_sensor() -> None:
 
 
 def test_a_quiet_minute_has_one_clock_tick() -> None:
-    """Twelve ticks in a minute tell the time once, at the turn of the minute (C59)."""
+    """Twelve ticks in a minute tell the time once, at the turn of the minute (C59, C29)."""
     ticking = Ticking()
     ticking.at(WINTER)
     told = [deltas(ticking.at(WINTER + 5 * number * SECOND)) for number in range(1, 13)]

@@ -47,7 +47,7 @@ SQL = ("query_db", {"query": "SELECT 1", "database": "billing"})
 
 
 def test_the_input_of_v1_perceives_in_its_own_words() -> None:
-    """C17: thinking, context, perceived; the sentence is the command's instruction, and no analysis is guessed."""
+    """C17, C02: thinking, context, perceived; the sentence is the command's instruction, and no analysis is guessed."""
     driven = Driven(FreeInput(), INPUT, Envelope(text="hi", user_id="eva"), "Eva says hello.", state={"history": []})
     assert driven.events() == ["thinking", "context", "perceived"]
     assert driven.event("perceived") == {"instruction": "Eva says hello."}

@@ -66,14 +66,14 @@ ODD: list[Any] = [
 
 
 def test_a_classification_is_read_whole() -> None:
-    """All seven fields of a good reply arrive, and nothing is complained about."""
+    """All seven fields of a good reply arrive, and nothing is complained about (C03)."""
     parsed = parse_analysis(json.dumps(ANALYSIS))
     assert parsed.value == InputAnalysis(**ANALYSIS)
     assert parsed.problems == ()
 
 
 def test_a_plan_is_read_whole() -> None:
-    """All fields of a good plan arrive, with the command that it is for."""
+    """All fields of a good plan arrive, with the command that it is for (C06)."""
     parsed = parse_plan(json.dumps(PLAN), COMMAND)
     tool = PlannedTool(tool="query_db", args={"query": "SELECT 1", "database": "billing"})
     assert parsed.value == DirectorPlan(**{**PLAN, "steps": ("count them",), "tool_sequence": (tool,), "command": COMMAND})
@@ -81,7 +81,7 @@ def test_a_plan_is_read_whole() -> None:
 
 
 def test_an_interpretation_is_read_whole() -> None:
-    """All fields of a good interpretation arrive."""
+    """All fields of a good interpretation arrive (C07)."""
     parsed = parse_interpreted(json.dumps(INTERPRETED))
     assert parsed.value == InterpretedResult(**{**INTERPRETED, "key_facts": ("3",)})
     assert parsed.problems == ()
@@ -145,7 +145,7 @@ def test_fallbacks_never_pretend() -> None:
 
 
 def test_unknown_words_become_defaults_and_are_named() -> None:
-    """A word that an enumeration has not is replaced by the default, and the field is named."""
+    """A word that an enumeration has not is replaced by the default, and the field is named (C03)."""
     parsed = parse_analysis(json.dumps({**ANALYSIS, "intent": "chitchat", "tone": "angry", "complexity": 3}))
     assert (parsed.value.intent, parsed.value.tone, parsed.value.complexity) == ("request", "casual", "simple")
     assert [problem.split()[0] for problem in parsed.problems] == ["intent", "tone", "complexity"]

@@ -50,7 +50,7 @@ def test_live_runs_tools_and_asks_the_model() -> None:
 
 
 def test_failures_become_outcomes() -> None:
-    """Whatever a tool or model raises is the effect's outcome, with its type and its facts."""
+    """Whatever a tool or model raises is the effect's outcome, with its type and its facts (C79, N12)."""
 
     def model(call: Call) -> ModelReply:
         raise ModelCallFailed("overloaded", status=529)
@@ -77,7 +77,7 @@ def test_values_that_json_has_not_are_flagged() -> None:
 
 
 def test_threads_answer_as_they_finish() -> None:
-    """With threads the quick tool answers while the slow one is still at work, and each result keeps its key."""
+    """With threads the quick tool answers while the slow one is still at work, and each result keeps its key (N19)."""
     gate = threading.Event()
 
     def tool(n: int) -> int:
