@@ -18,7 +18,7 @@ from frameengine.graph.model import Graph
 from frameengine.graph.registry import BoundGraph
 from frameengine.inputs import Body, Dashboard, Input, Tick, UserMessage
 from frameengine.jsonvalue import EMPTY, FrozenMap
-from frameengine.node import TEXT_EVENT
+from frameengine.node import ANSWER, TEXT_EVENT
 from frameengine.nodes.shaping import SHAPING
 from frameengine.records import Frame, FrameRecord, FrameTrace
 from frameengine.suites.actions import Act, pressed
@@ -28,8 +28,6 @@ from frameengine.ui.surface import current
 
 SECOND: Final = 1_000_000
 """Microseconds."""
-ANSWER: Final = "answer"
-"""The stream of text that is the answer."""
 
 NOT_DONE: Final = "not looked at: what it is about was not done"
 """Fault of an expectation behind a click that found no button."""

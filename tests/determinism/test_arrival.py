@@ -78,7 +78,7 @@ def arrivals(path: Path) -> list[EffectKey]:
 
 
 def test_two_hundred_orders_of_arrival_leave_one_record(tmp_path: Path) -> None:
-    """Whatever order parallel nodes and perform_all get their answers in: one canonical digest, and every trace replays."""
+    """C42, N06: in whatever order parallel nodes and perform_all get answers: one canonical digest, and every trace replays."""
     found = digests(tmp_path)
     assert len(set(found)) == 1
     orders = {tuple(arrivals(tmp_path / f"{order}.trace.jsonl")) for order in range(ORDERS)}

@@ -117,7 +117,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_node_that_touches_the_world_is_refused_by_name(name: str, make: Any, tmp_path: Path) -> None:
-    """The engine's own guard refuses it, when the run is made or while the node runs, and says what to use; no frame commits."""
+    """N01, N04, N15, N16: the guard refuses it, before or while the node runs, and says what to use; no frame commits."""
     world = WORLDS[name]
     path = tmp_path / "t.trace.jsonl"
     with pytest.raises(Nondeterminism) as caught:

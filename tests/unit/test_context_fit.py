@@ -68,7 +68,7 @@ def test_the_fill_may_pass_a_hundred() -> None:
     budget=st.integers(1, 300),
 )
 def test_w08_fitting_keeps_its_promises(systems: list[int], chat: list[int], budget: int) -> None:
-    """Order is kept, the newest message stays, no system message goes while other chat is there, and only two may be too many."""
+    """W08: order is kept, the newest stays, no system message goes while other chat is there, only two may be too many."""
     messages = [message("system", size, f"s{index}") for index, size in enumerate(systems)]
     messages += [message("user", size, f"u{index}") for index, size in enumerate(chat)]
     fitted = fit(messages, budget)

@@ -50,7 +50,7 @@ def shape(kept: Kept) -> list[list[str]]:
 
 
 def test_a_message_goes_through_numbered_frames() -> None:
-    """Each frame runs all nodes that have a message, in graph order; the next begins when all are done; figures are counted."""
+    """A frame runs all nodes that have a message, in graph order; the next begins when all are done (C09, C42)."""
     graph = bound(
         {"root": pass_on, "c": calls, "b": calls, "end": ends}, [edge("root", "b", "c"), edge("b", "end")], state={"history": []}
     )
@@ -331,7 +331,7 @@ def test_clear_goes_back_to_the_graphs_state() -> None:
 
 
 def test_switch_graph_goes_on_with_another_graph() -> None:
-    """A SwitchGraph takes the graph that the caller finds, from its initial state; node order and edges are the new ones."""
+    """C41: a SwitchGraph takes the graph that the caller finds, from its initial state, with its node order and edges."""
     other = bound({"x": pass_on, "y": ends}, state={"new": True}, name="other")
     made, kept = run(bound({"a": ends}), switch={"other": other}.__getitem__)
     made.send(HI)

@@ -64,7 +64,7 @@ def feed(*said: str, sinks: tuple[Any, ...] = (), **more: Any) -> tuple[Feed, En
 
 
 def test_each_emission_is_one_event_under_the_name_of_its_role() -> None:
-    """The feed names nodes by role, processes by themselves, the reflex path after its cause, and ends with the frame trace."""
+    """C11: an event names its node by role, a process itself, the reflex path its cause; the frame trace comes last."""
     kept: list[FrozenMap] = []
     feed("hi", sinks=(kept.append,))
     assert [(told["node"], told["event"]) for told in kept] == [

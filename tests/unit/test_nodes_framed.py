@@ -342,7 +342,7 @@ THOUGHT = ThoughtResult(response="hint", tool_used="query_db", tool_output="[1] 
 
 
 def test_interpreter_turns_output_into_findings() -> None:
-    """Interpreter reads question and output between tags, and hands the thought on with summary and facts as its response."""
+    """C24: it reads question and output between tags, and hands the thought on with summary and facts as its response."""
     reply = json.dumps({"summary": "There are 5.", "row_count": 1, "key_facts": ["n: 5"], "confidence": "medium"})
     driven = drive(Interpreter(), "interpreter", THOUGHT, reply)
     assert driven.asked()[1:] == [

@@ -137,7 +137,7 @@ def test_an_unreadable_reply_says_why(reply: str, why: str) -> None:
 
 
 def test_fallbacks_never_pretend() -> None:
-    """Without a readable reply a message counts as a simple request, a plan says that there is none, a summary that it failed."""
+    """Without a readable reply a message is a simple request, a plan says there is none, a summary that it failed (C03, C07)."""
     assert parse_analysis("hm").value == InputAnalysis(intent="request", complexity="simple")
     assert parse_plan("hm", COMMAND).value == DirectorPlan(goal="how many?", response_hint=NO_PLAN, command=COMMAND)
     assert parse_interpreted("hm").value == InterpretedResult(summary=NO_SUMMARY, confidence="low")

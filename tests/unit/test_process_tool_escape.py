@@ -207,7 +207,7 @@ def together(world: dict[str, Any], sandbox: Sandbox) -> tuple[str, str]:
 
 @pytest.mark.parametrize("name", ATTEMPTS)
 def test_no_attempt_gets_out(name: str, together: tuple[str, str], world: dict[str, Any], sandbox: Sandbox) -> None:
-    """In the sandbox the attempt fails; outside it succeeds, so it is a real one. Without a sandbox it is not even begun."""
+    """W16: in the sandbox the attempt fails; outside it succeeds, so it is real. Without a sandbox it is not even begun."""
     attempt = ATTEMPTS[name]
     held, free = together
     if sandbox.missing:
