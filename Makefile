@@ -24,7 +24,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUN) ## Install the runtime only and replay the sample conversation, offline
-	$(BIN)/frameengine replay traces/demo.trace.jsonl
+	$(BIN)/frameengine replay traces/conversation-v4-eras.trace.jsonl
 
 install: $(DEV) ## Install everything that development needs into the virtual environment
 

@@ -70,7 +70,7 @@ def diverging(path: Path, changed: BoundGraph, **more: Any) -> Divergence:
 @pytest.mark.parametrize(
     ("changed", "cause", "because"),
     [
-        (graph("X"), "undetermined", "graph, prompts and code are as recorded"),
+        (graph("X"), "undetermined", "the nodes' own modules are as recorded"),
         (graph("X", prompts={"pa": "new"}), "prompt", "changed: prompt pa"),
         (graph("X", code={"a": "new"}), "node code", "changed: code of module toy (node a)"),
         (graph("X", name="other"), "graph", "changed: graph"),

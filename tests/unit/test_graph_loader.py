@@ -14,6 +14,7 @@ from frameengine.errors import ExpressionError, GraphError, GraphValidation, Unk
 from frameengine.graph.lines import line_numbers
 from frameengine.graph.loader import list_graphs, load_graph, parse_graph
 from frameengine.graph.model import CUSTOM_PATH, EdgeSpec, Graph, NodeSpec
+from frameengine.graph.registry import bind
 from frameengine.graph.validate import validate
 from frameengine.jsonvalue import FrozenMap, freeze
 
@@ -455,6 +456,21 @@ def test_list_graphs_is_sorted() -> None:
     assert "tool-loop" in [name for name, _ in listed]
     assert list(listed) == sorted(listed)
     assert all(description for _, description in listed)
+
+
+def test_the_graphs_of_the_agent_are_shipped() -> None:
+    """C34, C35: four are listed, load by name and bind to a node for each role; their edges are of three kinds."""
+    four = ["v1-current", "v2-director-drives", "v3-framed", "v4-eras"]
+    assert [name for name, _ in list_graphs() if name.startswith("v")] == four
+    for name in four:
+        made = bind(load_graph(name))
+        assert made.graph.name == name
+        assert list(made.implementations) == [spec.name for spec in made.graph.nodes]
+        assert {edge.kind for edge in made.graph.edges} == {"data", "context", "state"}
+        assert all(edge.carries for edge in made.graph.edges if edge.kind == "data")
+    with pytest.raises(UnknownGraph, match="nope") as caught:
+        load_graph("nope")
+    assert set(four) <= {*caught.value.fields["known"]}
 
 
 def test_load_by_path_and_by_folder(tmp_path: Path) -> None:

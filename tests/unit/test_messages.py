@@ -58,7 +58,7 @@ SHAPES: list[tuple[Any, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("message", "fields"), SHAPES, ids=lambda value: type(value).__name__)
 def test_a_message_has_its_fields_and_their_defaults(message: Any, fields: dict[str, Any]) -> None:
-    """Made with what it needs alone, a message holds the defaults of its row (C01, C03 to C08), and is recorded with its type."""
+    """Made with what it needs alone, a message holds the defaults of its row (C01, C03, C05 to C08), recorded with its type."""
     assert {name: getattr(message, name) for name in fields} == fields
     assert to_json(message)["type"] == type(message).__name__
     with pytest.raises(attrs.exceptions.FrozenInstanceError):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from driven import Driven, failure
-from frameengine.effects import ToolCall
+from frameengine.effects import ToolCall, text_of
 from frameengine.errors import ModelCallFailed
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import read_prompt
@@ -82,6 +82,16 @@ def test_input_reads_eight_messages_and_keeps_forty() -> None:
         "user: now"
     ]
     assert [message["content"] for message in driven.after["history"]] == [*[f"m{number}" for number in range(21, 60)], "now"]
+
+
+def test_the_context_event_tells_of_the_fitted_request() -> None:
+    """C14: messages, tokens and fill are those of the request that is sent, after trimming; more than fits is full above 100."""
+    driven = drive(StructuredInput(), "input", Envelope(text="x" * 20_000), json.dumps(SOCIAL), state=said(*["y" * 4_000] * 6))
+    (call,) = driven.calls()
+    tokens = sum([len(text_of(message)) // 4 for message in call.messages])
+    assert len(call.messages) == 2
+    assert tokens > 5_000
+    assert driven.event("context") == {"messages": 2, "tokens": tokens, "max_tokens": 2_000, "fill_pct": 100 * tokens // 2_000}
 
 
 def test_input_survives_an_unreadable_reply() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve, frozen
 
+from billing_database import build_billing
 from frameengine.errors import FrameEngineError
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
@@ -39,16 +39,9 @@ pytestmark = pytest.mark.xdist_group("suites")
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the billing database, built for the purpose."""
-    path = tmp_path_factory.mktemp("billing") / "billing.sqlite"
-    spec = spec_from_file_location("billing", ROOT / "fixtures" / "billing.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.build(path)
-    return path
+def billing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the billing database."""
+    return build_billing(tmp_path_factory.mktemp("billing"))
 
 
 def named(name: str) -> Suite:
@@ -83,10 +76,10 @@ RUNS = [(name, graph) for name in CHECKS for graph in named(name).needs("graph")
 
 
 @pytest.mark.parametrize(("name", "graph"), RUNS, ids=lambda value: value)
-def test_every_check_of_a_shipped_suite_holds(name: str, graph: str, database: Path) -> None:
+def test_every_check_of_a_shipped_suite_holds(name: str, graph: str, billing: Path) -> None:
     """C124, C177: offline, on real queries, with no reply missing and none left over."""
     suite = named(name)
-    performer = replies(suite, graph, database).performer()
+    performer = replies(suite, graph, billing).performer()
     results = run_suite(suite, bind(load_graph(graph)), performer)
     assert [(result.line, result.expected, result.fault) for result in results if not result.passed] == []
     assert len(results) == suite.checks
@@ -158,9 +151,9 @@ def test_each_suite_has_three_spoilt_replies() -> None:
 
 
 @pytest.mark.parametrize("spoilt", SPOILT, ids=lambda spoilt: f"{spoilt.suite}-{spoilt.node}-{spoilt.index}")
-def test_a_spoilt_reply_turns_a_named_check_red(spoilt: Spoilt, database: Path) -> None:
+def test_a_spoilt_reply_turns_a_named_check_red(spoilt: Spoilt, billing: Path) -> None:
     """Replies pass through the real parsers: a spoilt one is noticed by the check that it concerns, and no check before it."""
-    red = failing(spoilt, database)
+    red = failing(spoilt, billing)
     assert red
     assert red[0] == spoilt.red
 
