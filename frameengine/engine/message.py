@@ -138,7 +138,6 @@ class _Message:
         self.calls = 0
         self.visited: list[str] = []
         self.pending = Pending(engine.router.phases)
-        self.late: list[Input] = []
         self.failed = self.stopped = self.cancelled = False
 
     def run(self) -> Generator[Stop, Reply, FrameTrace]:
@@ -152,7 +151,7 @@ class _Message:
                 path = "ignored"
             else:
                 message = entry_message(self.input)
-                self.pending.put((name,), message, to_json(message), "the input")
+                self.pending.put((name,), message, to_json(message))
                 yield from self._frames()
                 path = engine.bound.graph.path_of(self.visited, self.main_frames)
         trace = FrameTrace(
@@ -199,9 +198,7 @@ class _Message:
             if self.stopped or self.cancelled:
                 return
             for late in (reply or NO_REPLY).late:
-                self._take_late(late)
-            if self.late:
-                self._admit_late()
+                self._admit(late)
 
     def _observed(self, frame: Generator[Ask, Reply, RanFrame]) -> Generator[Stop, Reply, RanFrame]:
         """Hand the frame's Asks on, telling instruments of what passes."""
@@ -221,25 +218,16 @@ class _Message:
                 if answer.key in asked:
                     instruments.call("on_outcome", asked[answer.key], answer.outcome)
 
-    def _take_late(self, late: Input) -> None:
+    def _admit(self, late: Input) -> None:
+        """Hand a late input to its node, in the next frame or, where the node has a message already, in the one after it."""
         self.engine.advance(late.at)
         self.engine.instruments.call("on_input", late)
         if late.during is None:
             raise UsageError(f"input {late.number} is given during a message, and does not say so", hint="set Input.during")
-        self.late.append(late)
-
-    def _admit_late(self) -> None:
-        """Hand late inputs to their nodes, in order; one whose node has a message already waits for the next frame boundary."""
-        waiting, self.late = self.late, []
-        for late in waiting:
-            name = self.engine.entry(late)
-            if name is None:
-                continue
-            if self.pending.has(name):
-                self.late.append(late)
-            else:
-                message = entry_message(late)
-                self.pending.put((name,), message, to_json(message), f"input {late.number}")
+        name = self.engine.entry(late)
+        if name is not None:
+            message = entry_message(late)
+            self.pending.put((name,), message, to_json(message))
 
     def _commit(self, ran: RanFrame, phase: Phase) -> Frame:
         """Commit in graph order: records, state changes, and the messages that edges carry on."""
@@ -258,7 +246,7 @@ class _Message:
                         message = task.result.message
                         # A plain mapping can be changed, and several nodes may get it.
                         given = record.output if isinstance(message, Mapping) else message
-                        self.pending.put(record.route, given, record.output, f"node {task.name!r}")
+                        self.pending.put(record.route, given, record.output)
                     state = changed
                 except FrameEngineError as error:
                     record = _failed(record, error)

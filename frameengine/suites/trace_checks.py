@@ -8,6 +8,8 @@ from typing import Final
 from frameengine.suites.evidence import Check, Evidence, as_json, count, cut_start, listed, unless
 from frameengine.suites.words import Problem, Words
 
+TOOL: Final = 'it is tool NAME called, called N times, called with "…", gave "…", or not called'
+EVENT: Final = 'it is event NAME seen, seen N times, seen with "…", seen before NAME, or not seen'
 REQUEST: Final = 'it is request of NODE contains "…", or request of NODE not contains "…"'
 ANY: Final = -1
 """Once or more often."""
@@ -104,7 +106,7 @@ def _tool(words: Words) -> Check:
             names=names,
         )
     if not words.take("called"):
-        raise Problem('it is tool NAME called, tool NAME called N times, … called with "…", … gave "…", or tool NAME not called')
+        raise Problem(TOOL)
     wanted = words.texts() if words.take("with") else ()
     times = ANY if wanted else _times(words)
 
@@ -130,10 +132,14 @@ def _given(evidence: Evidence, tool: str) -> str:
 def _event(words: Words) -> Check:
     event = _Event(words.word("the name of an event"))
     if words.take("not", "seen"):
-        missed = lambda evidence: unless(not event.seen(evidence), f"{event} was seen with {listed(event.seen(evidence))}")  # noqa: E731
-        return Check(fault=missed, names=event.names, misses=event.name)
+
+        def too_many(evidence: Evidence) -> str:
+            seen = event.seen(evidence)
+            return f"{event} was seen with {listed(seen)}" if seen else ""
+
+        return Check(fault=too_many, names=event.names, misses=event.name)
     if not words.take("seen"):
-        raise Problem('it is event NAME seen, … seen N times, … seen with "…", … seen before NAME, or event NAME not seen')
+        raise Problem(EVENT)
     if words.take("before"):
         return _before(event, _Event(words.word("the name of an event")))
     wanted = words.texts() if words.take("with") else ()

@@ -5,21 +5,31 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from cli_runs import Done, Frameengine
+from frameengine.errors import StorageError, TraceIncomplete
 from frameengine.inputs import SwitchGraph
+from frameengine.performers.live import Live
 from frameengine.trace.reader import TraceReader, read_header
 from frameengine.trace.verify import verify
+from frameengine_cli.chatting.flow import MARGIN, Flow
+from frameengine_cli.chatting.reading import PROMPT
+from frameengine_cli.chatting.session import Session
 from frameengine_cli.reading import messages
 from terminal import Terminal
 
@@ -185,7 +195,7 @@ def test_controls_come_after_the_last_piece_of_text(talk: Talk) -> None:
     done = talk("Give me a counter", "/click 1", "Walk me through a meter reading", "/click 1", options=("--json",))
     kinds = [json.loads(line) for line in done.out.splitlines()]
     ends = [0, *[place for place, document in enumerate(kinds) if document.get("kind") == "message"]]
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in pairwise(ends):
         part = kinds[start:end]
         texts = [place for place, document in enumerate(part) if document.get("kind") == "text"]
         controls = [place for place, document in enumerate(part) if document.get("event") == "controls"]
@@ -222,7 +232,7 @@ def test_a_table_that_was_there_takes_one_line(talk: Talk, billing: Path) -> Non
 def test_text_of_a_frame_that_failed_is_withdrawn(
     talk: Talk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frameengine: Frameengine
 ) -> None:
-    """What a node said before it failed is taken back, on the screen and for programs; the conversation goes on, the code is 1."""
+    """What a node said before it failed is taken back, on screens and for programs; the conversation goes on, the code is 1."""
     (tmp_path / "shaky_chat.py").write_text(SHAKY, encoding="utf-8")
     (tmp_path / "shaky.toml").write_text(SHAKY_GRAPH, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -373,8 +383,8 @@ def test_bytes_that_are_no_text_are_said_as_numbers(frameengine: Frameengine) ->
 
 
 def test_where_nothing_was_said_no_trace_is_kept(talk: Talk) -> None:
-    """Commands alone leave no file, and that is told."""
-    done = talk("/help", "/state", "/save", "/quit")
+    """Commands alone, also such as are recorded, leave no file, and that is told."""
+    done = talk("/help", "/state", "/clear", "/graph v3-framed", "/save", "/quit")
     assert not Path("chat.trace.jsonl").exists()
     assert "nothing was said, so no trace is kept" in done.err
 
@@ -475,7 +485,7 @@ def test_a_conversation_at_a_terminal(at_terminal: Callable[..., Terminal], bill
     """Prompt, answer, table, a button by its number, a timeline and the end: all of it fits the screen's width."""
     terminal = at_terminal("--database", f"billing={billing}")
     terminal.expect("scripted stand-in: no model is asked")
-    terminal.expect("› ")
+    terminal.expect(PROMPT)
     for line, wanted in (
         ("How many customers are there?", "The database holds 24 customers."),
         ("List the buildings", "Ahornweg"),
@@ -485,7 +495,7 @@ def test_a_conversation_at_a_terminal(at_terminal: Callable[..., Terminal], bill
     ):
         terminal.type(f"{line}\n")
         terminal.expect(wanted)
-        terminal.expect("› ")
+        terminal.expect(PROMPT)
     terminal.type("/quit\n")
     terminal.expect("recorded chat.trace.jsonl")
     assert terminal.wait() == 0
@@ -498,13 +508,15 @@ def test_a_conversation_at_a_terminal(at_terminal: Callable[..., Terminal], bill
 def test_tab_completes_commands_graphs_and_pointers(at_terminal: Callable[..., Terminal]) -> None:
     """What can be typed is completed: a command, a graph's name, a place in the state."""
     terminal = at_terminal()
-    terminal.expect("› ")
+    terminal.expect(PROMPT)
     terminal.type("/gr\tv2\t\n")
     terminal.expect("now on v2-director-drives")
-    terminal.expect("› ")
+    terminal.expect(PROMPT)
     terminal.type("/sta\t/memory/lang\t\n")
     terminal.expect('"en"')
+    terminal.expect(PROMPT)
     terminal.type("\x04")
+    terminal.expect("no trace is kept")
     assert terminal.wait() == 0
 
 
@@ -514,15 +526,15 @@ def test_ctrl_c_cancels_the_message_under_way_and_the_conversation_goes_on(
     """The program that a message waits for is ended, the Cancel is recorded, the next message is answered, the trace replays."""
     (tmp_path / "sleeps.toml").write_text(SLEEPS, encoding="utf-8")
     terminal = at_terminal("--graph", "v1-current", "--replies", "sleeps.toml", "--unsafe-local")
-    terminal.expect("› ")
+    terminal.expect(PROMPT)
     terminal.type("Sleep\n")
     terminal.expect("time.sleep(600)")
     terminal.type("\x03")
     terminal.expect("… cancelled")
-    terminal.expect("› ")
+    terminal.expect(PROMPT)
     terminal.type("And now?\n")
     terminal.expect("Fine.")
-    terminal.expect("› ")
+    terminal.expect(PROMPT)
     terminal.type("\x03")
     terminal.expect("once more")
     terminal.type("\x03")
@@ -533,17 +545,57 @@ def test_ctrl_c_cancels_the_message_under_way_and_the_conversation_goes_on(
     assert frameengine("replay", "chat.trace.jsonl").code == 0
 
 
-def test_a_second_ctrl_c_leaves_and_seals(at_terminal: Callable[..., Terminal], tmp_path: Path) -> None:
-    """Two presses during one message cancel it and leave; nothing is lost."""
-    (tmp_path / "sleeps.toml").write_text(SLEEPS, encoding="utf-8")
-    terminal = at_terminal("--graph", "v1-current", "--replies", "sleeps.toml", "--unsafe-local")
-    terminal.expect("› ")
-    terminal.type("Sleep\n")
-    terminal.expect("time.sleep(600)")
-    terminal.type("\x03\x03")
-    terminal.wait()
-    path = tmp_path / "chat.trace.jsonl"
-    assert verify(path).counts.inputs == 2
-    with TraceReader(path) as reader:
-        (message,) = messages(reader)
-    assert message.status == "cancelled"
+@pytest.mark.parametrize(("presses", "code"), [(1, 0), (2, 130), (3, 130)])
+def test_a_second_ctrl_c_leaves_and_seals(talk: Talk, monkeypatch: pytest.MonkeyPatch, presses: int, code: int) -> None:
+    """One press during a message cancels no later one; two leave, and so do three; what was said is sealed in any case."""
+    usual = Session.send
+
+    def send(self: Session, body: Any) -> None:
+        usual(self, body)
+        if self.writer.inputs == 1:
+            for _ in range(presses):
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Session, "send", send)
+    done = talk("Hello!", "Give me a counter")
+    assert done.code == code
+    assert verify(Path("chat.trace.jsonl")).counts.inputs == (2 if presses == 1 else 1)
+
+
+def test_what_ends_the_run_inside_a_message_keeps_the_file(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the run itself fails, the file stays without a seal, and the hint says how to keep its good part."""
+
+    def perform(*_: Any) -> Any:
+        raise StorageError("the disk is gone", hint="buy one")
+
+    monkeypatch.setattr(Live, "perform", perform)
+    done = talk("Hello!", "Hello!")
+    assert done.code == 1
+    assert "buy one; chat.trace.jsonl is kept without a seal: frameengine repair chat.trace.jsonl" in done.err
+    with pytest.raises(TraceIncomplete):
+        verify(Path("chat.trace.jsonl"))
+
+
+# ---------------------------------------------------------------------- wrapping
+
+
+@given(st.lists(st.text("ab \n\té漢", max_size=9), max_size=12), st.integers(14, 40))
+def test_text_in_pieces_is_wrapped_at_words(pieces: list[str], width: int) -> None:
+    """However a text is cut into pieces its words come out whole and in order, and no line is too long that could be shorter."""
+    written: list[str] = []
+    flow = Flow(written.append, width)
+    for piece in pieces:
+        flow.feed(piece)
+    flow.end()
+    shown = "".join(written)
+    assert shown.split() == "".join(pieces).split()
+    for line in shown.split("\n"):
+        assert cell_len(line) < width or len(line.split()) == 1
+
+
+def test_text_is_written_before_it_is_whole() -> None:
+    """A word is on the screen as soon as it is known to have ended: nothing waits for the end of the text."""
+    written: list[str] = []
+    flow = Flow(written.append, 40)
+    flow.feed("One two")
+    assert "".join(written) == f"{MARGIN}One"

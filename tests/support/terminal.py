@@ -16,7 +16,7 @@ from fcntl import ioctl
 from pathlib import Path
 from typing import Self
 
-HANG_SECONDS = 120
+HANG_SECONDS = 60
 """A program that says nothing expected for so long waits for something that will not come."""
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|[\x01\x02\x07]")
 OWN_TERMINAL = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
@@ -49,7 +49,7 @@ class Terminal:
         return ESCAPE.sub("", self._raw).replace("\r\n", "\n")
 
     def type(self, text: str) -> None:
-        """Type *text*; ``\\x03`` is Ctrl-C, ``\\x04`` Ctrl-D."""
+        r"""Type *text*; ``\x03`` is Ctrl-C, ``\x04`` Ctrl-D."""
         os.write(self._master, text.encode())
 
     def expect(self, wanted: str) -> str:

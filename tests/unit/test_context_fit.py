@@ -38,6 +38,8 @@ def test_four_characters_are_a_token(text: str, tokens: int) -> None:
         ("s10 u10 u10 u10 u10 u10 u10", 70, "abcdefg"),
         # One large message in the middle does not block the small ones before it.
         ("s10 u10 u500 u10 u10 u10 u10 u10", 80, "abdefgh"),
+        # Of the newest four the oldest goes first, and what is dropped for room lets nothing older back in.
+        ("s10 u5 u80 u5 u5", 50, "ade"),
         # Chat goes before the second system message does.
         ("s10 s10 u50 u50 u10 u10", 60, "abef"),
         ("s10 s30 u50 u50 u50 u40", 60, "af"),

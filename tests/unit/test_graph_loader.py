@@ -460,12 +460,13 @@ def test_list_graphs_is_sorted() -> None:
 
 def test_the_graphs_of_the_agent_are_shipped() -> None:
     """C34, C35: four are listed, load by name and bind to a node for each role; their edges are of three kinds."""
-    four = ["v1-current", "v2-director-drives", "v3-framed", "v4-eras"]
-    assert [name for name, _ in list_graphs() if name.startswith("v")] == four
-    for name in four:
+    four = {"v1-current": 7, "v2-director-drives": 8, "v3-framed": 8, "v4-eras": 8}
+    assert [name for name, _ in list_graphs() if name.startswith("v")] == list(four)
+    for name, nodes in four.items():
         made = bind(load_graph(name))
         assert made.graph.name == name
         assert list(made.implementations) == [spec.name for spec in made.graph.nodes]
+        assert len(made.graph.nodes) == nodes
         assert {edge.kind for edge in made.graph.edges} == {"data", "context", "state"}
         assert all(edge.carries for edge in made.graph.edges if edge.kind == "data")
     with pytest.raises(UnknownGraph, match="nope") as caught:

@@ -152,7 +152,7 @@ def test_unknown_words_become_defaults_and_are_named() -> None:
 
 
 def test_missing_decisions_are_named() -> None:
-    """What decides the way of a message may not be left out silently."""
+    """What decides the way of a message, or of a job, may not be left out silently (C89)."""
     assert parse_analysis("{}").problems == ("intent is missing", "complexity is missing")
     assert parse_interpreted("{}").problems == ("summary is missing",)
     assert parse_plan("{}", COMMAND).problems == ("there is neither tool_sequence nor response_hint",)

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from attrs import evolve, frozen
+from hypothesis import given
+from hypothesis import strategies as st
 
 from billing_database import build_billing
-from frameengine.errors import FrameEngineError
+from frameengine.errors import FrameEngineError, UsageError
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
 from frameengine.jsonvalue import FrozenMap, freeze
@@ -70,6 +72,26 @@ def test_a_shipped_suite_reads_as_it_is_written_back(name: str) -> None:
     """Reading what `text` writes of a shipped suite gives the same suite."""
     suite = named(name)
     assert read(text(suite), suite.path) == suite
+
+
+SOURCES = {name: (SUITES / f"{name}.md").read_text(encoding="utf-8") for name in CHECKS}
+PIECES = st.sampled_from(["", "\n", "- ", "#", '"', " or ", "not ", "0", "expect_trace: ", "\x00", "é", "== ", "## Steps\n"])
+
+
+@given(st.sampled_from(sorted(CHECKS)), st.data())
+def test_a_suite_with_a_slip_is_read_or_refused_with_its_lines(name: str, data: st.DataObject) -> None:
+    """A shipped suite with a piece cut out and another put in reads, and then back as itself, or names lines of the file."""
+    source = SOURCES[name]
+    start = data.draw(st.integers(0, len(source)))
+    slip = source[:start] + data.draw(PIECES) + source[start + data.draw(st.integers(0, 30)) :]
+    try:
+        suite = read(slip, Path("x.md"))
+    except UsageError as error:
+        lines = [problem["line"] for problem in error.fields["problems"]]
+        assert lines
+        assert all(1 <= line <= slip.count("\n") + 1 for line in lines)
+    else:
+        assert read(text(suite), Path("x.md")) == suite
 
 
 RUNS = [(name, graph) for name in CHECKS for graph in named(name).needs("graph")]

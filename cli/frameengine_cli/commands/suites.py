@@ -85,8 +85,9 @@ def _progress(one: Staged, staged: Sequence[Staged], *, quiet: bool) -> Progress
         return Silent()
     if len(staged) == 1:
         return Whole(one)
-    widths = max(len(other.suite.path.stem) for other in staged), max(len(other.bound.graph.name) for other in staged)
-    return OneLine(one, widths)
+    sizes = [(len(other.suite.path.stem), len(other.bound.graph.name), len(other.suite.steps)) for other in staged]
+    suite, graph, steps = (max(column) for column in zip(*sizes, strict=True))
+    return OneLine(one, (suite, graph, steps))
 
 
 def _run(one: Staged, folder: Path | None, progress: Progress, *, force: bool, quiet: bool) -> Ran:

@@ -100,12 +100,12 @@ class Whole:
 class OneLine:
     """Tells one run of several: a line with a mark for each step, and under it what does not hold."""
 
-    def __init__(self, staged: Staged, widths: tuple[int, int]) -> None:
-        """Begin the line; *widths* are those of the columns for suites and graphs."""
+    def __init__(self, staged: Staged, widths: tuple[int, int, int]) -> None:
+        """Begin the line; *widths* are those of the columns for suites, graphs and steps."""
         self._line = Line()
         self._faults: list[Result] = []
         self._step: bool | None = None
-        suite, graph = widths
+        suite, graph, self._room = widths
         self._line.add((staged.suite.path.stem.ljust(suite) + "  ", STRONG), (staged.bound.graph.name.ljust(graph) + "  ", QUIET))
 
     def step(self, step: Step) -> None:
@@ -122,7 +122,7 @@ class OneLine:
         """End the line."""
         self._mark()
         good = ran.exit_code == 0
-        self._line.add((f"  {ran.passed} of {ran.total}", QUIET if good else BAD))
+        self._line.add((f"{'':{self._room}}  {ran.passed} of {ran.total}", QUIET if good else BAD))
         self._line.close()
         for _, group in groupby(self._faults, key=lambda result: result.step):
             results = list(group)
@@ -132,6 +132,7 @@ class OneLine:
     def _mark(self) -> None:
         if self._step is not None:
             self._line.add(mark(passed=self._step))
+            self._room -= 1
         self._step = None
 
 
