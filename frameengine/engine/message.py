@@ -47,6 +47,7 @@ class Engine:
         self.instruments = Instruments(instruments)
         self.closed = False
         self._switch = switch
+        self._next: BoundGraph | None = None
         self._now = 0
         self._use(bound, state)
 
@@ -61,12 +62,13 @@ class Engine:
     def message(self, input: Input) -> Generator[Stop, Reply, FrameTrace]:
         """Take one input through its frames.
 
-        Raises `EngineClosed` at once, before anything can be recorded, while another message is under way or after one that
-        failed in the engine itself.
+        Raises at once, before anything can be recorded: `EngineClosed` while another message is under way or after one that
+        failed in the engine itself, and what *switch* raises for a graph that there is not; then the run can go on (W61).
         """
         if self.closed:
             hint = "send one message after another; after a failure start a new Engine, from a checkpoint if there is one"
             raise EngineClosed("this run has ended, or a message is under way in it", hint=hint)
+        self._next = self._switched(input)
         self.closed = True
         return _Message(self, input).run()
 
@@ -96,13 +98,19 @@ class Engine:
             self.state = RunState(self.bound.graph.state)
             return "clear"
         if isinstance(body, SwitchGraph):
-            if self._switch is None:
-                raise UsageError(
-                    f"this run cannot switch to graph {body.graph!r}", hint="give the Engine a 'switch' that finds graphs"
-                )
-            self._use(self._switch(body.graph))
+            if self._next is not None:
+                self._use(self._next)
             return "switch"
         return None
+
+    def _switched(self, input: Input) -> BoundGraph | None:
+        """Return the graph that an input switches to; None for any other input."""
+        if not isinstance(input.body, SwitchGraph):
+            return None
+        if self._switch is None:
+            hint = "give the Engine a 'switch' that finds graphs"
+            raise UsageError(f"this run cannot switch to graph {input.body.graph!r}", hint=hint)
+        return self._switch(input.body.graph)
 
     def task(self, name: str, message: Any, given: FrozenMap, key: EffectKey) -> NodeTask:
         """Prepare one node for the frame of *key*; *given* is the JSON of its message."""

@@ -17,8 +17,9 @@ from frameengine.engine.stops import Ask
 from frameengine.graph.registry import read_prompt
 from frameengine.inputs import Action, Clear, Dashboard, Tick, UserMessage
 from frameengine.jsonvalue import FrozenMap, freeze, thaw
-from frameengine.nodes.input import NOT_ANSWERED
 from frameengine.nodes.output import NOTHING_SAID
+from frameengine.nodes.reply import REPLY_CHARS_MAX
+from frameengine.nodes.turn import NOT_ANSWERED
 from frameengine.replay.replayer import Replayer
 from frameengine.state import RunState
 from frameengine.trace.header import header
@@ -161,7 +162,7 @@ def test_the_conversation_goes_on_after_a_bad_reply(node: str, kind: str, tmp_pa
     history = engine.state.sections["history"]
     assert [message["role"] for message in history] == ["user", "assistant"] * 2
     if node == "output":
-        assert history[1]["content"] == (NOTHING_SAID if kind in {"empty", "null"} else BAD[kind])
+        assert history[1]["content"] == (NOTHING_SAID if kind in {"empty", "null"} else BAD[kind][:REPLY_CHARS_MAX])
 
 
 @pytest.mark.parametrize("kind", BAD)

@@ -377,7 +377,7 @@ def test_no_reply_stops_the_conversation(bound: BoundGraph, place: str, kind: st
     marks = [emission.event for emission in watch.records(node)[0].emissions]
     if place == "answer":
         # Any text is an answer.
-        assert ("parse_failed" in marks) == (kind in ("empty", "null"))
+        assert ("parse_failed" in marks) == (kind in ("empty", "null", "100,000 steps"))
     elif (place, kind) != ("plan", "overridden operation"):
         assert "parse_failed" in marks or "tool_refused" in marks
 

@@ -204,23 +204,20 @@ def test_all_nodes_of_a_frame_see_the_state_as_it_was() -> None:
     assert dict(made.engine.state.sections) == {"n": "a", "seen-b": 0, "seen-a": 0}
 
 
-def test_two_messages_for_one_node_are_a_conflict() -> None:
-    """The second node that sends to a node in one frame fails, by name; the first one's message is delivered."""
+def test_two_messages_for_one_node_take_two_frames() -> None:
+    """Where two nodes of a frame send to a third, it runs for the first in graph order, and in the next frame for the other."""
     made, kept = run(
         bound(
             {"root": pass_on, "a": calls, "b": calls, "join": ends},
             [edge("root", "a", "b"), edge("a", "join"), edge("b", "join")],
         )
     )
-    assert made.send(HI).status == "failed"
-    assert kept.records("a")[0].route == ("join",)
-    (record,) = kept.records("b")
-    assert record.error["type"] == "graph"
-    assert "'join'" in record.error["message"]
-    assert "node 'b'" in record.error["message"]
-    assert (record.output, record.route, record.changes) == (None, (), ())
-    assert "b" not in made.engine.state.sections
-    assert len(kept.records("join")) == 1
+    trace = made.send(HI)
+    assert (trace.status, trace.total_frames) == ("done", 4)
+    assert [(record.frame, record.input["text"]) for record in kept.records("join")] == [
+        (3, kept.records("a")[0].output["text"]),
+        (4, kept.records("b")[0].output["text"]),
+    ]
 
 
 # ---------------------------------------------------------------------- epilogue
@@ -340,6 +337,18 @@ def test_switch_graph_goes_on_with_another_graph() -> None:
     assert shape(kept) == [["a"], ["x"], ["y"]]
     assert made.engine.state.sections == {"new": True}
     assert made.engine.bound is other
+
+
+def test_w61_a_switch_to_a_graph_that_there_is_not_changes_nothing() -> None:
+    """W61: it is refused before anything is recorded; graph, state and the numbers of inputs stay, and the run goes on."""
+    made, kept = run(bound({"a": ends}), switch={}.__getitem__)
+    made.send(HI)
+    before = made.engine.state
+    with pytest.raises(KeyError):
+        made.send(SwitchGraph(graph="nope"))
+    assert made.engine.state == before
+    assert made.send(HI).status == "done"
+    assert [entered.number for entered in kept.inputs] == [1, 2]
 
 
 def test_a_switch_needs_somebody_who_finds_graphs() -> None:

@@ -15,12 +15,13 @@ from frameengine.graph.registry import read_prompt
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze, thaw
 from frameengine.messages import Answer, Command, DirectorPlan, Envelope, InputAnalysis, PlannedTool, ThoughtResult
 from frameengine.nodes.director import DecidingDirector
-from frameengine.nodes.input import NOT_ANSWERED, StructuredInput
+from frameengine.nodes.input import StructuredInput
 from frameengine.nodes.interpreter import Interpreter
 from frameengine.nodes.output import NOTHING_SAID, Output
 from frameengine.nodes.parsing import NO_PLAN, NO_SUMMARY
 from frameengine.nodes.shaping import SHAPING
 from frameengine.nodes.thinker import PlanExecutor
+from frameengine.nodes.turn import NOT_ANSWERED
 from frameengine.state import Change
 
 GRAPH = load_graph("v3-framed")

@@ -236,3 +236,12 @@ def test_a_bad_dashboard_is_a_mismatch(odd: Any) -> None:
     ticking = Ticking(ui={**SECTIONS["ui"], "thinker_controls": [BUTTON]})
     ticking.at(WINTER, Dashboard(controls=odd))
     assert ticking.sensor["flags"]["workspace_mismatch"]["detail"]
+
+
+@pytest.mark.parametrize("minutes", [-840, 0, 840])
+def test_a_time_beyond_the_calendar_stops_the_clock_and_nothing_else(minutes: int) -> None:
+    """A tick from beyond the year 9999 shows the calendar's end, in every zone, and the next one is read as well."""
+    ticking = Ticking()
+    for now in (10**18, 10**18 + SECOND):
+        assert "error" not in ticking.at(now, offset_minutes=minutes).events()
+    assert "9999" in ticking.sensor["readings"]["clock"]["detail"]
