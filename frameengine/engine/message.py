@@ -64,11 +64,25 @@ class Engine:
         Raises `EngineClosed` at once, before anything can be recorded, while another message is under way or after one that
         failed in the engine itself.
         """
+        self._close()
+        return _Message(self, input).run()
+
+    def frame(
+        self, input: Input, number: int, phase: Phase, messages: Mapping[str, tuple[Any, FrozenMap]], waiting: Iterable[str] = ()
+    ) -> Generator[Stop, Reply, None]:
+        """Take one frame by itself, from the state of now; *messages* are what its nodes are given, each with its JSON.
+
+        *waiting* are nodes of the epilogue that have a message already. The run ends with the frame: ask no more after its
+        `Committed`. Raises `EngineClosed` as `message` does.
+        """
+        self._close()
+        return _Message(self, input).frame(number, phase, messages, waiting)
+
+    def _close(self) -> None:
         if self.closed:
             hint = "send one message after another; after a failure start a new Engine, from a checkpoint if there is one"
             raise EngineClosed("this run has ended, or a message is under way in it", hint=hint)
         self.closed = True
-        return _Message(self, input).run()
 
     def advance(self, at: int) -> None:
         """Let the run's time be at least *at*."""
@@ -167,6 +181,18 @@ class _Message:
         engine.instruments.call("on_trace", trace)
         engine.closed = False
         return trace
+
+    def frame(
+        self, number: int, phase: Phase, messages: Mapping[str, tuple[Any, FrozenMap]], waiting: Iterable[str]
+    ) -> Generator[Stop, Reply, None]:
+        self.number = number - 1
+        later: dict[str, Phase] = dict.fromkeys(waiting, "epilogue")
+        # What an epilogue starts belongs to it, whatever the graph says of the node.
+        self.pending = Pending({**self.engine.router.phases, **later, **dict.fromkeys(messages, phase)})
+        self.pending.put(tuple(later), None, EMPTY, "an earlier frame")
+        for name, (message, given) in messages.items():
+            self.pending.put((name,), message, given, "the record")
+        return self._frames()
 
     def _status(self) -> TraceStatus:
         if self.cancelled:
