@@ -18,6 +18,7 @@ from frameengine import limits
 from frameengine.replay.divergence import KINDS as DIVERGENCES
 from frameengine.replay.divergence import Cause
 from frameengine.replay.replayer import Replayer
+from frameengine.rerun.versions import matrix
 from frameengine.trace import numbering, writer
 from frameengine.trace.format import KINDS
 from frameengine.trace.schemas import schema_of
@@ -26,7 +27,17 @@ from frameengine.trace.verify import verify
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-RUNNABLE = ("chat.md", "extending.md", "guard.md", "rerun.md", "snapshots.md", "suites.md", "tools.md", "trace-format.md")
+RUNNABLE = (
+    "chat.md",
+    "extending.md",
+    "guard.md",
+    "rerun.md",
+    "snapshots.md",
+    "suites.md",
+    "testcase.md",
+    "tools.md",
+    "trace-format.md",
+)
 """Pages whose files are written and whose commands are run, in order, in one folder."""
 EXAMPLE = "example.trace.jsonl"
 TRACES = sorted([*(ROOT / "traces").glob("*.trace.jsonl"), *(ROOT / "traces" / "diverging").glob("*.trace.jsonl")])
@@ -214,6 +225,19 @@ def test_the_members_on_the_page_are_those_of_the_schemas() -> None:
         told = {"kind", "chain", *names} - {"virtual", "recorded"}
         assert set(schema["required"]) <= told, kind
         assert told <= set(schema["properties"]), kind
+
+
+def test_the_matrix_on_the_page_is_that_of_the_goldens() -> None:
+    """The four columns of the ten-message conversation have the paths, frames and changed answers of the committed traces."""
+    versions = matrix(sorted((ROOT / "traces").glob("conversation-v*.trace.jsonl")))
+    told = cells(read("rerun.md"), "#")
+    assert len(versions.columns) == 4
+    assert [row[0] for row in told] == [str(entered.number) for entered in versions.rows]
+    for entered, row in zip(versions.rows, told, strict=True):
+        for column, cell in zip(versions.columns, row[1:], strict=True):
+            figures = column.cells[entered.number].figures
+            other = " \\*" if "answer" in versions.changes(column, entered.number) else ""
+            assert cell == f"{figures.path} {figures.total_frames}{other}", entered.number
 
 
 def test_kinds_and_causes_on_the_page_are_those_of_the_code() -> None:

@@ -12,6 +12,7 @@ from frameengine.errors import FrameEngineError, UsageError
 from frameengine_cli.commands import (
     bisect,
     chat,
+    diff,
     exporting,
     graph,
     importing,
@@ -23,6 +24,7 @@ from frameengine_cli.commands import (
     show,
     snapshot,
     suites,
+    testcase,
     verify,
     version,
 )
@@ -97,6 +99,7 @@ app.command("chat")(chat.chat)
 app.command("replay")(replay.replay)
 app.command("rerun")(rerun.rerun)
 app.command("bisect")(bisect.bisect)
+app.command("diff")(diff.diff)
 app.command("verify")(verify.verify)
 # An unknown option may be `-@2`, a place in a trace on stdin; the command looks at it.
 app.command("show", context_settings={"ignore_unknown_options": True})(show.show)
@@ -104,6 +107,8 @@ app.add_typer(importing.app, name="import")
 app.add_typer(exporting.app, name="export")
 app.add_typer(graph.app, name="graph")
 app.command("test")(suites.run_suites)
+# As for `show`: `-@2.3` is a frame of a trace on stdin.
+app.command("testcase", context_settings={"ignore_unknown_options": True})(testcase.make)
 app.command("repair")(repair.repair)
 app.add_typer(snapshot.app, name="snapshot")
 app.command("schema")(schema.schema)

@@ -118,7 +118,7 @@ def find(ref: str, folder: Path) -> Path:
     place = None if path.exists() else _PLACE.fullmatch(ref)
     if place is not None:
         hint = f"leave out {ref[len(place[1]) :]}, or: frameengine show {typed(ref)}"
-        raise UsageError(f"{ref}: only show takes @MESSAGE", hint=hint, ref=ref)
+        raise UsageError(f"{ref}: only show and testcase take @MESSAGE", hint=hint, ref=ref)
     if path.is_dir() and "/" in ref:
         raise _is_folder(path)
     if (path.exists() and not path.is_dir()) or "/" in ref or ref.endswith(SUFFIXES):

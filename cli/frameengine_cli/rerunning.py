@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
 from frameengine.cassette.match import Policy
-from frameengine.errors import UsageError
+from frameengine.errors import CassetteMiss, FrameEngineError, NodeError, UsageError
 from frameengine.graph.registry import BoundGraph, bind
 from frameengine.records import FrameTrace
 from frameengine.replay.replayer import embedded_graph
@@ -18,7 +19,7 @@ from frameengine.rerun.supply import Supply
 from frameengine.tools.sql import Database
 from frameengine.trace.reader import read_header
 from frameengine_cli.commands.replay import choose_graph, switched_graph
-from frameengine_cli.failures import Interrupted
+from frameengine_cli.failures import Interrupted, report
 from frameengine_cli.progress import patience
 from frameengine_cli.refs import Source, last_seal
 
@@ -121,3 +122,44 @@ def again(
         what = f"interrupted after input {progress.done}"
         raise Interrupted(what, hint="nothing was written; run it again") from None
     return Again(result, ", then ".join([used, *switched]), embedded)
+
+
+@contextmanager
+def explained(name: str, *, as_json: bool) -> Iterator[None]:
+    """Show the nearest recorded calls of a miss before it is told; *name* says in which run."""
+    import sys
+
+    from frameengine_cli import output
+    from frameengine_cli.screens.rerun import missed
+
+    try:
+        yield
+    except CassetteMiss as error:
+        if not as_json:
+            output.show(missed(error, name, output.look()))
+            sys.stdout.flush()
+        error.message = f"{name}: {error.message}"
+        raise
+
+
+def problems_of(result: RerunResult, approximate: bool, unused: bool) -> list[FrameEngineError]:
+    """Return what keeps a rerun from being good, but for what is allowed."""
+    found: list[FrameEngineError] = []
+    checks = [*([] if unused else [result.check_used]), *([] if approximate else [result.check_exact])]
+    for check in checks:
+        try:
+            check()
+        except FrameEngineError as error:
+            found.append(error)
+    if result.failed:
+        listed = ", ".join(map(str, result.failed[:10]))
+        what = f"message {listed} failed, and had not when it was recorded"
+        hint = "keep the run with -o FILE, then: frameengine show FILE@MESSAGE"
+        found.append(NodeError(what, hint=hint, failed=list(result.failed)))
+    return found
+
+
+def tell(problems: Iterable[FrameEngineError]) -> None:
+    """Tell each problem on stderr."""
+    for problem in problems:
+        report(problem, as_json=False)

@@ -65,12 +65,29 @@ class Engine:
         Raises at once, before anything can be recorded: `EngineClosed` while another message is under way or after one that
         failed in the engine itself, and what *switch* raises for a graph that there is not; then the run can go on (W61).
         """
+        self._close()
+        try:
+            self._next = self._switched(input)
+        except BaseException:
+            self.closed = False
+            raise
+        return _Message(self, input).run()
+
+    def frame(
+        self, input: Input, number: int, phase: Phase, messages: Mapping[str, tuple[Any, FrozenMap]]
+    ) -> Generator[Stop, Reply, None]:
+        """Take one frame by itself, from the state of now; *messages* are what its nodes are given, each with its JSON.
+
+        The run ends with the frame: ask no more after its `Committed`. Raises `EngineClosed` as `message` does.
+        """
+        self._close()
+        return _Message(self, input).frame(number, phase, messages)
+
+    def _close(self) -> None:
         if self.closed:
             hint = "send one message after another; after a failure start a new Engine, from a checkpoint if there is one"
             raise EngineClosed("this run has ended, or a message is under way in it", hint=hint)
-        self._next = self._switched(input)
         self.closed = True
-        return _Message(self, input).run()
 
     def advance(self, at: int) -> None:
         """Let the run's time be at least *at*."""
@@ -174,6 +191,14 @@ class _Message:
         engine.instruments.call("on_trace", trace)
         engine.closed = False
         return trace
+
+    def frame(self, number: int, phase: Phase, messages: Mapping[str, tuple[Any, FrozenMap]]) -> Generator[Stop, Reply, None]:
+        self.number = number - 1
+        # What an epilogue starts belongs to it, whatever the graph says of the node.
+        self.pending = Pending({**self.engine.router.phases, **dict.fromkeys(messages, phase)})
+        for name, (message, given) in messages.items():
+            self.pending.put((name,), message, given)
+        return self._frames()
 
     def _status(self) -> TraceStatus:
         if self.cancelled:

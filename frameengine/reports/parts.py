@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from attrs import frozen
 
 from frameengine.codec import digest
-from frameengine.diff.result import Change, FieldChange, TraceDiff
+from frameengine.diff.result import Change, FieldChange, Message, TraceDiff
 from frameengine.diff.words import Part, word_parts
 from frameengine.jsonvalue import MISSING, FrozenMap, Json, freeze, thaw
 
@@ -50,7 +50,21 @@ def sides(left: Json, right: Json, *, context: int = CONTEXT_WORDS, long: int = 
             theirs.append(piece)
         else:
             (ours if part.tag == "removed" else theirs).append(Piece("differs", shortened(part.text, long)))
-    return tuple(ours), tuple(theirs)
+    return _joined(ours), _joined(theirs)
+
+
+def _joined(side: list[Piece]) -> Side:
+    """Return one side with white space taken to the differing words on both ends of it: a changed phrase is one run."""
+    joined: list[Piece] = []
+    for index, piece in enumerate(side):
+        ends = [each.tag == "differs" for each in side[max(index - 1, 0) : index + 2 : 2]]
+        between = piece.tag == "same" and piece.text.isspace() and ends == [True, True]
+        tag: Tag = "differs" if between else piece.tag
+        if joined and joined[-1].tag == tag:
+            joined[-1] = Piece(tag, joined[-1].text + piece.text)
+        else:
+            joined.append(Piece(tag, piece.text))
+    return tuple(joined)
 
 
 def _alone(value: Json, long: int) -> Side | None:
@@ -100,9 +114,16 @@ def pointer(field: FieldChange) -> str:
 
 def place(change: Change) -> str:
     """Return where a record stands: on both sides, where that is not the same place."""
+    message = "" if change.spot.frame else "message "
     if change.left is None or change.right is None or str(change.left) == str(change.right):
-        return str(change.spot)
-    return f"{change.left} → {change.right}"
+        return f"{message}{change.spot}"
+    return f"{message}{change.left} → {change.right}"
+
+
+def places(changes: Sequence[Change], most: int) -> str:
+    """Return where records stand, *most* of them by name."""
+    more = [f"{len(changes) - most:,} more"] if len(changes) > most else []
+    return ", ".join([*[place(change) for change in changes[:most]], *more])
 
 
 def headline(found: TraceDiff) -> str:
@@ -119,28 +140,59 @@ def tally(found: TraceDiff) -> str:
     return kinds + (f"; {follow:,} of {len(found.changes):,} follow" if follow else "")
 
 
-def independent(found: TraceDiff) -> list[Change]:
-    """Return the changes after the first that follow from nothing."""
-    return [change for change in found.changes if not change.follows and change is not found.first]
+def causes(found: TraceDiff) -> list[tuple[Change, ...]]:
+    """Return the changes that follow from nothing, the first one first; those with the same differences stand together."""
+    groups: dict[str, list[Change]] = {}
+    for index, change in enumerate([change for change in found.changes if not change.follows]):
+        told = {**change.to_json(), "left": change.left and change.left.node, "right": change.right and change.right.node}
+        # What is on one side only is shown whole, each by itself.
+        groups.setdefault(digest(freeze(told)) if change.whole is None else str(index), []).append(change)
+    return [tuple(group) for group in groups.values()]
 
 
-def by_message(changes: Iterable[Change]) -> dict[int, list[Change]]:
-    """Return changes by the number of their message's input: on the left, or on the right where the left has none."""
-    groups: dict[int, list[Change]] = {}
+def consequences(found: TraceDiff) -> list[tuple[Message, list[Change]]]:
+    """Return what follows from other changes, message by message."""
+    left = {message.left: message for message in found.messages if message.left is not None}
+    right = {message.right: message for message in found.messages if message.right is not None}
+    groups: dict[tuple[int | None, int | None], tuple[Message, list[Change]]] = {}
+    for change in found.following:
+        message = right[change.spot.input] if change.left is None else left[change.spot.input]
+        groups.setdefault((message.left, message.right), (message, []))[1].append(change)
+    return list(groups.values())
+
+
+def number(message: Message) -> str:
+    """Return the number of a message: on both sides, where that is not the same."""
+    return " → ".join([str(each) for each in dict.fromkeys([message.left, message.right]) if each is not None])
+
+
+def alone(message: Message) -> str:
+    """Return added or removed for a message that is on one side only."""
+    return "added" if message.left is None else "removed" if message.right is None else ""
+
+
+def within(changes: Sequence[Change], most: int) -> str:
+    """Return where records stand within their message, by what became of them; *most* of each kind by name."""
+    kinds: dict[str, list[str]] = {}
     for change in changes:
-        groups.setdefault(change.spot.input, []).append(change)
-    return groups
+        spot = change.spot
+        kinds.setdefault(change.kind, []).append(f"{spot.frame} {spot.node}".rstrip() if spot.frame else "figures")
+    told = []
+    for kind, named in kinds.items():
+        more = [f"{len(named) - most:,} more"] if len(named) > most else []
+        told.append(("" if kind == "changed" else f"{kind} ") + ", ".join([*named[:most], *more]))
+    return "; ".join(told)
 
 
-def figures(left: FrozenMap, right: FrozenMap) -> list[str]:
+def figures(message: Message) -> list[str]:
     """Return the figures of a message, both where they are not the same; `FIGURES` has their names."""
-    pairs = [(_figure(left, name), _figure(right, name)) for name in FIGURES]
-    return [one if one == other else f"{one} → {other}" for one, other in pairs]
+    sides = [side for side in (message.left_figures, message.right_figures) if side] or [message.left_figures]
+    return [" → ".join(dict.fromkeys([_figure(side, name) for side in sides])) for name in FIGURES]
 
 
 def _figure(members: FrozenMap, name: str) -> str:
     value = members.get(name)
-    return "–" if value is None else str(value)
+    return "none" if value is None else str(value)
 
 
 def left_out(found: TraceDiff) -> list[str]:

@@ -29,6 +29,7 @@ COMMANDS = [
     ("graph", "show"),
     ("graph", "check"),
     ("graph", "export"),
+    ("testcase",),
     ("repair",),
     ("schema",),
     ("version",),

@@ -51,14 +51,14 @@ def test_a_hint_can_be_pasted(frameengine: Frameengine, record: Record) -> None:
 
 
 def test_a_folder_and_a_place_where_a_run_is_wanted(frameengine: Frameengine, weather: Path) -> None:
-    """A folder is told as one, with a trace in it; a place in a run is for show only."""
+    """A folder is told as one, with a trace in it; a place in a run is for show and testcase only."""
     for folder in (weather.parent, "traces"):
         done = frameengine("replay", folder)
         assert (done.code, "is a folder" in done.err, "weather.trace.jsonl" in done.err) == (2, True, True)
     for ref in ("latest@2", f"{weather}@2"):
         done = frameengine("replay", ref)
         assert done.code == 2
-        assert "only show takes @MESSAGE" in done.err
+        assert "only show and testcase take @MESSAGE" in done.err
         assert f"frameengine show {ref}" in done.err
 
 

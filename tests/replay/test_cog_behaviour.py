@@ -11,6 +11,7 @@ import pytest
 from frameengine.effects import ToolReply
 from frameengine.engine.driver import Run
 from frameengine.engine.message import Engine
+from frameengine.errors import UnknownGraph
 from frameengine.inputs import SwitchGraph, UserMessage
 from frameengine.jsonvalue import thaw
 from frameengine.replay.replayer import Replayer
@@ -173,7 +174,7 @@ def test_the_memory_is_told_of_after_every_message() -> None:
 
 
 def test_another_graph_begins_with_nothing() -> None:
-    """C41: after a switch the state is the new graph's own; who speaks comes with the next message, and nothing else is back."""
+    """C41: after a switch the state is the new graph's own; a graph that is not there changes nothing, and the run goes on."""
     model = greetings(1)
     model = {
         **model,
@@ -185,6 +186,9 @@ def test_another_graph_begins_with_nothing() -> None:
     talk = Talk("v3-framed", model, switch=shipped)
     said = UserMessage.of("hi", user_id="eva", channel="web")
     talk.send(said)
+    assert talk.state["memory"]["facts"] == ["x"]
+    with pytest.raises(UnknownGraph):
+        talk.send(SwitchGraph(graph="v5-none"))
     assert talk.state["memory"]["facts"] == ["x"]
     (switched,) = talk.send(SwitchGraph(graph="v4-eras"))
     assert (switched.path, talk.state) == ("switch", thaw(shipped("v4-eras").graph.state))

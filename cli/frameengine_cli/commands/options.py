@@ -33,6 +33,15 @@ Runs: TypeAlias = Annotated[
     ),
 ]
 Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Write over an existing file.")]
+Junit: TypeAlias = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML.", show_default=False)
+]
+Sarif: TypeAlias = Annotated[
+    Path | None, typer.Option("--sarif", metavar="FILE", help="Write the findings as SARIF.", show_default=False)
+]
+Github: TypeAlias = Annotated[
+    bool, typer.Option("--github", help="Print annotations for GitHub, and add to the summary of the step.")
+]
 
 
 def databases(options: list[str]) -> dict[str, Database]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from frameengine.records import FrameTrace
     from frameengine.replay.replayer import ReplayResult
     from frameengine_cli.refs import Source
+    from frameengine_cli.reporting import ReplayReports
 
 RECORDED = "recorded"
 """What --graph says for the definition that stands in the trace."""
@@ -53,6 +54,9 @@ def replay(
     _bisect: Annotated[
         bool, typer.Option("--bisect", help="Exit codes for 'git bisect run': 0 same, 1 diverged, 125 cannot test.")
     ] = False,
+    junit: options.Junit = None,
+    github: options.Github = False,
+    sarif: options.Sarif = None,
     force: options.Force = False,
     as_json: options.Json = False,
     traces: options.Traces = None,
@@ -65,30 +69,51 @@ def replay(
     Examples: frameengine replay latest; frameengine replay traces/*.jsonl; frameengine replay latest --runs 5
     """
     from frameengine.errors import UsageError
-    from frameengine_cli.refs import opened
+    from frameengine_cli.reporting import ReplayReports
 
     how = How(graph=graph, guard=guard, trust=trust)
+    reports = ReplayReports(junit, sarif, github=github)
+    if github and as_json:
+        raise UsageError("--github and --json both go to stdout", hint="choose one; --junit and --sarif write files")
     if runs > 1:
         from frameengine_cli.commands.runs import compare_runs
 
         if len(refs) > 1 or output is not None:
             raise UsageError("--runs is about one trace, and keeps none", hint="name one trace, and leave out -o")
+        if reports.wanted:
+            raise UsageError("--runs has no reports", hint="leave out --junit, --github and --sarif, or --runs")
         compare_runs(refs[0], how, runs, traces, as_json=as_json)
         return
-    if len(refs) > 1:
-        if output is not None:
-            raise UsageError(
-                f"-o takes the replay of one trace, and there are {len(refs)}", hint="leave out -o, or name one trace"
-            )
-        _each(refs, how, traces, as_json=as_json)
-        return
-    with opened(refs[0], traces) as source:
-        found = _kept(source, how, output, force=force, quiet=quiet or as_json)
-    if as_json:
-        from frameengine_cli import output as out
+    if len(refs) > 1 and output is not None:
+        raise UsageError(f"-o takes the replay of one trace, and there are {len(refs)}", hint="leave out -o, or name one trace")
+    reports.check(refs, traces)
+    with reports.written():
+        if len(refs) > 1:
+            _each(refs, how, traces, reports, as_json=as_json)
+        else:
+            _one(refs[0], how, traces, reports, output=output, force=force, quiet=quiet, as_json=as_json)
 
+
+def _one(
+    ref: str,
+    how: How,
+    folder: Path | None,
+    reports: ReplayReports,
+    *,
+    output: Path | None,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from frameengine_cli import output as out
+    from frameengine_cli.refs import opened
+
+    with reports.about(ref), opened(ref, folder) as source:
+        found = _kept(source, how, output, force=force, quiet=quiet or as_json or reports.github)
+        reports.replayed(found.result)
+    if as_json:
         out.document(_members(found), ok=found.same)
-    else:
+    elif not reports.github:
         _show(found)
     if not found.same:
         raise typer.Exit(4)
@@ -125,18 +150,21 @@ class Replayed:
         return self.result.divergence is None
 
 
-def _each(refs: list[str], how: How, folder: Path | None, *, as_json: bool) -> None:
+def _each(refs: list[str], how: How, folder: Path | None, reports: ReplayReports, *, as_json: bool) -> None:
     from frameengine_cli import output
     from frameengine_cli.refs import opened
     from frameengine_cli.screens.run import counted
     from frameengine_cli.several import Done, each
 
     def one(ref: str) -> Done:
-        with opened(ref, folder) as source:
+        with reports.about(ref), opened(ref, folder) as source:
             found = _replayed(source, how, None, quiet=True)
-        if not as_json and found.same:
+            reports.replayed(found.result)
+        if as_json or reports.github:
+            pass
+        elif found.same:
             output.say(f"✓ same  {source.name}  {counted(found.result.counts)}")
-        elif not as_json:
+        else:
             _show(found)
         members = {"ok": found.same, **_members(found)}
         return Done("same", members) if found.same else Done("diverged", members, 4)

@@ -162,22 +162,6 @@ def _somewhere(output: Path | None) -> Iterator[Path]:
         yield Path(folder) / "rerun.trace.jsonl"
 
 
-@contextmanager
-def _explained(name: str, *, as_json: bool) -> Iterator[None]:
-    """Show the nearest recorded calls of a miss before it is told; *name* says in which run."""
-    from frameengine.errors import CassetteMiss
-    from frameengine_cli import output as out
-    from frameengine_cli.screens.rerun import missed
-
-    try:
-        yield
-    except CassetteMiss as error:
-        if not as_json:
-            _show(missed(error, name, out.look()))
-        error.message = f"{name}: {error.message}"
-        raise
-
-
 def _single(
     source: Source,
     terms: Terms,
@@ -194,21 +178,21 @@ def _single(
     from frameengine.rerun.versions import matrix
     from frameengine_cli import output as out
     from frameengine_cli.refs import check_absent
-    from frameengine_cli.rerunning import again
+    from frameengine_cli.rerunning import again, explained, problems_of, tell
     from frameengine_cli.screens.rerun import Told, receipt
 
     if output is not None:
         check_absent(output, force=force)
-    with _somewhere(output) as target, _explained(source.name.name, as_json=as_json):
+    with _somewhere(output) as target, explained(source.name.name, as_json=as_json):
         made = again(source, terms, graph, target, replace=force)
         versions = matrix([source.path, target])
     result = evolve(made.result, path=source.name, output=output, head=made.result.head if output is not None else None)
-    problems = _problems(result, *allowed)
+    problems = problems_of(result, *allowed)
     if as_json:
         out.document(_members(result, made.graph, versions, problems), ok=not problems)
     else:
         _show(receipt(Told(result=result, graph=made.graph, versions=versions), out.look()))
-        _tell(problems)
+        tell(problems)
     return max([problem.exit_code for problem in problems], default=0)
 
 
@@ -219,7 +203,7 @@ def _update(source: Source, terms: Terms, graph: str | None, template: Path | No
     from frameengine.rerun.versions import matrix
     from frameengine.trace.verify import verify
     from frameengine_cli import output as out
-    from frameengine_cli.rerunning import again
+    from frameengine_cli.rerunning import again, problems_of, tell
     from frameengine_cli.screens.rerun import Told, pending
 
     if source.typed is None:
@@ -230,7 +214,7 @@ def _update(source: Source, terms: Terms, graph: str | None, template: Path | No
     if result.needed:
         return _needed(source, result, template, graph=made.graph, as_json=as_json)
     versions = matrix([source.path, target])
-    problems = _problems(result, approximate, True)
+    problems = problems_of(result, approximate, True)
     changed = verify(source.path).canonical != verify(target).canonical
     if not changed:
         target.unlink()
@@ -244,7 +228,7 @@ def _update(source: Source, terms: Terms, graph: str | None, template: Path | No
     else:
         _show(pending(Told(result=result, graph=made.graph, versions=versions), target, source.name, out.look()))
         out.remark(f"  next: frameengine snapshot review {source.typed}")
-        _tell(problems)
+        tell(problems)
     return max([problem.exit_code for problem in problems], default=0)
 
 
@@ -285,7 +269,7 @@ def _matrix(refs: list[str], graphs: list[str], terms: Terms, folder: Path | Non
 
     from frameengine.rerun.versions import matrix
     from frameengine_cli.refs import opened
-    from frameengine_cli.rerunning import again
+    from frameengine_cli.rerunning import again, explained
 
     with ExitStack() as stack:
         sources = [stack.enter_context(opened(ref, folder)) for ref in refs]
@@ -294,7 +278,7 @@ def _matrix(refs: list[str], graphs: list[str], terms: Terms, folder: Path | Non
         if graphs:
             place = Path(stack.enter_context(TemporaryDirectory(prefix="frameengine-")))
             for index, graph in enumerate(graphs):
-                with _explained(f"{names[0]} with {graph}", as_json=as_json):
+                with explained(f"{names[0]} with {graph}", as_json=as_json):
                     made.append(again(sources[0], terms, graph, place / f"{index}.trace.jsonl"))
                 paths.append(place / f"{index}.trace.jsonl")
             names = ["recorded", *graphs]
@@ -306,10 +290,11 @@ def _matrix(refs: list[str], graphs: list[str], terms: Terms, folder: Path | Non
 
 def _tell_matrix(versions: Matrix, names: list[str], made: list[Again], *, as_json: bool, approximate: bool) -> int:
     from frameengine_cli import output as out
+    from frameengine_cli.rerunning import problems_of, tell
     from frameengine_cli.screens.rerun import by_node, matrix
 
     differ = any(versions.changes(column, row.number) for column in versions.columns[1:] for row in versions.rows)
-    problems = [problem for one in made for problem in _problems(one.result, approximate, True)]
+    problems = [problem for one in made for problem in problems_of(one.result, approximate, True)]
     if as_json:
         reruns = [_members(one.result, one.graph, None, []) for one in made]
         out.document({"versions": names, "rows": _rows(versions), "reruns": reruns}, ok=not (differ or problems))
@@ -321,27 +306,8 @@ def _tell_matrix(versions: Matrix, names: list[str], made: list[Again], *, as_js
         for name, one in zip(names[len(names) - len(made) :], made, strict=True):
             out.say(f"\n{name}: {one.result.verdict}")
             _show(by_node(one.result.nodes, out.look()))
-        _tell(problems)
+        tell(problems)
     return max([1 if differ else 0, *[problem.exit_code for problem in problems]])
-
-
-def _problems(result: RerunResult, approximate: bool, unused: bool) -> list[FrameEngineError]:
-    """Return what keeps a rerun from being good, but for what is allowed."""
-    from frameengine.errors import FrameEngineError, NodeError
-
-    found: list[FrameEngineError] = []
-    checks = [*([] if unused else [result.check_used]), *([] if approximate else [result.check_exact])]
-    for check in checks:
-        try:
-            check()
-        except FrameEngineError as error:
-            found.append(error)
-    if result.failed:
-        listed = ", ".join(map(str, result.failed[:10]))
-        what = f"message {listed} failed, and had not when it was recorded"
-        hint = "keep the run with -o FILE, then: frameengine show FILE@MESSAGE"
-        found.append(NodeError(what, hint=hint, failed=list(result.failed)))
-    return found
 
 
 def _show(screen: RenderableType) -> None:
@@ -352,13 +318,6 @@ def _show(screen: RenderableType) -> None:
 
     output.show(screen)
     sys.stdout.flush()
-
-
-def _tell(problems: list[FrameEngineError]) -> None:
-    from frameengine_cli.failures import report
-
-    for problem in problems:
-        report(problem, as_json=False)
 
 
 def _rows(versions: Matrix) -> list[dict[str, Any]]:

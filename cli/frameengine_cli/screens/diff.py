@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from frameengine.diff.result import Change, FieldChange, TraceDiff
-from frameengine.diff.result import Side as Trace
 from frameengine.reports import parts
 from frameengine_cli import phrases
 from frameengine_cli.look import BAD, DIFFERS, GOOD, OPEN, QUIET, SAME, STRONG, Look, block, pairs, words
@@ -51,44 +50,31 @@ class Shown:
 
 def screen(shown: Shown, look: Look) -> RenderableType:
     """Return the whole screen."""
-    found = shown.found
-    content: list[RenderableType] = [_traces(shown), _headline(shown, look)]
-    others = parts.independent(found)
-    if others:
-        content += [Text(""), look.heading("differs by itself", phrases.count(len(others), "record"))]
-        kept = others if shown.every else others[:RECORDS]
-        content += [_change(change, shown) for change in kept]
-        if len(others) > len(kept):
-            content.append(words((f"{OPEN} {len(others) - len(kept):,} more (--all)", QUIET)))
-    if found.following:
-        content += [Text(""), *_following(shown, look)]
-    changed = [message for message in found.messages if message.changes]
-    if len(found.messages) > 1 and changed:
-        content += [Text(""), _messages(shown, look)]
-    return Group(*content)
+    whole: list[RenderableType] = [_traces(shown), _headline(shown, look)]
+    for section in (*_independent(shown, look), *_following(shown, look), *_messages(shown, look)):
+        # Without boxes the headline ends with an empty line of its own.
+        whole += [Text(""), section] if look.boxes or len(whole) > 2 else [section]
+    return Group(*whole)
 
 
 def _traces(shown: Shown) -> RenderableType:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style=QUIET, no_wrap=True)
-    for _ in range(3):
-        grid.add_column(overflow="fold")
+    grid.add_column(overflow="fold")
     for name, side, fact in zip(("left", "right"), (shown.found.left, shown.found.right), shown.facts, strict=True):
         about = " · ".join([part for part in (side.graph, counted(side.counts), fact) if part])
-        grid.add_row(name, words((str(side.path), STRONG)), words((about, QUIET)), _problem(side))
+        problem = [words((f"{DIFFERS} {side.problem}", BAD))] if side.problem else []
+        grid.add_row(name, Group(words((str(side.path), STRONG)), words((about, QUIET)), *problem))
     return grid
 
 
-def _problem(side: Trace) -> Text:
-    return words((f"{DIFFERS} {side.problem}", BAD)) if side.problem else Text("")
-
-
 def _headline(shown: Shown, look: Look) -> RenderableType:
-    found, first = shown.found, shown.found.first
+    found = shown.found
     body: list[RenderableType] = []
     rows: list[tuple[str, RenderableType]] = []
-    if first is not None:
-        body += [_kind(first), *_body(first, shown)]
+    if found.first is not None:
+        group = parts.causes(found)[0]
+        body += [_kind(group[0]), *_body(group, shown)]
         rows.append(("cause", words((found.cause, STRONG), (f"  {found.because}" if found.because else "", QUIET))))
         rows.append(("differs", words((parts.tally(found), ""))))
     else:
@@ -102,10 +88,21 @@ def _headline(shown: Shown, look: Look) -> RenderableType:
     return look.panel(Group(*body, pairs(rows)), f"{sign} {parts.headline(found)}", style=style)
 
 
-def _change(change: Change, shown: Shown) -> RenderableType:
-    line = words(("  ", ""), (parts.place(change), f"{STRONG} {GOOD}"), ("  ", ""))
-    line.append_text(_kind(change))
-    return Group(line, *[Padding(each, (0, 0, 0, 4)) for each in _body(change, shown)])
+def _independent(shown: Shown, look: Look) -> Iterator[RenderableType]:
+    """Yield what else differs and follows from nothing."""
+    others = parts.causes(shown.found)[1:]
+    if not others:
+        return
+    kept = others if shown.every else others[:RECORDS]
+    more = [words((f"{OPEN} {sum(map(len, others[len(kept) :])):,} more (--all)", QUIET))] if len(others) > len(kept) else []
+    heading = look.heading("differs by itself", phrases.count(sum(map(len, others)), "record"))
+    yield Group(heading, *[_change(group, shown) for group in kept], *more)
+
+
+def _change(group: Sequence[Change], shown: Shown) -> RenderableType:
+    line = words(("  ", ""), (parts.place(group[0]), f"{STRONG} {GOOD}"), ("  ", ""))
+    line.append_text(_kind(group[0]))
+    return Group(line, *[Padding(each, (0, 0, 0, 4)) for each in _body(group, shown)])
 
 
 def _kind(change: Change) -> Text:
@@ -113,19 +110,22 @@ def _kind(change: Change) -> Text:
     return words((change.kind, f"{STRONG} {BAD}"), (what, QUIET), (f"  {change.effect} call" if change.effect else "", QUIET))
 
 
-def _body(change: Change, shown: Shown) -> Iterator[RenderableType]:
+def _body(group: Sequence[Change], shown: Shown) -> Iterator[RenderableType]:
     """Yield each difference once, below all the places that have it."""
+    change = group[0]
     groups = parts.alike(change.fields)
     kept = groups if shown.every else groups[:FIELDS]
-    for group in kept:
-        yield from _field(group, shown)
+    for fields in kept:
+        yield from _field(fields, shown)
     if len(groups) > len(kept):
-        places = [parts.pointer(field) for group in groups[len(kept) :] for field in group]
+        places = [parts.pointer(field) for fields in groups[len(kept) :] for field in fields]
         yield words((f"{OPEN} and {phrases.cut(', '.join(places), 240)} (--all)", QUIET))
     if change.whole is not None:
         style = {"added": GOOD, "removed": BAD}.get(change.kind, QUIET)
         text = phrases.pretty(change.whole)
         yield block(text if shown.every else parts.cut(text, LINES), style)
+    if len(group) > 1:
+        yield words(("the same at ", QUIET), (parts.places(group[1:], len(group) if shown.every else NAMED), ""))
 
 
 def _field(group: Sequence[FieldChange], shown: Shown) -> Iterator[RenderableType]:
@@ -151,34 +151,29 @@ def _beside(left: Text, right: Text) -> RenderableType:
 def _following(shown: Shown, look: Look) -> Iterator[RenderableType]:
     """Yield the consequences: folded to their places, or opened."""
     found = shown.found.following
-    yield look.heading("what follows", f"{phrases.count(len(found), 'record')}{'' if shown.every else '; --all opens them'}")
-    if shown.every:
-        yield from [_change(change, shown) for change in found]
+    if not found:
         return
-    for number, changes in parts.by_message(found).items():
-        named = [f"{_short(change)}{'' if change.kind == 'changed' else f' {change.kind}'}" for change in changes[:NAMED]]
-        more = [f"{len(changes) - NAMED:,} more"] if len(changes) > NAMED else []
-        yield words((f"{number:>4}  ", f"{STRONG} {GOOD}"), (", ".join([*named, *more]), ""))
+    heading = look.heading("what follows", f"{phrases.count(len(found), 'record')}{'' if shown.every else '; --all opens them'}")
+    if shown.every:
+        yield Group(heading, *[_change((change,), shown) for change in found])
+        return
+    rows: list[tuple[str, RenderableType]] = []
+    for message, changes in parts.consequences(shown.found):
+        all_of_it = f"{parts.alone(message)}, {phrases.count(len(changes), 'record')}"
+        told = all_of_it if parts.alone(message) else parts.within(changes, NAMED)
+        rows.append((f"  {parts.number(message)}", words((told, ""))))
+    yield Group(heading, pairs(rows))
 
 
-def _short(change: Change) -> str:
-    """Return where a record stands within its message."""
-    spot = change.spot
-    return f"{spot.frame} {spot.node}".rstrip() if spot.frame else "figures"
-
-
-def _messages(shown: Shown, look: Look) -> RenderableType:
-    """Return a table of the messages that differ."""
+def _messages(shown: Shown, look: Look) -> Iterator[RenderableType]:
+    """Yield a table of the messages that differ, where there are several messages."""
     changed = [message for message in shown.found.messages if message.changes]
-    grid = look.table("#", "path", "frames", "calls", "status", "records that differ", right=("records that differ",))
+    if len(shown.found.messages) < 2 or not changed:
+        return
+    grid = look.table("#", "path", "frames", "calls", "status", "records that differ", right=("#",))
     for message in changed:
-        number = str(message.left if message.left is not None else message.right)
-        if None not in (message.left, message.right) and message.left != message.right:
-            number = f"{message.left} → {message.right}"
-        cells = parts.figures(message.left_figures, message.right_figures)
-        styled = [words((cell, BAD if " → " in cell else "")) for cell in cells]
-        grid.add_row(words((number, f"{STRONG} {GOOD}")), *styled, f"{message.changes:,}")
+        styled = [words((cell, BAD if " → " in cell else "")) for cell in parts.figures(message)]
+        count = f"{message.changes:,} {parts.alone(message)}"
+        grid.add_row(words((parts.number(message), f"{STRONG} {GOOD}")), *styled, words((count, "")))
     same = len(shown.found.messages) - len(changed)
-    if not same:
-        return grid
-    return Group(grid, words((f"{SAME} {phrases.count(same, 'message')} the same", QUIET)))
+    yield Group(grid, *([words((f"{SAME} {phrases.count(same, 'message')} the same", QUIET))] if same else []))
