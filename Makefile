@@ -48,21 +48,8 @@ nightly: $(DEV) ## Run all tests, slow ones included, with many more generated e
 bench: $(BENCH) ## Measure against the floors and the peers
 	$(BIN)/python -m benchmarks
 
-goldens: $(DEV) ## Replay every committed trace; those in traces/diverging must diverge
-	@PATH="$(abspath $(BIN)):$$PATH"; count=0; \
-	expect() { \
-	    test -e "$$2" || { echo "no trace matches $$2: nothing would be compared" >&2; exit 5; }; \
-	    status=0; frameengine replay "$$2" || status=$$?; \
-	    test "$$status" -eq "$$1" || { echo "$$2: exit $$status, expected $$1" >&2; exit 1; }; \
-	    count=$$((count + 1)); \
-	}; \
-	for trace in traces/*.trace.jsonl; do expect 0 "$$trace"; done; \
-	for trace in traces/diverging/*.trace.jsonl; do expect 4 "$$trace"; done; \
-	echo "$$count traces behaved as they must"
-
-suites: $(RUN) ## Run the markdown suites on the graphs they name, offline, on a database built for them
-	$(BIN)/python fixtures/billing.py build/billing.sqlite
-	$(BIN)/frameengine test fixtures/suites/*.md
+goldens: $(DEV) ## Replay every approved trace; those in traces/diverging must diverge
+	$(BIN)/python -m pytest -q traces
 
 check: lint types test ## Do what a change must pass: lint, types, test
 

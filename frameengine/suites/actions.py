@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from frameengine.inputs import Action, Clear, Dashboard, UserMessage
+from frameengine.inputs import Action, Clear, Dashboard, Tick, UserMessage
 from frameengine.jsonvalue import FrozenMap, Json
 from frameengine.suites.words import Problem, Words, json_value
 from frameengine.ui.actions import parse_action
@@ -35,6 +35,13 @@ class Act:
     """For a wait: how long."""
     as_shown: bool = False
     """For a dashboard: whether it reports what should be there."""
+
+    @property
+    def input(self) -> str:
+        """The kind of input that it is."""
+        if self.body is not None:
+            return type(self.body).__name__
+        return Action.__name__ if self.patterns else Tick.__name__ if self.seconds else Dashboard.__name__
 
 
 def read_act(directive: str, text: str) -> Act | str:

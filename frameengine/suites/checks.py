@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from frameengine.jsonvalue import FrozenMap, Json
-from frameengine.suites.evidence import COMPARE, Check, Evidence, as_json, contains, count, cut, listed, unless
+from frameengine.suites.evidence import COMPARE, Check, Evidence, as_json, contains, count, cut, listed, parts, unless
 from frameengine.suites.trace_checks import trace_check
 from frameengine.suites.words import Problem, Words, json_value
 
@@ -127,7 +127,7 @@ def _state(words: Words) -> Check:
 def _value(words: Words, place: str, steps: Sequence[str]) -> Check:
     negated = words.take("not")
     if words.take("contains"):
-        return contains(words, lambda evidence: tuple(_parts(_at(evidence.state, steps))), what=place, negated=negated)
+        return contains(words, lambda evidence: tuple(parts(_at(evidence.state, steps))), what=place, negated=negated)
     if negated:
         raise Problem('it is not contains "…"')
     if words.take("length"):
@@ -180,22 +180,6 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else as_json(value)
-
-
-def _parts(value: Any) -> Iterator[str]:
-    """Yield the names, texts and figures in a value, in order; of nothing, none.
-
-    Each as it is, not as JSON writes it: a text with a quote in it would not be found in that.
-    """
-    if isinstance(value, FrozenMap):
-        for name, item in value.items():
-            yield name
-            yield from _parts(item)
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _parts(item)
-    elif value is not None:
-        yield _text(value)
 
 
 def _length(value: Any) -> int | None:

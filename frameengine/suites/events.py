@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import Final
 
@@ -40,29 +40,23 @@ SHOWN: Final[Mapping[str, frozenset[str]]] = {name: frozenset(events.split()) fo
 _NAMES: Final = {target: name for name, target in BUILT_IN.items()}
 
 
-def _gets_command(graph: Graph, spec: NodeSpec) -> bool:
-    return any(edge.carries == "Command" and spec.name in edge.targets for edge in graph.edges)
-
-
-def _has_python(graph: Graph, spec: NodeSpec) -> bool:
-    return "python" in spec.config.get("tools", ())
-
-
-_WHERE: Final[Mapping[str, Callable[[Graph, NodeSpec], bool]]] = {
-    "reflex_path": _gets_command,
-    "process_start": _has_python,
-    "process_done": _has_python,
-    "returned": lambda graph, spec: bool(spec.config.get("retry")),
-}
-"""What must be so in a graph for some of the events."""
+def _possible(event: str, graph: Graph, spec: NodeSpec) -> bool:
+    """Return whether a node of *graph* is where, and set up as, it must be to show *event*."""
+    match event:
+        case "reflex_path":
+            return any(edge.carries == "Command" and edge.kind == "data" and spec.name in edge.targets for edge in graph.edges)
+        case "process_start" | "process_done":
+            return "python" in spec.config.get("tools", ())
+        case "returned":
+            return bool(spec.config.get("retry"))
+        case _:
+            return True
 
 
 def shown_by(graph: Graph, spec: NodeSpec) -> frozenset[str] | None:
     """Return the events that a node of *graph* can show in a suite; None where its code is not of this package."""
     events = SHOWN.get(_NAMES.get(spec.implementation, spec.implementation))
-    if events is None:
-        return None
-    return frozenset([event for event in events if event not in _WHERE or _WHERE[event](graph, spec)])
+    return None if events is None else frozenset([event for event in events if _possible(event, graph, spec)])
 
 
 def not_to_be_missed(graph: Graph, node: str, event: str, seen: Collection[tuple[str, str]]) -> str:

@@ -175,6 +175,22 @@ def as_json(value: Any) -> str:
     return dumps(value).decode()
 
 
+def parts(value: Any) -> Iterator[str]:
+    """Yield the names, texts and figures in a value, in order; of nothing, none.
+
+    Each as it is, not as JSON writes it: a text with a quote in it would not be found in that.
+    """
+    if isinstance(value, FrozenMap):
+        for name, item in value.items():
+            yield name
+            yield from parts(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from parts(item)
+    elif value is not None:
+        yield value if isinstance(value, str) else as_json(value)
+
+
 def _tools(config: FrozenMap) -> Iterator[str]:
     for tool in config.get("tools", ()):
         yield str(tool["name"]) if isinstance(tool, FrozenMap) else str(tool)

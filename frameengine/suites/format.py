@@ -15,13 +15,15 @@ from typing import Final
 from attrs import field, frozen
 
 from frameengine.errors import UsageError
-from frameengine.suites.actions import Act, read_act
+from frameengine.suites.actions import CLOSE_MIN, Act, read_act
 from frameengine.suites.checks import read_check
 from frameengine.suites.evidence import Check
 
 SUITE_BYTES_MAX: Final = 1 << 20
 """Size of a suite's file."""
-NEEDS: Final = ("graph", "replies", "database", "user", "channel")
+WHO: Final = ("user", "channel")
+"""Who speaks, and where."""
+NEEDS: Final = ("graph", "replies", "database", *WHO)
 """What the setup may name."""
 ACTS: Final = ("send", "action", "dashboard", "wait", "clear")
 """What a step may do."""
@@ -30,6 +32,9 @@ EXPECTATIONS: Final = ("expect_response", "expect_actions", "expect_state", "exp
 
 _STEP: Final = re.compile(r"### (\d+)\. (\S.*)")
 _LINE: Final = re.compile(r"- ([a-z_]+):(?: (.*))?")
+_LIKE_A_LINE: Final = re.compile(r"\s*(?:[-*+]|\d+[.)])\s*([A-Za-z_]+)\s*:.*")
+# Where an editor shows a new line, and this format sees none.
+_BREAK: Final = re.compile("[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 @frozen
@@ -156,20 +161,24 @@ class _Reader:
         self.prose: list[str] = []
         self.setup: list[Line] = []
         self.steps: list[Step] = []
+        self._needed: dict[tuple[str, str], int] = {}
         self._part = ""
         self._name = ""
         self._lines: list[Line] = []
         self._todo: list[tuple[Line, Act | Check]] = []
         self._acted = False
+        self._cleared = False
         self._last = 0
         self._at = 0
 
     def take(self, number: int, line: str) -> None:
         self._last = number
-        if line.startswith("#"):
+        if _BREAK.search(line):
+            self._note(number, "holds a line break that is none here; end lines with LF or CRLF")
+        elif line.startswith("#"):
             self._heading(number, line)
         elif self._part == "" and self.title:
-            self.prose.append(line)
+            self._prose(number, line)
         elif line.startswith("- "):
             self._dash(number, line)
         elif line and self._part:
@@ -179,6 +188,7 @@ class _Reader:
 
     def close(self) -> None:
         self._end_step()
+        self._check_replies()
         if not self.title:
             self._note(1, "there is no title; the first line is: # Title")
         if not self.steps and not self.problems:
@@ -188,6 +198,12 @@ class _Reader:
 
     def _note(self, number: int, problem: str) -> None:
         self.problems.append((number, problem))
+
+    def _prose(self, number: int, line: str) -> None:
+        found = _LIKE_A_LINE.fullmatch(line)
+        if found is not None and get_close_matches(found[1].lower(), (*NEEDS, *ACTS, *EXPECTATIONS), 1, CLOSE_MIN):
+            self._note(number, f"{found[1]} stands before ## Setup and ## Steps, where nobody would carry it out")
+        self.prose.append(line)
 
     def _heading(self, number: int, line: str) -> None:
         if line.startswith("# ") and line[2:].strip():
@@ -225,22 +241,27 @@ class _Reader:
             self._step_line(entry)
 
     def _need(self, entry: Line) -> None:
-        for part in entry.text.split(","):
-            name, file = _named(part)
-            if not file:
+        parts = entry.text.split(",")
+        if entry.directive in WHO and len(parts) > 1:
+            self._note(entry.number, f"{entry.directive} is one name, without a comma")
+        for part in parts:
+            name, value = _named(part)
+            if not value:
                 self._note(entry.number, "needs a value")
             elif entry.directive == "database" and not name:
                 self._note(entry.number, "is not NAME = FILE")
-        if self._is_second(entry):
-            self._note(entry.number, "stands there already")
+            about = (entry.directive, part.strip() if entry.directive == "graph" else name)
+            if about in self._needed:
+                self._note(entry.number, f"{about[1] or entry.directive} stands there already")
+            self._needed.setdefault(about, entry.number)
         self.setup.append(entry)
 
-    def _is_second(self, entry: Line) -> bool:
-        """Return whether the setup says already what *entry* says, for the same name where it has names."""
-        before = [line for line in self.setup if line.directive == entry.directive]
-        if entry.directive not in ("database", "replies"):
-            return bool(before)
-        return any(_named(line.text)[0] == _named(entry.text)[0] for line in before)
+    def _check_replies(self) -> None:
+        """Note replies for a graph that the suite does not run on: a slip, after which others would be taken."""
+        graphs = [about for directive, about in self._needed if directive == "graph"]
+        for (directive, about), number in self._needed.items():
+            if directive == "replies" and about and graphs and about not in graphs:
+                self._note(number, f"{about} is no graph of this suite")
 
     def _step_line(self, entry: Line) -> None:
         meaning = (
@@ -251,7 +272,10 @@ class _Reader:
             return
         if isinstance(meaning, Check) and not self._acted:
             self._note(entry.number, "expects something before anything was done")
-        self._acted = self._acted or not isinstance(meaning, Check)
+        if entry.directive == "expect_trace" and self._cleared:
+            self._note(entry.number, "looks at a clear, in which nothing runs: it could not fail")
+        if isinstance(meaning, Act):
+            self._acted, self._cleared = True, entry.directive == "clear"
         self._lines.append(entry)
         self._todo.append((entry, meaning))
 

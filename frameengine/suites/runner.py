@@ -21,8 +21,8 @@ from frameengine.node import ANSWER, TEXT_EVENT
 from frameengine.nodes.shaping import SHAPING
 from frameengine.records import Frame, FrameRecord, FrameTrace
 from frameengine.suites.actions import Act, pressed
-from frameengine.suites.evidence import Check, Evidence, ToolUse, as_json
 from frameengine.suites.events import not_to_be_missed
+from frameengine.suites.evidence import Check, Evidence, ToolUse, as_json, parts
 from frameengine.suites.format import Line, Step, Suite
 from frameengine.ui.surface import current
 
@@ -74,7 +74,11 @@ def _strange(item: Act | Check, graph: Graph, seen: Collection[tuple[str, str]])
     """Return what makes a line meaningless on *graph*, or nothing; *seen* are the events that the suite wants to see."""
     if isinstance(item, Act):
         kind = item.input
-        return "" if kind == Clear.type or kind in graph.entry else f"no node of {graph.name} takes a {kind}: nothing would happen"
+        return (
+            ""
+            if kind == Clear.__name__ or kind in graph.entry
+            else f"no node of {graph.name} takes a {kind}: nothing would happen"
+        )
     return item.strange(graph) or (not_to_be_missed(graph, *item.misses, seen) if item.misses else "")
 
 
@@ -255,7 +259,8 @@ def _shaping(records: Sequence[FrameRecord]) -> Iterator[ToolUse]:
 
 
 def _asked(call: ModelCall) -> str:
-    return "\n".join([text_of(message) for message in call.messages])
+    """Return what the messages of a request say, the calls of tools in them included."""
+    return "\n".join([part for message in call.messages for part in (text_of(message), *parts(message.get("tool_calls")))])
 
 
 def _gave(outcome: Outcome) -> str:
