@@ -108,6 +108,19 @@ def set_up(suite: Suite, graph: str | None, cassette: Path | None, databases: Ma
             yield _written(source, suite, bound, databases)
 
 
+def check_names(staged: Sequence[Staged]) -> None:
+    """Raise `UsageError` where two runs are called the same: one would write over the other's trace, and hide its results."""
+    first: dict[str, Staged] = {}
+    for one in staged:
+        other = first.setdefault(one.name, one)
+        if other is not one:
+            raise UsageError(
+                f"two runs would be called {one.name}: {other.suite.path} and {one.suite.path}",
+                hint="give one of the files another name, name each once, or run them one after another",
+                run=one.name,
+            )
+
+
 def check_databases(names: Iterable[str], staged: Sequence[Staged]) -> None:
     """Raise `UsageError` where a database is named that none of the runs uses."""
     for name in names:

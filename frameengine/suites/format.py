@@ -250,7 +250,9 @@ class _Reader:
                 self._note(entry.number, "needs a value")
             elif entry.directive == "database" and not name:
                 self._note(entry.number, "is not NAME = FILE")
-            about = (entry.directive, part.strip() if entry.directive == "graph" else name)
+            # Of users and channels there is one each; the rest is told apart by name.
+            named = {"graph": value, "user": "", "channel": ""}
+            about = (entry.directive, named.get(entry.directive, name))
             if about in self._needed:
                 self._note(entry.number, f"{about[1] or entry.directive} stands there already")
             self._needed.setdefault(about, entry.number)

@@ -73,12 +73,8 @@ def check_graph(suite: Suite, graph: Graph) -> None:
 def _strange(item: Act | Check, graph: Graph, seen: Collection[tuple[str, str]]) -> str:
     """Return what makes a line meaningless on *graph*, or nothing; *seen* are the events that the suite wants to see."""
     if isinstance(item, Act):
-        kind = item.input
-        return (
-            ""
-            if kind == Clear.__name__ or kind in graph.entry
-            else f"no node of {graph.name} takes a {kind}: nothing would happen"
-        )
+        taken = item.input == Clear.__name__ or item.input in graph.entry
+        return "" if taken else f"no node of {graph.name} takes a {item.input}, so nothing would happen"
     return item.strange(graph) or (not_to_be_missed(graph, *item.misses, seen) if item.misses else "")
 
 

@@ -55,12 +55,13 @@ def run_suites(
     from frameengine.suites.format import load
     from frameengine_cli import output as out
     from frameengine_cli.commands.options import databases
-    from frameengine_cli.suiting import check_databases, set_up
+    from frameengine_cli.suiting import check_databases, check_names, set_up
 
     places = databases(database or [])
     # All is read and fitted before anything runs: a slip in the last suite is told at once.
     read = [load(path) for path in suites]
     staged = [one for suite in read for one in set_up(suite, graph, cassette, places)]
+    check_names(staged)
     check_databases(places, staged)
     runs = [_run(one, output, _progress(one, staged, quiet=as_json), force=force, quiet=as_json) for one in staged]
     if junit is not None:
