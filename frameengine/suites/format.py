@@ -80,7 +80,7 @@ class Suite:
 
     def needs(self, directive: str) -> tuple[str, ...]:
         """Return what the setup says under *directive*, comma lists taken apart."""
-        return tuple([part.strip() for line in self.setup if line.directive == directive for part in line.text.split(",")])
+        return tuple([part for line in self.setup if line.directive == directive for part in _parts(line)])
 
     @property
     def databases(self) -> Mapping[str, Path]:
@@ -97,6 +97,11 @@ class Suite:
     def checks(self) -> int:
         """Number of expectations."""
         return sum(isinstance(item, Check) for step in self.steps for _, item in step.todo)
+
+
+def _parts(line: Line) -> list[str]:
+    """Return the parts of a comma list; a name of somebody is one, whatever stands in it."""
+    return [line.text] if line.directive in WHO else [part.strip() for part in line.text.split(",")]
 
 
 def _named(entry: str) -> tuple[str, str]:
@@ -241,10 +246,7 @@ class _Reader:
             self._step_line(entry)
 
     def _need(self, entry: Line) -> None:
-        parts = entry.text.split(",")
-        if entry.directive in WHO and len(parts) > 1:
-            self._note(entry.number, f"{entry.directive} is one name, without a comma")
-        for part in parts:
+        for part in _parts(entry):
             name, value = _named(part)
             if not value:
                 self._note(entry.number, "needs a value")

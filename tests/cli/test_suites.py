@@ -289,6 +289,20 @@ def bare(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
+def test_two_runs_of_one_name_are_refused_before_anything_runs(frameengine: Frameengine, suite: Path, tmp_path: Path) -> None:
+    """Suites of one name would share a trace and a place in the results: exit 2, and nothing is written over."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    for name in ("greeting.md", "replies.toml"):
+        (folder / name).write_bytes((tmp_path / name).read_bytes())
+    for other in (folder / "greeting.md", suite):
+        done = frameengine("test", suite, other, "-o", tmp_path / "out", "--force", "--junit", tmp_path / "j.xml")
+        assert (done.code, done.out) == (2, "")
+        assert "two runs would be called greeting.v3-framed" in " ".join(done.err.split())
+        assert not (tmp_path / "out").exists()
+        assert not (tmp_path / "j.xml").exists()
+
+
 def test_a_database_that_no_suite_uses_is_a_slip(frameengine: Frameengine, suite: Path, tmp_path: Path) -> None:
     """The name of a database is checked against those that the suites use. Exit 2."""
     done = frameengine("test", suite, "--database", f"biling={tmp_path}/b.sqlite")

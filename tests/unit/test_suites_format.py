@@ -15,7 +15,7 @@ from frameengine.errors import UsageError
 from frameengine.inputs import Action, Clear, UserMessage
 from frameengine.jsonvalue import freeze
 from frameengine.suites.actions import Act, pressed, read_act
-from frameengine.suites.evidence import Check
+from frameengine.suites.evidence import COMPARE, Check
 from frameengine.suites.format import Suite, load, read, text
 
 HEAD = "# Title\n\n## Steps\n\n### 1. one\n\n- send: hi\n"
@@ -39,7 +39,7 @@ QUOTED = WORDS.map(lambda value: json.dumps(value, ensure_ascii=False))
 LINES = st.one_of(
     WORDS.map(lambda value: f"- send: {value}"),
     QUOTED.map(lambda value: f"- action: {value}"),
-    st.sampled_from(["- clear:", "- wait: 10m", "- dashboard: as shown", '- dashboard: [{"type": "button"}]']),
+    st.sampled_from(["- clear:\n- send: hi", "- wait: 10m", "- dashboard: as shown", '- dashboard: [{"type": "button"}]']),
     QUOTED.map(lambda value: f"- expect_response: contains {value} or {value}"),
     QUOTED.map(lambda value: f"- expect_actions: any action contains {value}"),
     st.integers(1, 99).map(lambda value: f"- expect_trace: frames {value}"),
@@ -75,6 +75,7 @@ def test_what_a_suite_needs_stands_in_its_setup(tmp_path: Path) -> None:
     assert found.databases == {"billing": tmp_path / "../b.sqlite"}
     assert (found.replies("v3-framed"), found.replies("v4-eras")) == (tmp_path / "r.toml", tmp_path / "4.toml")
     assert suite(GOOD).replies("v3-framed") is None
+    assert suite(GOOD.replace("## Steps", "## Setup\n- user: Roth, Eva\n\n## Steps")).needs("user") == ("Roth, Eva",)
     assert (found.title, found.checks, [step.name for step in found.steps]) == ("Title", 1, ["one"])
 
 
@@ -113,6 +114,18 @@ def test_what_a_suite_needs_stands_in_its_setup(tmp_path: Path) -> None:
         (GOOD + "- expect_trace: node input\n", 9, "it is node NAME ran"),
         (GOOD + "- expect_trace: requests >= 0\n", 9, "always holds"),
         (GOOD + '- expect_trace: status "fine"\n', 9, "is no status"),
+        (GOOD + '- expect_trace: status "done" or "failed" or "cancelled"\n', 9, "would pass like one that does not"),
+        (GOOD + '- expect_trace: status "failed" or "done"\n', 9, "would pass like one that does not"),
+        (GOOD + "- expect_response: length >= 999999999\n- wait: x\n", 10, "it is a time"),
+        (GOOD + "- expect_state: history not length == 0\n", 9, "it is not contains"),
+        (GOOD + "- clear:\n- expect_trace: event controls not seen\n", 10, "looks at a clear"),
+        (GOOD + "- clear:\n### 2. two\n- expect_trace: tool query_db not called\n", 11, "looks at a clear"),
+        (GOOD + '- send: a\u2028- expect_response: contains "b"\n', 9, "a line break that is none here"),
+        (GOOD + '- send: a\r- expect_response: contains "b"\n', 9, "a line break that is none here"),
+        (GOOD.replace("## Steps", "- graph: v3\n\n## Steps"), 3, "graph stands before ## Setup and ## Steps"),
+        (GOOD.replace("## Steps", '- expect_response: contains "x"\n\n## Steps'), 3, "nobody would carry it out"),
+        (GOOD.replace("## Steps", "  * Expect_respnse : x\n\n## Steps"), 3, "nobody would carry it out"),
+        (GOOD.replace("## Steps", "1. send: x\n\n## Steps"), 3, "nobody would carry it out"),
         (GOOD + "- send:\n", 9, "nothing to say"),
         (GOOD + "- send: ACTION: a | data: {\n", 9, "send: not JSON"),
         (GOOD + "- action:\n", 9, "names no button"),
@@ -134,12 +147,34 @@ def test_what_a_suite_needs_stands_in_its_setup(tmp_path: Path) -> None:
         (GOOD.replace("## Steps", "## Setup\n- replies: a.toml\n- replies: b.toml\n\n## Steps"), 5, "stands there already"),
         (GOOD.replace("## Steps", "## Setup\n- user: a\n- user: b\n\n## Steps"), 5, "stands there already"),
         (GOOD.replace("## Steps", "## Setup\n- graph: a, , b\n\n## Steps"), 4, "needs a value"),
+        (GOOD.replace("## Steps", "## Setup\n- graph: a, b, a\n\n## Steps"), 4, "a stands there already"),
+        (GOOD.replace("## Steps", "## Setup\n- replies: v3 = a.toml, v3 = b.toml\n\n## Steps"), 4, "v3 stands there already"),
+        (GOOD.replace("## Steps", "## Setup\n- replies: v3 = a.toml\n- replies: v3 = b.toml\n\n## Steps"), 5, "v3 stands there"),
+        (GOOD.replace("## Steps", "## Setup\n- replies: a.toml, b.toml\n\n## Steps"), 4, "replies stands there already"),
+        (GOOD.replace("## Steps", "## Setup\n- database: x = a, x = b\n\n## Steps"), 4, "x stands there already"),
+        (GOOD.replace("## Steps", "## Setup\n- graph: v3\n- replies: v4 = a\n\n## Steps"), 5, "v4 is no graph of this suite"),
         ("text\n" + GOOD, 1, "stands before the title"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(source: str, line: int, said: str) -> None:
     """An empty suite, an unknown directive, an assertion that could not fail, and every other slip: an error at its line."""
     assert said in problems(source)[line]
+
+
+def test_prose_may_have_lists_and_colons() -> None:
+    """What a suite says about itself is prose, unless a line of it looks like one to be carried out."""
+    prose = "It shows:\n\n- how greetings go;\n- note: nobody is called\n1. first\nhttp://example.org"
+    assert suite(GOOD.replace("## Steps", f"{prose}\n\n## Steps")).prose == prose
+
+
+@pytest.mark.parametrize("comparison", ["length >= 99999999", "length <= 999999999", "length == 999999999"])
+def test_a_large_number_is_read_like_a_small_one(comparison: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a comparison of numbers can fail is seen from a handful of them."""
+    asked: list[int] = []
+    for name, compare in COMPARE.items():
+        monkeypatch.setitem(COMPARE, name, lambda one, other, compare=compare: asked.append(one) or compare(one, other))
+    assert suite(GOOD + f"- expect_response: {comparison}\n").checks == 2
+    assert 0 < len(asked) <= 4
 
 
 def test_all_problems_are_found_at_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from driven import failure
 from frameengine.effects import Answer
@@ -76,6 +77,8 @@ def test_a_message_that_fails_is_a_result_of_its_own() -> None:
     assert failed.startswith("the message ended as failed: output: no reply in time")
     assert ran == ""
     assert faults(suite("1. a", "send: hi", 'expect_trace: status "failed"'), Broken()) == [""]
+    (done,) = faults(suite("1. a", "send: hi", 'expect_trace: status "done"'), Broken())
+    assert done.startswith("the message ended as failed: output: no reply in time")
 
 
 def test_an_expectation_of_failure_covers_its_own_message_only() -> None:
@@ -133,8 +136,8 @@ def test_a_missing_reply_stops_the_run_after_what_was_told() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("expect_trace: event tool_refuesd not seen", "nothing shows an event tool_refuesd.*is it tool_refused"),
-        ("expect_trace: event fireworks not seen", "expect it in another step"),
+        ("expect_trace: event tool_refuesd not seen", "line 5: v3-framed shows no event tool_refuesd.*is it tool_refused"),
+        ("expect_trace: event ui.perceived not seen", "line 5: ui shows no event perceived"),
         ("expect_trace: node pa did not run", "line 5: v3-framed has no node pa"),
         ('expect_trace: path "pa" or "thinker"', "v3-framed has no path pa or thinker"),
     ],
@@ -147,14 +150,44 @@ def test_what_a_graph_does_not_have_cannot_be_expected(line: str, said: str) -> 
 
 def test_an_event_of_ones_own_may_be_missed_where_it_is_seen_elsewhere() -> None:
     """A suite that sees an event in one step may miss it in another: so its name is proven."""
-    lines = (
-        "1. a",
-        "send: hi",
-        "expect_trace: event fireworks seen",
-        "send: hi",
-        "expect_trace: event output.fireworks not seen",
-    )
-    check_graph(suite(*lines), V3.graph)
+    nodes = [evolve(spec, implementation="mine:Output") if spec.name == "output" else spec for spec in V3.graph.nodes]
+    graph = evolve(V3.graph, nodes=nodes)
+    lines = ("1. a", "send: hi", "expect_trace: event output.fireworks seen")
+    missed = ("send: hi", "expect_trace: event output.fireworks not seen")
+    check_graph(suite(*lines, *missed), graph)
+    with pytest.raises(UsageError, match=r"line 5: output shows no event fireworks.*expect it in another step"):
+        check_graph(suite("1. a", "send: hi", *missed[1:]), graph)
+    with pytest.raises(UsageError, match="line 7: output shows no event fireworks"):
+        check_graph(suite(*lines, *missed), V3.graph)
+
+
+@pytest.mark.parametrize(
+    ("act", "kind"),
+    [("wait: 5m", "Tick"), ("dashboard: as shown", "Dashboard"), ("action: More", "Action"), ("send: ACTION: more", "Action")],
+)
+def test_an_act_that_no_node_takes_is_refused(act: str, kind: str) -> None:
+    """Where nothing would happen, whatever is expected not to happen could not fail: such an act is an error with its line."""
+    one = suite("1. a", act, 'expect_response: not contains "x"', "clear:", "expect_state: history length == 0")
+    with pytest.raises(UsageError, match=f"line 4: no node of tool-loop takes a {kind}"):
+        check_graph(one, load_graph("tool-loop"))
+    check_graph(one, V3.graph)
+
+
+def test_what_a_request_holds_is_looked_at_with_the_calls_in_it() -> None:
+    """The call of a tool that stands in a conversation is part of what a model is asked."""
+    function = {"name": "query_db", "arguments": '{"query": "SELECT secret FROM bills"}'}
+    calls = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": function}]}
+    replies = {
+        "input": ['{"intent": "request", "complexity": "complex"}'],
+        "thinker": [calls, "There is one."],
+        "director": ["{}", "{}"],
+        "output": ["One."],
+        "memorizer": ["{}"],
+    }
+    one = suite("1. a", "send: How many?", 'expect_trace: request of thinker not contains "secret"')
+    bound = bind(load_graph("v1-current"))
+    (result,) = run_suite(one, bound, Scripted(replies, {"thinker": ["n\n1"]}))
+    assert "secret" in result.fault
 
 
 def test_a_suite_runs_on_the_graphs_that_it_names() -> None:
