@@ -27,7 +27,7 @@ from frameengine.trace.verify import verify
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-RUNNABLE = ("extending.md", "guard.md", "rerun.md", "snapshots.md", "testcase.md", "tools.md", "trace-format.md")
+RUNNABLE = ("diff.md", "extending.md", "guard.md", "rerun.md", "snapshots.md", "testcase.md", "tools.md", "trace-format.md")
 """Pages whose files are written and whose commands are run, in order, in one folder."""
 EXAMPLE = "example.trace.jsonl"
 TRACES = sorted([*(ROOT / "traces").glob("*.trace.jsonl"), *(ROOT / "traces" / "diverging").glob("*.trace.jsonl")])
