@@ -18,13 +18,13 @@ BENCH := $(VENV)/.stamp-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install format lint types test nightly bench goldens check pins clean
+.PHONY: help demo install format lint types test nightly bench goldens suites check pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUN) ## Install the runtime only and replay the sample conversation, offline
-	$(BIN)/frameengine replay traces/demo.trace.jsonl
+	$(BIN)/frameengine replay traces/conversation-v4-eras.trace.jsonl
 
 install: $(DEV) ## Install everything that development needs into the virtual environment
 
@@ -59,6 +59,10 @@ goldens: $(DEV) ## Replay every committed trace; those in traces/diverging must 
 	for trace in traces/*.trace.jsonl; do expect 0 "$$trace"; done; \
 	for trace in traces/diverging/*.trace.jsonl; do expect 4 "$$trace"; done; \
 	echo "$$count traces behaved as they must"
+
+suites: $(RUN) ## Run the markdown suites on the graphs they name, offline, on a database built for them
+	$(BIN)/python fixtures/billing.py build/billing.sqlite
+	$(BIN)/frameengine test fixtures/suites/*.md
 
 check: lint types test ## Do what a change must pass: lint, types, test
 

@@ -89,7 +89,6 @@ class _Fold:
     """Numbers of the frames of the wanted message."""
     inside: int | None = None
     """Number of the input during whose message the wanted one came in."""
-    _waiting: dict[str, None] = field(factory=dict)
     _calls: dict[EffectKey, FrozenMap] = field(factory=dict)
     _arrived: int = 0
 
@@ -133,7 +132,6 @@ class _Fold:
             self.now = self.now if isinstance(entered.body, Cancel) else max(self.now, entered.at)
             return
         self.entered, self.now = entered, max(self.now, entered.at)
-        self._waiting.clear()
         body = entered.body
         if isinstance(body, Given):
             self._apply(line, [Change.append("/history", message) for message in body.messages])
@@ -160,15 +158,11 @@ class _Fold:
                 self.case = self._cut(data, entered)
                 return
         for record in data["records"]:
-            self._waiting.pop(record["node"], None)
-        for record in data["records"]:
             self._apply(line, [change_from_json(change) for change in record.get("changes", ())])
-            self._waiting.update(dict.fromkeys(record.get("route", ())))
         self.now = max(self.now, self._arrived)
 
     def _cut(self, data: FrozenMap, entered: Input) -> FrameCase:
         nodes = []
-        ran = [record["node"] for record in data["records"]]
         for record in data["records"]:
             calls = [self._calls[key] for key in sorted(self._calls) if key.node == record["node"]]
             nodes.append(NodeCase(record=record, calls=tuple(calls)))
@@ -179,7 +173,6 @@ class _Fold:
             seed=self.reader.header.get("seed", 0),
             now=self.now,
             state=self.state.sections,
-            waiting=tuple([name for name in self._waiting if name not in ran]),
             nodes=tuple(nodes),
         )
 

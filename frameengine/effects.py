@@ -126,9 +126,9 @@ class ModelReply:
 
     @property
     def tool_calls(self) -> tuple[FrozenMap, ...]:
-        """The tool calls of the reply; empty where there are none."""
+        """The tool calls of the reply, as far as they are objects; empty where there are none."""
         calls = self.message.get("tool_calls")
-        return calls if isinstance(calls, tuple) else ()
+        return tuple([call for call in calls if isinstance(call, FrozenMap)]) if isinstance(calls, tuple) else ()
 
     def wire(self) -> dict[str, Any]:
         """Return the reply as JSON with its message shared."""

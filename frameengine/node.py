@@ -22,6 +22,8 @@ from frameengine.state import Change
 
 TEXT_EVENT = "text"
 """Name of the emission that holds the joined text of a stream."""
+ANSWER = "answer"
+"""The stream of text that is the answer; others are shown beside it."""
 
 
 def _changes(changes: Iterable[Change]) -> tuple[Change, ...]:
@@ -170,7 +172,7 @@ class NodeContext:
             raise NodeError(f"{event!r} is the name of what say() shows", hint="write ctx.say(...)", node=self.node)
         self._show(Emission(event=freeze(event), data=freeze(data) if data else EMPTY))
 
-    def say(self, text: str, stream: str = "answer") -> None:
+    def say(self, text: str, stream: str = ANSWER) -> None:
         """Show a piece of text. Pieces of one stream are joined in the record."""
         _check_text(self.node, "say", text, stream)
         self._show(Emission(event=TEXT_EVENT, data=freeze({"stream": stream, "text": text})))

@@ -83,8 +83,6 @@ class FrameCase:
     """The frame's time, in microseconds."""
     state: FrozenMap
     """The sections of the state when the frame began."""
-    waiting: tuple[str, ...] = ()
-    """Nodes of the epilogue that had a message already."""
     nodes: tuple[NodeCase, ...]
     """Its nodes, or those of them that the test is about."""
     graph: FrozenMap | None = None
@@ -109,7 +107,6 @@ class FrameCase:
             "phase": self.phase,
             "seed": self.seed,
             "now": self.now,
-            "waiting": self.waiting,
             "nodes": [{"message": node.message, "record": node.record, "calls": node.calls} for node in self.nodes],
             "state": self.state,
             "graph": self.graph,
@@ -148,7 +145,7 @@ def _check(value: FrozenMap) -> None:
             check_data("outcome", call)
 
 
-_MEMBERS = ("run", "frame", "phase", "seed", "now", "waiting", "state", "graph", "fingerprint")
+_MEMBERS = ("run", "frame", "phase", "seed", "now", "state", "graph", "fingerprint")
 _AGAIN = "make the test anew: frameengine testcase REF@MESSAGE.FRAME --force"
 
 
@@ -197,8 +194,7 @@ def differences(case: FrameCase, bound: BoundGraph) -> tuple[Divergence, ...]:
     engine = Engine(bound, seed=case.seed, state=RunState(case.state))
     engine.advance(case.now)
     answers = _Answers(case)
-    waiting = [name for name in case.waiting if name in engine.order]
-    with closing(engine.frame(case.input, case.frame, case.phase, messages, waiting)) as steps:
+    with closing(engine.frame(case.input, case.frame, case.phase, messages)) as steps:
         stop = next(steps)
         while isinstance(stop, Ask):
             stop = steps.send(Reply(tuple([answers.to(call) for call in stop.new])))

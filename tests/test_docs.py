@@ -27,7 +27,18 @@ from frameengine.trace.verify import verify
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-RUNNABLE = ("diff.md", "extending.md", "guard.md", "rerun.md", "snapshots.md", "testcase.md", "tools.md", "trace-format.md")
+RUNNABLE = (
+    "chat.md",
+    "diff.md",
+    "extending.md",
+    "guard.md",
+    "rerun.md",
+    "snapshots.md",
+    "suites.md",
+    "testcase.md",
+    "tools.md",
+    "trace-format.md",
+)
 """Pages whose files are written and whose commands are run, in order, in one folder."""
 EXAMPLE = "example.trace.jsonl"
 TRACES = sorted([*(ROOT / "traces").glob("*.trace.jsonl"), *(ROOT / "traces" / "diverging").glob("*.trace.jsonl")])
@@ -35,7 +46,7 @@ HANG_SECONDS = 300
 """A command that takes this long waits for something that will not come."""
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NAMED = re.compile(r"# ([\w-]+\.(?:py|toml))\n")
+NAMED = re.compile(r"# ([\w-]+\.(?:py|toml|md))\n")
 EXIT = re.compile(r"\s+# exit (\d+)$")
 DIGEST = re.compile(r"\b[0-9a-f]{12,64}\b")
 ROW = re.compile(r"^\| (.+) \|$", re.MULTILINE)

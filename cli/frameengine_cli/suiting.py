@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class Staged:
     """Raises `CassetteUnused` where replies are left over."""
     source: Path
     """Where the replies come from."""
+    databases: Collection[str] = ()
+    """Names of the databases that its queries run on."""
 
     @property
     def name(self) -> str:
@@ -101,20 +103,30 @@ def set_up(suite: Suite, graph: str | None, cassette: Path | None, databases: Ma
             raise UsageError(f"{suite.path} names no replies for {bound.graph.name}", hint=hint, path=str(suite.path))
         if source.name.endswith(TRACES):
             performer, check_used = _recorded(source, bound)
+            yield Staged(suite=suite, bound=bound, performer=performer, check_used=check_used, source=source)
         else:
-            performer, check_used = _written(source, suite, databases)
-        yield Staged(suite=suite, bound=bound, performer=performer, check_used=check_used, source=source)
+            yield _written(source, suite, bound, databases)
 
 
-def _written(source: Path, suite: Suite, databases: Mapping[str, Database]) -> tuple[Any, Callable[[], None]]:
+def check_databases(names: Iterable[str], staged: Sequence[Staged]) -> None:
+    """Raise `UsageError` where a database is named that none of the runs uses."""
+    for name in names:
+        if not any(name in one.databases for one in staged):
+            known = ", ".join(dict.fromkeys([used for one in staged for used in one.databases])) or "none"
+            raise UsageError(f"no suite here uses a database {name!r}", hint=f"they use {known}", database=name)
+
+
+def _written(source: Path, suite: Suite, bound: BoundGraph, databases: Mapping[str, Database]) -> Staged:
     from attrs import evolve
 
     from frameengine.scenario import load_scenario
 
     scenario = load_scenario(source, replies=True)
-    known = {**suite.databases, **scenario.databases}
-    performer = evolve(scenario, databases=known).with_databases(databases).performer()
-    return performer, performer.check_used
+    known = {name: databases.get(name, place) for name, place in {**suite.databases, **scenario.databases}.items()}
+    performer = evolve(scenario, databases=known).performer()
+    return Staged(
+        suite=suite, bound=bound, performer=performer, check_used=performer.check_used, source=source, databases=tuple(known)
+    )
 
 
 def _recorded(source: Path, bound: BoundGraph) -> tuple[Any, Callable[[], None]]:

@@ -209,7 +209,12 @@ class Run:
 
     def _loop(self, input: Input) -> Generator[Ask, Iterable[Answer] | None, FrameTrace]:
         recorder, clock = self.recorder, self._clock
-        steps: Generator[Stop, Reply, FrameTrace] = self.engine.message(input)
+        try:
+            steps: Generator[Stop, Reply, FrameTrace] = self.engine.message(input)
+        except Exception:
+            # Nothing has entered: its number is that of the next input.
+            self.inputs -= 1
+            raise
         if recorder is not None:
             recorder.input(input)
         self.inbox.begin()

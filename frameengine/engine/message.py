@@ -47,6 +47,7 @@ class Engine:
         self.instruments = Instruments(instruments)
         self.closed = False
         self._switch = switch
+        self._next: BoundGraph | None = None
         self._now = 0
         self._use(bound, state)
 
@@ -61,22 +62,26 @@ class Engine:
     def message(self, input: Input) -> Generator[Stop, Reply, FrameTrace]:
         """Take one input through its frames.
 
-        Raises `EngineClosed` at once, before anything can be recorded, while another message is under way or after one that
-        failed in the engine itself.
+        Raises at once, before anything can be recorded: `EngineClosed` while another message is under way or after one that
+        failed in the engine itself, and what *switch* raises for a graph that there is not; then the run can go on (W61).
         """
         self._close()
+        try:
+            self._next = self._switched(input)
+        except BaseException:
+            self.closed = False
+            raise
         return _Message(self, input).run()
 
     def frame(
-        self, input: Input, number: int, phase: Phase, messages: Mapping[str, tuple[Any, FrozenMap]], waiting: Iterable[str] = ()
+        self, input: Input, number: int, phase: Phase, messages: Mapping[str, tuple[Any, FrozenMap]]
     ) -> Generator[Stop, Reply, None]:
         """Take one frame by itself, from the state of now; *messages* are what its nodes are given, each with its JSON.
 
-        *waiting* are nodes of the epilogue that have a message already. The run ends with the frame: ask no more after its
-        `Committed`. Raises `EngineClosed` as `message` does.
+        The run ends with the frame: ask no more after its `Committed`. Raises `EngineClosed` as `message` does.
         """
         self._close()
-        return _Message(self, input).frame(number, phase, messages, waiting)
+        return _Message(self, input).frame(number, phase, messages)
 
     def _close(self) -> None:
         if self.closed:
@@ -110,13 +115,19 @@ class Engine:
             self.state = RunState(self.bound.graph.state)
             return "clear"
         if isinstance(body, SwitchGraph):
-            if self._switch is None:
-                raise UsageError(
-                    f"this run cannot switch to graph {body.graph!r}", hint="give the Engine a 'switch' that finds graphs"
-                )
-            self._use(self._switch(body.graph))
+            if self._next is not None:
+                self._use(self._next)
             return "switch"
         return None
+
+    def _switched(self, input: Input) -> BoundGraph | None:
+        """Return the graph that an input switches to; None for any other input."""
+        if not isinstance(input.body, SwitchGraph):
+            return None
+        if self._switch is None:
+            hint = "give the Engine a 'switch' that finds graphs"
+            raise UsageError(f"this run cannot switch to graph {input.body.graph!r}", hint=hint)
+        return self._switch(input.body.graph)
 
     def task(self, name: str, message: Any, given: FrozenMap, key: EffectKey) -> NodeTask:
         """Prepare one node for the frame of *key*; *given* is the JSON of its message."""
@@ -152,7 +163,6 @@ class _Message:
         self.calls = 0
         self.visited: list[str] = []
         self.pending = Pending(engine.router.phases)
-        self.late: list[Input] = []
         self.failed = self.stopped = self.cancelled = False
 
     def run(self) -> Generator[Stop, Reply, FrameTrace]:
@@ -166,7 +176,7 @@ class _Message:
                 path = "ignored"
             else:
                 message = entry_message(self.input)
-                self.pending.put((name,), message, to_json(message), "the input")
+                self.pending.put((name,), message, to_json(message))
                 yield from self._frames()
                 path = engine.bound.graph.path_of(self.visited, self.main_frames)
         trace = FrameTrace(
@@ -182,16 +192,12 @@ class _Message:
         engine.closed = False
         return trace
 
-    def frame(
-        self, number: int, phase: Phase, messages: Mapping[str, tuple[Any, FrozenMap]], waiting: Iterable[str]
-    ) -> Generator[Stop, Reply, None]:
+    def frame(self, number: int, phase: Phase, messages: Mapping[str, tuple[Any, FrozenMap]]) -> Generator[Stop, Reply, None]:
         self.number = number - 1
-        later: dict[str, Phase] = dict.fromkeys(waiting, "epilogue")
         # What an epilogue starts belongs to it, whatever the graph says of the node.
-        self.pending = Pending({**self.engine.router.phases, **later, **dict.fromkeys(messages, phase)})
-        self.pending.put(tuple(later), None, EMPTY, "an earlier frame")
+        self.pending = Pending({**self.engine.router.phases, **dict.fromkeys(messages, phase)})
         for name, (message, given) in messages.items():
-            self.pending.put((name,), message, given, "the record")
+            self.pending.put((name,), message, given)
         return self._frames()
 
     def _status(self) -> TraceStatus:
@@ -225,9 +231,7 @@ class _Message:
             if self.stopped or self.cancelled:
                 return
             for late in (reply or NO_REPLY).late:
-                self._take_late(late)
-            if self.late:
-                self._admit_late()
+                self._admit(late)
 
     def _observed(self, frame: Generator[Ask, Reply, RanFrame]) -> Generator[Stop, Reply, RanFrame]:
         """Hand the frame's Asks on, telling instruments of what passes."""
@@ -247,25 +251,16 @@ class _Message:
                 if answer.key in asked:
                     instruments.call("on_outcome", asked[answer.key], answer.outcome)
 
-    def _take_late(self, late: Input) -> None:
+    def _admit(self, late: Input) -> None:
+        """Hand a late input to its node, in the next frame or, where the node has a message already, in the one after it."""
         self.engine.advance(late.at)
         self.engine.instruments.call("on_input", late)
         if late.during is None:
             raise UsageError(f"input {late.number} is given during a message, and does not say so", hint="set Input.during")
-        self.late.append(late)
-
-    def _admit_late(self) -> None:
-        """Hand late inputs to their nodes, in order; one whose node has a message already waits for the next frame boundary."""
-        waiting, self.late = self.late, []
-        for late in waiting:
-            name = self.engine.entry(late)
-            if name is None:
-                continue
-            if self.pending.has(name):
-                self.late.append(late)
-            else:
-                message = entry_message(late)
-                self.pending.put((name,), message, to_json(message), f"input {late.number}")
+        name = self.engine.entry(late)
+        if name is not None:
+            message = entry_message(late)
+            self.pending.put((name,), message, to_json(message))
 
     def _commit(self, ran: RanFrame, phase: Phase) -> Frame:
         """Commit in graph order: records, state changes, and the messages that edges carry on."""
@@ -284,7 +279,7 @@ class _Message:
                         message = task.result.message
                         # A plain mapping can be changed, and several nodes may get it.
                         given = record.output if isinstance(message, Mapping) else message
-                        self.pending.put(record.route, given, record.output, f"node {task.name!r}")
+                        self.pending.put(record.route, given, record.output)
                     state = changed
                 except FrameEngineError as error:
                     record = _failed(record, error)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 from attrs import field, frozen
 
-from frameengine.errors import GraphError
 from frameengine.expr import Expression
 from frameengine.graph.model import Graph
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
@@ -82,41 +82,29 @@ class Router:
 
 
 class Pending:
-    """Messages on their way, by node; main ones go before those of the epilogue, and what an epilogue starts belongs to it."""
+    """Messages on their way, by node; main ones go before those of the epilogue, and what an epilogue starts belongs to it.
+
+    A node gets one message in a frame. A second one waits for the next frame, behind those that wait already.
+    """
 
     def __init__(self, phases: Mapping[str, Phase]) -> None:
         self._phases = phases
         self._ending = False
-        self._waiting: dict[Phase, dict[str, tuple[Any, FrozenMap]]] = {"main": {}, "epilogue": {}}
+        self._waiting: dict[Phase, dict[str, deque[tuple[Any, FrozenMap]]]] = {"main": {}, "epilogue": {}}
 
     def __bool__(self) -> bool:
         return bool(self._waiting["main"] or self._waiting["epilogue"])
 
-    def put(self, targets: tuple[str, ...], message: Any, form: FrozenMap, source: str) -> None:
-        """Hand *message*, of which *form* is the JSON, to each of *targets*, or to none.
-
-        Raises `GraphError` where one of them has a message already.
-        """
+    def put(self, targets: tuple[str, ...], message: Any, form: FrozenMap) -> None:
+        """Hand *message*, of which *form* is the JSON, to each of *targets*."""
         for name in targets:
-            if self.has(name):
-                raise GraphError(
-                    f"node {name!r} would get two messages in one frame, the second from {source}",
-                    hint="let one node send both, or give the edges conditions that exclude each other",
-                    node=name,
-                )
-        for name in targets:
-            self._waiting[self._phase(name)][name] = (message, form)
-
-    def has(self, name: str) -> bool:
-        """Return whether a message waits for the node *name*."""
-        return name in self._waiting[self._phase(name)]
-
-    def _phase(self, name: str) -> Phase:
-        return "epilogue" if self._ending else self._phases[name]
+            phase: Phase = "epilogue" if self._ending else self._phases[name]
+            self._waiting[phase].setdefault(name, deque()).append((message, form))
 
     def take(self) -> tuple[Phase, dict[str, tuple[Any, FrozenMap]]]:
-        """Return the next frame's phase and messages, and forget them."""
+        """Return the next frame's phase and messages, one for each node, and forget them."""
         phase: Phase = "main" if self._waiting["main"] else "epilogue"
         self._ending = phase == "epilogue"
-        ready, self._waiting[phase] = self._waiting[phase], {}
+        ready = {name: messages.popleft() for name, messages in self._waiting[phase].items()}
+        self._waiting[phase] = {name: messages for name, messages in self._waiting[phase].items() if messages}
         return phase, ready

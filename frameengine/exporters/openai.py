@@ -16,7 +16,7 @@ from frameengine.effects import Call, EffectKey, ModelReply, Outcome, ToolReply,
 from frameengine.errors import EffectError
 from frameengine.inputs import Clear, Given, Input, SwitchGraph, UserMessage
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
-from frameengine.node import TEXT_EVENT
+from frameengine.node import ANSWER, TEXT_EVENT
 from frameengine.nodes.tool_loop import tool_message
 from frameengine.trace.reader import Line, TraceReader
 
@@ -24,8 +24,6 @@ GRAPH = "tool-loop"
 """The graph whose runs are conversations of this shape."""
 BESIDE = ("model", "tools", "params")
 """Members of a request that stand in the state beside the messages."""
-ANSWER = "answer"
-"""The stream of text that other graphs answer in."""
 
 
 @frozen(kw_only=True)

@@ -13,15 +13,13 @@ from attrs import field, frozen
 from frameengine.codec import dumps
 from frameengine.inputs import Input, UserMessage
 from frameengine.jsonvalue import FrozenMap, Json, freeze
-from frameengine.node import TEXT_EVENT
+from frameengine.node import ANSWER, TEXT_EVENT
 from frameengine.records import Frame, FrameRecord, FrameTrace
 
 MESSAGE_CHARS: Final = 100
 """Characters of the message in a short frame trace."""
 SUMMARY_CHARS: Final = 200
 """Characters of a node's input and output in it."""
-ANSWER: Final = "answer"
-"""The stream of text that is the answer."""
 OWNERS: Final[Mapping[str, str]] = {"process_start": "process", "process_done": "process", "reflex_path": "runtime"}
 """Events that the feed shows under another name than that of the node they come from."""
 

@@ -33,7 +33,8 @@ def chat(role: str, text: str) -> FrozenMap:
 
 def untrusted(name: str, text: str) -> str:
     """Return *text* between tags, which the prompts declare to hold data and no orders. It cannot close the tag itself."""
-    return f"<{name}>\n{re.sub(rf'</(?={name})', '< /', text, flags=re.IGNORECASE)}\n</{name}>"
+    shut = re.sub(rf"<\s*/(?=\s*{name})", "< /", text, flags=re.IGNORECASE)
+    return f"<{name}>\n{shut}\n</{name}>"
 
 
 def history(ctx: NodeContext, last: int) -> tuple[FrozenMap, ...]:
@@ -43,10 +44,13 @@ def history(ctx: NodeContext, last: int) -> tuple[FrozenMap, ...]:
     return (*messages[:split], *messages[split:][-last:])
 
 
-def model_call(ctx: NodeContext, messages: Sequence[FrozenMap], *, budget: int, show: bool = False) -> ModelCall:
-    """Return the call with *messages* fitted to the node's budget (else to *budget* tokens); emits ``context``."""
+def model_call(ctx: NodeContext, messages: Sequence[FrozenMap], *, budget: int, show: bool = False, keep: int = 1) -> ModelCall:
+    """Return the call with *messages* fitted to the node's budget (else to *budget* tokens); emits ``context``.
+
+    The newest *keep* messages stay whatever the budget says.
+    """
     spec = ctx.config
-    fitted = fit(messages, spec.budget or budget)
+    fitted = fit(messages, spec.budget or budget, keep)
     ctx.emit("context", messages=len(fitted.messages), tokens=fitted.tokens, max_tokens=fitted.budget, fill_pct=fitted.fill_pct)
     return ModelCall(model=spec.model or "", messages=fitted.messages, params=spec.config.get("params", EMPTY), show=show)
 

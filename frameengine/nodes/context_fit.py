@@ -42,20 +42,23 @@ def estimate(text: str) -> int:
     return len(text) // CHARS_PER_TOKEN
 
 
-def fit(messages: Sequence[FrozenMap], budget: int) -> Fitted:
+def fit(messages: Sequence[FrozenMap], budget: int, keep: int = 1) -> Fitted:
     """Return the messages that fit into *budget* tokens.
 
     Leading system messages and the newest `PROTECTED` others are kept; the rest is added from the newest back. Where those
-    alone are too many, the oldest chat goes first, the newest message never, and system messages only then, the first never.
+    alone are too many, the oldest chat goes first, the newest *keep* never: they belong together, such as a call and its
+    results. System messages go only then, the first never, and none where even that would not be enough.
     """
     split = next((index for index, message in enumerate(messages) if message.get("role") != "system"), len(messages))
     sizes = [estimate(text_of(message)) for message in messages]
-    protected = max(split, len(messages) - PROTECTED)
+    protected = max(split, len(messages) - max(PROTECTED, keep))
     kept = [*range(split), *range(protected, len(messages))]
     used = sum([sizes[index] for index in kept])
     if used > budget:
-        droppable = [*range(protected, len(messages) - 1), *reversed(range(1, split))]
-        for index in droppable:
+        last = max(split, len(messages) - keep)
+        least = sum(sizes[:1]) + sum(sizes[max(last, 1) :])
+        spare = [*range(protected, last), *(reversed(range(1, split)) if least <= budget else ())]
+        for index in spare:
             if used <= budget:
                 break
             kept.remove(index)

@@ -9,13 +9,14 @@ from typing import ClassVar, Final
 import attrs
 
 from frameengine.codec import dumps
-from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
+from frameengine.jsonvalue import FrozenMap, freeze
 from frameengine.messages import Command
 from frameengine.node import NodeContext, NodeResult
 from frameengine.nodes.context import chat, history, model_call, read_reply, system_prompt, untrusted
 from frameengine.nodes.context_block import context_block
 from frameengine.nodes.parsing import parse_plan
-from frameengine.nodes.shaping import SHAPING
+from frameengine.nodes.schemas import Schemas
+from frameengine.nodes.shaping import arguments_of
 
 PROMPT: Final = "director_v2"
 LAST: Final = 12
@@ -51,20 +52,14 @@ class DecidingDirector:
 def _tools(ctx: NodeContext) -> Iterator[FrozenMap]:
     tools = ctx.config.config.get("tools", ())
     if tools:
-        lines = [f"- {tool['name']}({_arguments(tool)}): {tool.get('description', '')}" for tool in tools]
+        lines = [f"- {tool['name']}({arguments_of(tool)}): {tool.get('description', '')}" for tool in tools]
         yield chat("system", "Tools you may plan:\n" + "\n".join(lines))
-
-
-def _arguments(tool: FrozenMap) -> str:
-    """Return the arguments of a tool for people and models; those of the shaping tools are known."""
-    arguments: str = tool.get("arguments") or SHAPING.get(tool["name"], "")
-    return arguments
 
 
 def _task(command: Command, ctx: NodeContext) -> FrozenMap:
     analysis = {"source_text": command.source_text, **attrs.asdict(command.analysis)}
     parts = [untrusted("task", dumps(freeze(analysis)).decode())]
-    schemas: FrozenMap = ctx.state.get("caches", EMPTY).get("schema", EMPTY)
+    schemas = Schemas(ctx).text()
     if schemas:
-        parts.append(untrusted("schema", "\n\n".join([f"{statement}\n{text}" for statement, text in schemas.items()])))
+        parts.append(untrusted("schema", schemas))
     return chat("user", "\n\n".join(parts))

@@ -14,8 +14,8 @@ from frameengine.node import NodeContext, NodeResult
 from frameengine.nodes.context import chat, model_call, read_reply, system_prompt, untrusted
 from frameengine.nodes.cut import cut_fairly
 from frameengine.nodes.parsing import parse_expert_plan
-from frameengine.nodes.reply import Parsed
-from frameengine.nodes.shaping import SHAPING
+from frameengine.nodes.reply import Parsed, prose
+from frameengine.nodes.shaping import arguments_of
 from frameengine.nodes.steps import Steps
 from frameengine.state import Change
 
@@ -107,18 +107,13 @@ def tools_of(ctx: NodeContext) -> tuple[str, ...]:
 
 
 def _answer(text: str) -> Parsed[str]:
-    said = text.strip()
-    return Parsed(said) if said else Parsed(NO_RESPONSE, ("the reply has no text",))
+    said = prose(text)
+    return said if said.value else Parsed(NO_RESPONSE, said.problems)
 
 
 def _settings(ctx: NodeContext) -> FrozenMap:
     """Return what the graph gives the expert to work with."""
     config = ctx.config.config
-    tools = [f"- {tool['name']}({_arguments(tool)}): {tool.get('description', '')}" for tool in config.get("tools", ())]
+    tools = [f"- {tool['name']}({arguments_of(tool)}): {tool.get('description', '')}" for tool in config.get("tools", ())]
     database = [f"Default database: {config['database']}"] if "database" in config else []
     return chat("system", "\n".join(["Tools you may plan:", *(tools or ["- none"]), *database]))
-
-
-def _arguments(tool: FrozenMap) -> str:
-    arguments: str = tool.get("arguments") or SHAPING.get(tool["name"], "")
-    return arguments

@@ -37,7 +37,7 @@ class SchemaExpert(Expert):
             plans += 1
             plan = await self._plan_with(schemas, ctx, job)
         steps = await _carried_out(plan, schemas, ctx)
-        wrong = [failure for failure in steps.failures if _UNKNOWN_COLUMN.search(failure.message)]
+        wrong = [failure for failure in steps.failures if _names_no_column(failure)]
         if wrong and plans < PLANS_MAX:
             await schemas.learn([failure.step for failure in wrong], anew=True)
             plan = await self._plan_with(schemas, ctx, job, failed=_told(wrong))
@@ -64,6 +64,11 @@ def _on(database: str, step: PlannedTool) -> PlannedTool:
     if step.tool != DATABASE_TOOL or "database" in step.args:
         return step
     return evolve(step, args=freeze({**step.args, "database": database}))
+
+
+def _names_no_column(failure: Failure) -> bool:
+    """Return whether a query failed for a column; what a refused step says of its arguments is no such thing."""
+    return isinstance(failure.step.args.get("query"), str) and _UNKNOWN_COLUMN.search(failure.message) is not None
 
 
 def _told(failures: Sequence[Failure]) -> str:

@@ -10,11 +10,11 @@ import attrs
 from frameengine.jsonvalue import freeze
 from frameengine.messages import Command, Envelope
 from frameengine.node import NodeContext, NodeResult
-from frameengine.nodes.context import HISTORY, chat, history, model_call, read_reply, system_prompt
+from frameengine.nodes.context import HISTORY, history, model_call, read_reply, system_prompt
 from frameengine.nodes.context_block import context_block
 from frameengine.nodes.parsing import parse_analysis
 from frameengine.nodes.planning import needs_plan
-from frameengine.nodes.turn import begin_turn
+from frameengine.nodes.turn import begin_turn, close_failed_turn
 from frameengine.state import HISTORY_KEEP, Change
 
 PROMPT: Final = "input_v2"
@@ -22,8 +22,6 @@ LAST: Final = 8
 """Messages of the history that are read, the new one included (C15)."""
 BUDGET: Final = 2_000
 """Tokens."""
-NOT_ANSWERED: Final = "[no answer: the message failed]"
-"""What stands in the history for the answer to a message that failed or was cancelled (W27)."""
 NOBODY: Final = ("", "anon")
 """Identities that are none."""
 
@@ -56,9 +54,7 @@ class StructuredInput:
 
 def open_turn(message: Envelope, ctx: NodeContext) -> Iterator[Change]:
     """Yield what a message changes before it is understood: a failed turn is closed, the new one begins, its user is known."""
-    past = ctx.state.get("history", ())
-    if past and past[-1].get("role") == "user":
-        yield Change.append(HISTORY, chat("assistant", NOT_ANSWERED), keep=HISTORY_KEEP)
+    yield from close_failed_turn(ctx)
     yield from begin_turn(ctx)
     yield from _identity(message, ctx)
 

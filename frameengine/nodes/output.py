@@ -9,6 +9,7 @@ from frameengine.messages import Answer, Command, ThoughtResult
 from frameengine.node import NodeContext, NodeResult
 from frameengine.nodes.context import HISTORY, chat, history, model_call, note_problems, system_prompt, untrusted
 from frameengine.nodes.context_block import context_block
+from frameengine.nodes.reply import prose
 from frameengine.state import HISTORY_KEEP, Change
 
 PROMPT: Final = "output_v1"
@@ -43,10 +44,9 @@ class Output:
         ctx.emit("streaming")
         asked = (self._system, *_conversation(message, ctx))
         reply = await ctx.perform(model_call(ctx, asked, budget=BUDGET, show=True))
-        text = reply.text.strip()
-        if not text:
-            note_problems(ctx, ("the reply has no text",))
-            text = NOTHING_SAID
+        said = prose(reply.text)
+        note_problems(ctx, said.problems)
+        text = said.value or NOTHING_SAID
         ctx.say(text)
         ctx.emit("done")
         return NodeResult(Answer(text=text), (Change.append(HISTORY, chat("assistant", text), keep=HISTORY_KEEP),))

@@ -10,17 +10,21 @@ from frameengine.messages import Command
 
 WORDS_MIN: Final = 9
 """Words from which a request that names data needs a plan."""
-DATA_WORDS: Final = frozenset(
+THINGS: Final = frozenset(
     (
-        "daten data datenbank database db tabelle table query abfrage untersuche investigate explore analyse analyze umsatz "
-        "revenue billing abrechnung customer kunde geraete device objekt object wieviele welche"
+        "daten data datenbank database db tabelle table query querie abfrage umsatz umsätze revenue billing abrechnung customer "
+        "kunde geraete gerät device objekt object wieviele welche"
     ).split()
 )
 """Words that name data. Whole words: "feedback" holds "db", and is none of them (W10)."""
+DEEDS: Final = frozenset("query untersuche investigate explore analyse analyze".split())
+"""Words for what is done with data."""
 DATA_PHRASES: Final = (("how", "many"),)
 """Words that name data when they follow each other."""
-ENDINGS: Final = ("", "s", "n", "en", "e", "es", "d", "ed", "ing")
-"""Endings with which a data word counts as well: customers, Kunden, analysed."""
+THING_ENDINGS: Final = ("", "s", "n", "en", "e", "es")
+"""Endings with which a thing counts as well: customers, Kunden."""
+DEED_ENDINGS: Final = ("", "s", "d", "n", "st", "t")
+"""Endings with which a deed counts as well: analysed, untersuchen."""
 
 _WORD: Final = re.compile(r"\w+")
 
@@ -37,4 +41,8 @@ def needs_plan(command: Command) -> bool:
 
 
 def _names_data(word: str) -> bool:
-    return any(word.endswith(ending) and word[: len(word) - len(ending)] in DATA_WORDS for ending in ENDINGS)
+    return any(
+        word.endswith(ending) and word[: len(word) - len(ending)] in known
+        for known, endings in ((THINGS, THING_ENDINGS), (DEEDS, DEED_ENDINGS))
+        for ending in endings
+    )

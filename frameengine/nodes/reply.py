@@ -40,6 +40,16 @@ class Parsed(Generic[T]):
     """One phrase for each place where a default stands; empty where all was as it should be."""
 
 
+def prose(text: str) -> Parsed[str]:
+    """Return a reply that is meant to be read as it is, at most `REPLY_CHARS_MAX` of it."""
+    said = text.strip()
+    if not said:
+        return Parsed("", ("the reply has no text",))
+    if len(said) > REPLY_CHARS_MAX:
+        return Parsed(said[:REPLY_CHARS_MAX], (f"the reply has {len(said):,} characters and was cut to {REPLY_CHARS_MAX:,}",))
+    return Parsed(said)
+
+
 def json_object(text: str) -> FrozenMap:
     """Return the JSON object in a reply: that of its first fenced block, or the first one at all. Raises `ValueRefused`.
 

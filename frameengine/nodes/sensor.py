@@ -27,6 +27,8 @@ OFFSET_MAX: Final = 14 * 60
 """Minutes that a place may be ahead of UTC, or behind."""
 ZONE_CHARS_MAX: Final = 64
 """Length of a zone's name."""
+SECONDS_MAX: Final = 253_402_200_000
+"""The last time that the clock can show, a day before the end of the year 9999 so that every zone has it."""
 INTERVAL_MAX: Final = 86_400
 """Seconds between two ticks."""
 VALUE_CHARS_MAX: Final = 80
@@ -114,7 +116,8 @@ def _clock(before: FrozenMap | None, now: int, said: _Said) -> FrozenMap:
         hours, minutes = divmod(abs(offset), 60)
         ahead = f"UTC{'-' if offset < 0 else '+'}{hours:02}:{minutes:02}"
         label = f"{zone} ({ahead})" if zone else ahead
-    moment = datetime.fromtimestamp(now // SECOND, tz=timezone(timedelta(minutes=offset or 0)))
+    # Beyond the calendar the clock stands still: a time that is wrong must not end every tick that comes after it.
+    moment = datetime.fromtimestamp(min(now // SECOND, SECONDS_MAX), tz=timezone(timedelta(minutes=offset or 0)))
     value = f"{moment.hour:02}:{moment.minute:02}"
     detail = f"{value} on {WEEKDAYS[moment.weekday()]}, {moment.day} {MONTHS[moment.month - 1]} {moment.year}, {label}"
     if before is not None and before["detail"] == detail:

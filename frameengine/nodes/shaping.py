@@ -39,6 +39,12 @@ _OPS: Final[Mapping[str, tuple[str, ...]]] = {
 """Name of the tool -> arguments that its operation needs."""
 
 
+def arguments_of(tool: FrozenMap) -> str:
+    """Return the arguments of a tool of a graph as a prompt says them; those of the shaping tools are known."""
+    arguments: str = tool.get("arguments") or SHAPING.get(tool["name"], "")
+    return arguments
+
+
 class Shape:
     """What the steps of a plan said about the surface so far."""
 

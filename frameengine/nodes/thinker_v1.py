@@ -17,10 +17,11 @@ from frameengine.node import NodeContext, NodeResult
 from frameengine.nodes.blocks import controls, has_code, readable, tool_text
 from frameengine.nodes.context import chat, history, model_call, note_problems, system_prompt, untrusted
 from frameengine.nodes.context_block import context_block
+from frameengine.nodes.cut import cut_fairly
 from frameengine.nodes.functions import FUNCTIONS
+from frameengine.nodes.reply import prose
 from frameengine.nodes.shaping import SHAPING, Shape
 from frameengine.nodes.steps import as_text, call_tool
-from frameengine.state import Change
 from frameengine.tools.process_events import PROCESS_DONE, PROCESS_START, output_text, process_done, process_start
 
 PROMPT: Final = "thinker_v1"
@@ -34,9 +35,10 @@ TOOLS_MAX: Final = 5
 """Tools of one round."""
 PYTHON: Final = "python"
 DATABASE: Final = "query_db"
-STARTED: Final = "/process/started"
-"""Where the state counts the processes of the run (N04)."""
-NOT_RUN: Final[Mapping[str, Json]] = {
+RESULT_CHARS: Final = 6_000
+"""Characters of tool output that the model reads of one round; the thought holds all of it."""
+UNTOLD: Final[Mapping[str, Json]] = {
+    "pid": 0,
     "status": "done",
     "exit_code": 0,
     "stdout": "",
@@ -90,14 +92,15 @@ class AuditingThinker:
         command = message if isinstance(message, Command) else message.command or _command(message)
         work = _Work(command, ctx)
         ctx.emit("thinking", detail=command.instruction[:200])
-        asked = (self._system, *history(ctx, LAST), *context_block(ctx), _task(message, command))
-        reply = await work.ask(asked)
+        before = (self._system, *history(ctx, LAST), *context_block(ctx))
+        own = (_task(message, command),)
+        reply = await work.ask(before, own)
         while (more := await work.follow_up(reply)) is not None:
-            asked = (*asked, reply.message, *more)
-            reply = await work.ask(asked)
+            own = (*own, _spoken(reply), *more)
+            reply = await work.ask(before, own)
         thought = work.thought(reply)
         ctx.emit("decided", instruction=thought.response[:200] if thought.tool_used else "no tools used")
-        return NodeResult(thought, work.changes())
+        return NodeResult(thought)
 
 
 class _Work:
@@ -109,8 +112,6 @@ class _Work:
         self._ctx = ctx
         self._tools: tuple[Json, ...] = config.get("tools", ())
         self._database = str(config.get("database", ""))
-        self._before: int = ctx.state.get("process", EMPTY).get("started", 0)
-        self._started: int = self._before
         self._shape = Shape()
         self._rounds = 0
         self._audited: list[str] = []
@@ -118,9 +119,12 @@ class _Work:
         self._outputs: list[str] = []
         self._offer = True
 
-    async def ask(self, messages: Messages) -> ModelReply:
-        """Ask the model; while tools may still be used they are offered to it."""
-        call = model_call(self._ctx, messages, budget=BUDGET)
+    async def ask(self, before: Messages, own: Messages) -> ModelReply:
+        """Ask the model; while tools may still be used they are offered to it.
+
+        Its *own* work on the message, from the task to the last result, stays together: what is *before* makes room for it.
+        """
+        call = model_call(self._ctx, (*before, *own), budget=BUDGET, keep=len(own))
         offered = tuple([FUNCTIONS[name] for name in self._tools if name in FUNCTIONS]) if self._offer else ()
         reply: ModelReply = await self._ctx.perform(evolve(call, tools=offered))
         found, problems = controls(reply.text)
@@ -137,7 +141,8 @@ class _Work:
             self._rounds += 1
             results = [await self._run(item) for item in wanted]
             failed = any(bad and item.tool == DATABASE for item, (_, bad) in zip(wanted, results, strict=True))
-            told = tuple([_result(item, output) for item, (output, _) in zip(wanted, results, strict=True)])
+            shown = cut_fairly([output for output, _ in results], RESULT_CHARS)
+            told = tuple([_result(item, output) for item, output in zip(wanted, shown, strict=True)])
             if failed and self._rounds < ROUNDS_MAX and self._audit("sql_error"):
                 return (*told, chat("user", BAD_QUERY))
             self._offer = False
@@ -149,10 +154,10 @@ class _Work:
         return None
 
     def thought(self, reply: ModelReply) -> ThoughtResult:
-        shape, response = self._shape, readable(reply.text)
-        note_problems(self._ctx, () if response else ("the reply has no text",))
+        shape, said = self._shape, prose(readable(reply.text))
+        note_problems(self._ctx, said.problems)
         return ThoughtResult(
-            response=response,
+            response=said.value,
             tool_used=self._used,
             tool_output="\n\n".join(self._outputs),
             actions=tuple(shape.actions),
@@ -161,9 +166,6 @@ class _Work:
             machine_ops=tuple(shape.machine_ops),
             question=self._command.source_text,
         )
-
-    def changes(self) -> tuple[Change, ...]:
-        return (Change.set(STARTED, self._started),) if self._started > self._before else ()
 
     def _audit(self, check: str) -> bool:
         """Return whether *check* may still ask for another reply, and note that it did."""
@@ -213,22 +215,17 @@ class _Work:
         return output, failed
 
     async def _program(self, call: ToolCall) -> tuple[str, bool]:
-        """Run a Python program and show its process (C53i, C53j), under the number that it has in the state of the run (N04)."""
-        self._started += 1
+        """Run a Python program and show its process (C53i, C53j), by the number that the tool counts it by (N04)."""
         code = call.arguments.get("code") if isinstance(call.arguments, FrozenMap) else ""
-        known = {"pid": self._started, "tool": PYTHON}
-        ended: dict[str, Json] = {**known, **NOT_RUN}
 
         def read(content: Json) -> str:
-            ended.update({**(content if isinstance(content, FrozenMap) else {"stdout": as_text(content)}), **known})
+            ran = content if isinstance(content, FrozenMap) else {"stdout": as_text(content)}
+            ended = {**UNTOLD, **ran, "tool": PYTHON}
+            self._ctx.emit(PROCESS_START, **process_start(ended, code if isinstance(code, str) else ""))
+            self._ctx.emit(PROCESS_DONE, **process_done(ended))
             return output_text(ended)
 
-        self._ctx.emit(PROCESS_START, **process_start(known, code if isinstance(code, str) else ""))
-        output, failed = await call_tool(self._ctx, call, read)
-        if failed:
-            ended.update({"status": "failed", "exit_code": -1, "stderr": output})
-        self._ctx.emit(PROCESS_DONE, **process_done(ended))
-        return output, failed
+        return await call_tool(self._ctx, call, read)
 
     def _take_controls(self, found: tuple[FrozenMap, ...]) -> Iterator[str]:
         """Put controls that the text held where those of the tools go; yield what is wrong with any."""
@@ -237,6 +234,13 @@ class _Work:
             problem = self._shape.take(tool, freeze({member: [item]}))
             if problem:
                 yield f"control: {problem}"
+
+
+def _spoken(reply: ModelReply) -> FrozenMap:
+    """Return a reply as the assistant's message, made of its text and calls alone: whatever else it says, it is no system's."""
+    calls = {"tool_calls": reply.tool_calls} if reply.tool_calls else {}
+    message: FrozenMap = freeze({"role": "assistant", "content": prose(reply.text).value, **calls})
+    return message
 
 
 def _task(message: Command | DirectorPlan, command: Command) -> FrozenMap:

@@ -38,10 +38,18 @@ class ChatModel:
                 show=True,
             )
         )
-        changes = [Change.append(HISTORY, new) for new in (*said, reply.message)]
+        changes = [Change.append(HISTORY, new) for new in (*said, _spoken(reply.message))]
         if reply.tool_calls:
             return NodeResult(ToolRequest(calls=reply.tool_calls), changes)
         return NodeResult(Answer(text=reply.text), changes)
+
+
+def _spoken(message: FrozenMap) -> FrozenMap:
+    """Return a reply's message as the assistant's, whoever it says it is from; as it came where it says so itself."""
+    if message.get("role") == "assistant":
+        return message
+    spoken: FrozenMap = freeze({**message, "role": "assistant"})
+    return spoken
 
 
 class ChatTools:

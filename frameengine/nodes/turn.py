@@ -6,8 +6,11 @@ from typing import Final
 
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.node import NodeContext
-from frameengine.state import Change
+from frameengine.nodes.context import HISTORY, chat
+from frameengine.state import HISTORY_KEEP, Change
 
+NOT_ANSWERED: Final = "[no answer: the message failed]"
+"""What stands in the history for the answer to a message that failed or was cancelled (W27)."""
 ACTIVE: Final = "active"
 """Value of the reading ``idle`` while the user has done something lately."""
 
@@ -30,6 +33,17 @@ def begin_turn(ctx: NodeContext) -> tuple[Change, ...]:
     if turn["dashboard"] is not None:
         changes.append(Change.set("/sensor/dashboard", None))
     return (*changes, *note_activity(ctx))
+
+
+def close_failed_turn(ctx: NodeContext) -> tuple[Change, ...]:
+    """Return the change that closes a turn which was never answered (W27): no later reader takes its question for an open one.
+
+    Only what begins a message of its own may ask: during a message its question is open indeed.
+    """
+    past = ctx.state.get("history", ())
+    if ctx.frame > 1 or not past or past[-1].get("role") != "user":
+        return ()
+    return (Change.append(HISTORY, chat("assistant", NOT_ANSWERED), keep=HISTORY_KEEP),)
 
 
 def note_activity(ctx: NodeContext) -> tuple[Change, ...]:

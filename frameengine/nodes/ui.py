@@ -9,7 +9,7 @@ from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze
 from frameengine.messages import Clicked, Command, InputAnalysis, ThoughtResult
 from frameengine.node import NodeContext, NodeResult
 from frameengine.nodes.context import HISTORY, chat
-from frameengine.nodes.turn import begin_turn, note_activity
+from frameengine.nodes.turn import begin_turn, close_failed_turn, note_activity
 from frameengine.state import HISTORY_KEEP, Change
 from frameengine.tools.table import parse_table
 from frameengine.ui.actions import click_message, shown_text
@@ -59,14 +59,14 @@ def _handled(action: Action, handled: Handled, ui: FrozenMap, ctx: NodeContext) 
     _show(ui, handled.ui, ctx)
     for start in range(0, len(handled.text), PIECE):
         ctx.say(handled.text[start : start + PIECE])
-    history = [_remember(click_message(action)), _remember(chat("assistant", handled.text))]
+    history = [*close_failed_turn(ctx), _remember(click_message(action)), _remember(chat("assistant", handled.text))]
     return NodeResult(Clicked(action=name, text=handled.text), (*changes(ui, handled.ui), *history, *note_activity(ctx)))
 
 
 def _to_be_thought_about(action: Action, ctx: NodeContext) -> NodeResult:
     analysis = InputAnalysis(intent="action", topic=cut(action.name, NAME_CHARS_MAX), complexity="simple")
     command = Command(analysis=analysis, source_text=shown_text(action), metadata=action.data)
-    return NodeResult(command, (*begin_turn(ctx), _remember(click_message(action))))
+    return NodeResult(command, (*close_failed_turn(ctx), *begin_turn(ctx), _remember(click_message(action))))
 
 
 def _show(before: FrozenMap, after: FrozenMap, ctx: NodeContext) -> None:

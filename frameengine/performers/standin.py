@@ -73,8 +73,7 @@ def _expert(messages: Messages, _: bool) -> Json:
     wish = wish_of(job)
     if not results:
         return _plan(wish)
-    output = _result(results)
-    return _told(output, wish)[0] if output else wish.say
+    return _told(_result(results), wish)[0]
 
 
 def _thinker(messages: Messages, may_use_tools: bool) -> Json:
@@ -82,7 +81,7 @@ def _thinker(messages: Messages, may_use_tools: bool) -> Json:
     given = [text_of(message) for message in messages if message.get("role") == "tool"]
     if given:
         output = next((text for text in given if text != _TAKEN), "")
-        sentence, rows = _told(output, wish) if output else (wish.say, [])
+        sentence, rows = _told(output, wish)
         more = [f"and {len(rows) - FACTS} more"] if len(rows) > FACTS else []
         return "\n- ".join([sentence, *rows[:FACTS], *more])
     if not (wish.steps and may_use_tools):
@@ -131,10 +130,13 @@ _ROLES: Final[Mapping[str, Callable[[Messages, bool], Any]]] = {
 
 
 def _told(output: str, wish: Wish) -> tuple[str, list[str]]:
-    """Return in words what a query gave, and its rows where there are several cells; an error as it is."""
+    """Return in words what a query gave, and its rows where there are several cells; an error as it is, for nothing the wish."""
     if output.startswith(_FAILED):
         return output, []
-    header, *rows = [line.split("\t") for line in output.split("\n") if line and not line.startswith(NOTE)]
+    lines = [line.split("\t") for line in output.split("\n") if line and not line.startswith(NOTE)]
+    if not lines:
+        return wish.say, []
+    header, *rows = lines
     if not rows:
         return "Nothing was found.", []
     if len(rows) == len(header) == 1:

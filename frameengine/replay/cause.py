@@ -88,7 +88,8 @@ class Circumstances:
         harmless = tuple(changed(self.recorded, self.current))
         if harmless:
             return "undetermined", f"what changed had not been used yet: {_listed(harmless)}"
-        return "undetermined", "graph, prompts and code are as recorded; replay with --guard full to look for a source of chance"
+        told = "graph, prompts and the nodes' own modules are as recorded: it is code that they import, or chance (--guard full)"
+        return "undetermined", told
 
     def _effect(self, found: Divergence) -> Cause:
         return "model" if found.effect == "model" else "tool"

@@ -10,7 +10,7 @@ from attrs import frozen
 from frameengine.errors import NothingCompared, UsageError
 from frameengine.inputs import Input, SwitchGraph
 from frameengine.jsonvalue import EMPTY, FrozenMap, first_difference
-from frameengine.node import TEXT_EVENT
+from frameengine.node import ANSWER, TEXT_EVENT
 from frameengine.replay.divergence import wired
 from frameengine.rerun.plan import Figures
 from frameengine.trace.reader import TraceReader
@@ -119,7 +119,7 @@ def column(path: Path) -> Column:
                     str(data.get("text", ""))
                     for record in line.data["records"]
                     for event, data in record.get("emissions", ())
-                    if event == TEXT_EVENT
+                    if event == TEXT_EVENT and data.get("stream") == ANSWER
                 ]
             elif line.kind == "trace":
                 figures = Figures.of(line.data)

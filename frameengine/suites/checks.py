@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from frameengine.jsonvalue import FrozenMap, Json, first_difference
+from frameengine.jsonvalue import FrozenMap, Json
 from frameengine.suites.evidence import COMPARE, Check, Evidence, as_json, contains, count, cut, listed, unless
 from frameengine.suites.trace_checks import trace_check
 from frameengine.suites.words import Problem, Words, json_value
@@ -34,7 +34,7 @@ def _response(words: Words) -> Check:
     negated = words.take("not")
     if not words.take("contains"):
         raise Problem('it is contains "…", not contains "…", or length >= N')
-    return contains(words, lambda evidence: evidence.response, what="the response", negated=negated)
+    return contains(words, lambda evidence: (evidence.response,), what="the response", negated=negated)
 
 
 def _buttons(evidence: Evidence) -> tuple[FrozenMap, ...]:
@@ -125,10 +125,11 @@ def _state(words: Words) -> Check:
 
 
 def _value(words: Words, place: str, steps: Sequence[str]) -> Check:
+    negated = words.take("not")
     if words.take("contains"):
-        return contains(words, lambda evidence: _text(_at(evidence.state, steps)), what=place)
-    if words.take("not", "contains"):
-        return contains(words, lambda evidence: _text(_at(evidence.state, steps)), what=place, negated=True)
+        return contains(words, lambda evidence: tuple(_parts(_at(evidence.state, steps))), what=place, negated=negated)
+    if negated:
+        raise Problem('it is not contains "…"')
     if words.take("length"):
         return count(words, lambda evidence: _length(_at(evidence.state, steps)), what=f"the length of {place}")
     comparison = words.comparison()
@@ -142,7 +143,7 @@ def _value(words: Words, place: str, steps: Sequence[str]) -> Check:
         if ordered:
             holds = _is_number(value) and COMPARE[comparison](value, wanted)
         else:
-            holds = (first_difference(value, wanted) is None) == (comparison == "==")
+            holds = _equal(value, wanted) == (comparison == "==")
         return unless(holds, f"{place} is {cut(_text(value))}")
 
     return Check(fault=fault)
@@ -168,12 +169,37 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _equal(one: Any, other: Any) -> bool:
+    """Return whether two values say the same: 1 is 1.0, the order of members means nothing, and true is no number."""
+    if isinstance(one, FrozenMap) and isinstance(other, FrozenMap):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else as_json(value)
 
 
-def _length(value: Any) -> int:
-    return len(value) if isinstance(value, str | tuple | FrozenMap) else 0
+def _parts(value: Any) -> Iterator[str]:
+    """Yield the names, texts and figures in a value, in order; of nothing, none.
+
+    Each as it is, not as JSON writes it: a text with a quote in it would not be found in that.
+    """
+    if isinstance(value, FrozenMap):
+        for name, item in value.items():
+            yield name
+            yield from _parts(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _parts(item)
+    elif value is not None:
+        yield _text(value)
+
+
+def _length(value: Any) -> int | None:
+    return len(value) if isinstance(value, str | tuple | FrozenMap) else None
 
 
 _CHECKS: Final[Mapping[str, Callable[[Words], Check]]] = {

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import frozen
 
 from frameengine.codec import dumps
-from frameengine.graph.model import Graph
+from frameengine.graph.model import CUSTOM_PATH, Graph
 from frameengine.jsonvalue import FrozenMap
 from frameengine.records import Emission, FrameRecord, FrameTrace
 from frameengine.suites.words import Problem, Words
 
 SHOWN_CHARS: Final = 160
 """Characters of a value that a fault repeats."""
-EVENTS: Final = frozenset(
-    (
-        "audit context controls control_refused decided done error interpreted machine_refused machine_transition model_failed "
-        "parse_failed perceived planned process_done process_start reading_refused reflex_path returned routed started "
-        "state_refused stopped streaming text thinking tick tool_cached tool_call tool_refused tool_result updated watched"
-    ).split()
-)
-"""Events that the shipped nodes show. One of another name can only be missed where the same suite sees it elsewhere."""
 COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -95,12 +87,12 @@ class Check:
     """Looks at the evidence."""
     names: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Kind (node, tool, path, condition) and name of each thing of a graph that it speaks of, alternatives together."""
-    sees: tuple[str, ...] = ()
-    """Events that it wants to see."""
-    misses: str = ""
-    """The event that it wants not to see."""
+    sees: tuple[tuple[str, str], ...] = ()
+    """Events that it wants to see: the node, empty for any, and the name."""
+    misses: tuple[str, str] | None = None
+    """The event that it wants not to see, likewise."""
     status: bool = False
-    """Whether it is about how the message ended, so that a failed one is no surprise."""
+    """Whether it says how the message ended, so that a failed one is red by this check, or is what was expected."""
 
     def strange(self, graph: Graph) -> str:
         """Return what makes the check meaningless on *graph*, or nothing: what a graph does not have cannot be missed.
@@ -110,39 +102,50 @@ class Check:
         known: dict[str, tuple[str, ...]] = {
             "node": tuple([node.name for node in graph.nodes]),
             "tool": tuple(dict.fromkeys(tool for node in graph.nodes for tool in _tools(node.config))),
-            "path": (*[label.label for label in graph.paths], "custom", "clear", "given", "switch", "ignored"),
+            "path": (*[label.label for label in graph.paths], CUSTOM_PATH),
             "condition": tuple(graph.conditions),
         }
         for kind, names in self.names:
             if not any(name in known[kind] for name in names):
                 return f"{graph.name} has no {kind} {' or '.join(names)}; it has {', '.join(known[kind]) or 'none'}"
+            if kind == "path" and all(path in names for path in known[kind]):
+                return f"{graph.name} has no other path, so it could not fail"
         return ""
 
 
-def contains(words: Words, seen: Callable[[Evidence], str], *, what: str, negated: bool = False) -> Check:
-    """Return the check that a text holds, or does not hold, one of the quoted texts; upper and lower case count as one."""
+def contains(words: Words, seen: Callable[[Evidence], Sequence[str]], *, what: str, negated: bool = False) -> Check:
+    """Return the check that one of some texts holds, or none of them, a quoted text; upper and lower case count as one."""
     wanted = words.texts()
 
     def fault(evidence: Evidence) -> str:
-        text = seen(evidence)
-        found = [item for item in wanted if item.casefold() in text.casefold()]
+        texts = seen(evidence)
+        found = [item for item in wanted if any(item.casefold() in text.casefold() for text in texts)]
+        shown = cut(", ".join(texts))
         if negated:
             # What is empty lacks everything, and says nothing.
-            return f"{what} contains {listed(found)}: {cut(text)}" if found else unless(bool(text), f"{what} is empty")
-        return "" if found else f"{what} is {cut(text)}"
+            return f"{what} contains {listed(found)}: {shown}" if found else unless(any(texts), f"{what} is empty")
+        return "" if found else f"{what} is {shown}"
 
     return Check(fault=fault)
 
 
-def count(words: Words, seen: Callable[[Evidence], int], *, what: str) -> Check:
-    """Return the check of a number. One that always holds, or never, is refused."""
+def count(words: Words, seen: Callable[[Evidence], int | None], *, what: str) -> Check:
+    """Return the check of a number, None where there is none to compare. One that always holds, or never, is refused."""
     comparison = words.comparison()
     wanted = words.number("a number")
-    if not any(COMPARE[comparison](number, wanted) for number in range(wanted + 2)):
+    compare = COMPARE[comparison]
+    # No comparison answers otherwise between these, or beyond them.
+    answers = [compare(number, wanted) for number in (0, wanted - 1, wanted, wanted + 1) if number >= 0]
+    if not any(answers):
         raise Problem(f"{comparison} {wanted} can never hold")
-    if all(COMPARE[comparison](number, wanted) for number in range(wanted + 2)):
+    if all(answers):
         raise Problem(f"{comparison} {wanted} always holds: it could not fail")
-    return Check(fault=lambda evidence: unless(COMPARE[comparison](seen(evidence), wanted), f"{what} is {seen(evidence)}"))
+
+    def fault(evidence: Evidence) -> str:
+        number = seen(evidence)
+        return unless(number is not None and compare(number, wanted), f"{what} is {'none' if number is None else number}")
+
+    return Check(fault=fault)
 
 
 def unless(holds: bool, fault: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from difflib import get_close_matches
 from itertools import takewhile
 from typing import Any, Final
 
@@ -16,20 +15,19 @@ from frameengine.engine.stops import Ask
 from frameengine.errors import UsageError
 from frameengine.graph.model import Graph
 from frameengine.graph.registry import BoundGraph
-from frameengine.inputs import Body, Dashboard, Input, Tick, UserMessage
+from frameengine.inputs import Body, Clear, Dashboard, Input, Tick, UserMessage
 from frameengine.jsonvalue import EMPTY, FrozenMap
-from frameengine.node import TEXT_EVENT
+from frameengine.node import ANSWER, TEXT_EVENT
 from frameengine.nodes.shaping import SHAPING
 from frameengine.records import Frame, FrameRecord, FrameTrace
 from frameengine.suites.actions import Act, pressed
-from frameengine.suites.evidence import EVENTS, Check, Evidence, ToolUse, as_json
+from frameengine.suites.evidence import Check, Evidence, ToolUse, as_json
+from frameengine.suites.events import not_to_be_missed
 from frameengine.suites.format import Line, Step, Suite
 from frameengine.ui.surface import current
 
 SECOND: Final = 1_000_000
 """Microseconds."""
-ANSWER: Final = "answer"
-"""The stream of text that is the answer."""
 
 NOT_DONE: Final = "not looked at: what it is about was not done"
 """Fault of an expectation behind a click that found no button."""
@@ -65,24 +63,19 @@ def check_graph(suite: Suite, graph: Graph) -> None:
             hint="choose one of them, or add the graph to its setup",
             graph=graph.name,
         )
-    checks = [(line, item) for step in suite.steps for line, item in step.todo if isinstance(item, Check)]
-    seen = {name for _, check in checks for name in check.sees}
-    problems = [
-        f"  line {line.number}: {strange}"
-        for line, check in checks
-        if (strange := check.strange(graph) or _unseen(check.misses, seen))
-    ]
+    todo = [entry for step in suite.steps for entry in step.todo]
+    seen = [event for _, item in todo if isinstance(item, Check) for event in item.sees]
+    problems = [f"  line {line.number}: {strange}" for line, item in todo if (strange := _strange(item, graph, seen))]
     if problems:
         raise UsageError("\n".join([f"{suite.path} does not fit {graph.name}:", *problems]), hint="correct these lines")
 
 
-def _unseen(event: str, seen: Collection[str]) -> str:
-    """Return why *event* cannot be missed; empty where it can."""
-    if not event or event in EVENTS or event in seen:
-        return ""
-    near = get_close_matches(event, sorted({*EVENTS, *seen}), 1)
-    meant = f"; is it {near[0]}?" if near else "; expect it in another step, so that its name is proven"
-    return f"nothing shows an event {event}, so missing it could not fail{meant}"
+def _strange(item: Act | Check, graph: Graph, seen: Collection[tuple[str, str]]) -> str:
+    """Return what makes a line meaningless on *graph*, or nothing; *seen* are the events that the suite wants to see."""
+    if isinstance(item, Act):
+        kind = item.input
+        return "" if kind == Clear.type or kind in graph.entry else f"no node of {graph.name} takes a {kind}: nothing would happen"
+    return item.strange(graph) or (not_to_be_missed(graph, *item.misses, seen) if item.misses else "")
 
 
 def run_suite(

@@ -8,6 +8,8 @@ from typing import Final
 from frameengine.suites.evidence import Check, Evidence, as_json, count, cut_start, listed, unless
 from frameengine.suites.words import Problem, Words
 
+TOOL: Final = 'it is tool NAME called, called N times, called with "…", gave "…", or not called'
+EVENT: Final = 'it is event NAME seen, seen N times, seen with "…", seen before NAME, or not seen'
 REQUEST: Final = 'it is request of NODE contains "…", or request of NODE not contains "…"'
 ANY: Final = -1
 """Once or more often."""
@@ -36,6 +38,8 @@ def _status(words: Words) -> Check:
     for status in wanted:
         if status not in ("done", "failed", "cancelled"):
             raise Problem(f"{status} is no status; there is done, failed, cancelled")
+    if "done" in wanted and len(dict.fromkeys(wanted)) > 1:
+        raise Problem("done stands beside another status, so a message that fails would pass like one that does not")
     return Check(fault=lambda evidence: unless(evidence.trace.status in wanted, _ended(evidence)), status=True)
 
 
@@ -104,7 +108,7 @@ def _tool(words: Words) -> Check:
             names=names,
         )
     if not words.take("called"):
-        raise Problem('it is tool NAME called, tool NAME called N times, … called with "…", … gave "…", or tool NAME not called')
+        raise Problem(TOOL)
     wanted = words.texts() if words.take("with") else ()
     times = ANY if wanted else _times(words)
 
@@ -130,10 +134,14 @@ def _given(evidence: Evidence, tool: str) -> str:
 def _event(words: Words) -> Check:
     event = _Event(words.word("the name of an event"))
     if words.take("not", "seen"):
-        missed = lambda evidence: unless(not event.seen(evidence), f"{event} was seen with {listed(event.seen(evidence))}")  # noqa: E731
-        return Check(fault=missed, names=event.names, misses=event.name)
+
+        def too_many(evidence: Evidence) -> str:
+            seen = event.seen(evidence)
+            return f"{event} was seen with {listed(seen)}" if seen else ""
+
+        return Check(fault=too_many, names=event.names, misses=event.which)
     if not words.take("seen"):
-        raise Problem('it is event NAME seen, … seen N times, … seen with "…", … seen before NAME, or event NAME not seen')
+        raise Problem(EVENT)
     if words.take("before"):
         return _before(event, _Event(words.word("the name of an event")))
     wanted = words.texts() if words.take("with") else ()
@@ -147,7 +155,7 @@ def _event(words: Words) -> Check:
             return f"{event} was seen {len(seen)} times"
         return unless(not wanted or _any_in(wanted, seen), f"{event} was seen with {listed(seen)}")
 
-    return Check(fault=fault, names=event.names, sees=(event.name,))
+    return Check(fault=fault, names=event.names, sees=(event.which,))
 
 
 def _before(first: _Event, second: _Event) -> Check:
@@ -156,7 +164,7 @@ def _before(first: _Event, second: _Event) -> Check:
         ordered = earlier is not None and later is not None and earlier < later
         return unless(ordered, f"what was seen is {_shown(evidence)}")
 
-    return Check(fault=fault, names=(*first.names, *second.names), sees=(first.name, second.name))
+    return Check(fault=fault, names=(*first.names, *second.names), sees=(first.which, second.which))
 
 
 class _Event:
@@ -164,7 +172,8 @@ class _Event:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._node, _, self.name = text.rpartition(".")
+        self._node, _, self._name = text.rpartition(".")
+        self.which = self._node, self._name
         self.names = (("node", (self._node,)),) if self._node else ()
 
     def __str__(self) -> str:
@@ -180,7 +189,7 @@ class _Event:
         return [as_json(emission.data) for node, emission in evidence.events() if self._is_it(node, emission.event)]
 
     def _is_it(self, node: str, event: str) -> bool:
-        return event == self.name and self._node in ("", node)
+        return event == self._name and self._node in ("", node)
 
 
 def _shown(evidence: Evidence) -> str:
@@ -219,7 +228,7 @@ def _condition(words: Words) -> Check:
     def fault(evidence: Evidence) -> str:
         values = [record.condition[name] for record in evidence.records if name in record.condition]
         shown = ", ".join(["held" if value else "did not hold" for value in values]) or "was not asked"
-        return unless(wanted in values, f"{name} {shown}")
+        return unless(bool(values) and any(values) == wanted, f"{name} {shown}")
 
     return Check(fault=fault, names=(("condition", (name,)),))
 

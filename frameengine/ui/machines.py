@@ -119,8 +119,10 @@ def _summary(key: str, machine: FrozenMap) -> str:
 def _offered(machines: FrozenMap, action: Action) -> Iterator[tuple[str, FrozenMap]]:
     """Yield the buttons that a click can mean, with their machines."""
     said = action.data.get(MACHINE)
-    for key in (said,) if isinstance(said, str) and said in machines else machines:
-        machine = machines[key]
+    # A click that says whose button it was means that machine's alone, also where it is gone.
+    for key, machine in machines.items():
+        if said is not None and key != said:
+            continue
         for offered in machine["states"][machine["current"]]["buttons"]:
             if offered["action"] == action.name:
                 yield key, offered

@@ -13,7 +13,7 @@ from frameengine.inputs import Action
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json, first_difference, freeze
 from frameengine.state import Change
 from frameengine.ui.bindings import bound, local
-from frameengine.ui.controls import CONTROLS_MAX, button, display
+from frameengine.ui.controls import CONTROLS_MAX, MACHINE, button, display
 from frameengine.ui.machines import applied, machine_controls, rule_of, transition
 from frameengine.ui.values import name, quoted, refused, small
 
@@ -92,7 +92,9 @@ def clicked(ui: FrozenMap, action: Action) -> Handled | None:
             text=f"{moved.id} → {moved.after}",
             moved=f"{moved.id}: {moved.before} → {moved.after}",
         )
-    rule = rule_of(ui, action) or ui.get("bindings", EMPTY).get(action.name)
+    rule = rule_of(ui, action)
+    if rule is None and MACHINE not in action.data:
+        rule = ui.get("bindings", EMPTY).get(action.name)
     done = local(ui.get("state", EMPTY), rule, action) if rule is not None else None
     return None if done is None else Handled(ui=_frozen({**ui, "state": done[0]}), text=done[1])
 

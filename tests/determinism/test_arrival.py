@@ -78,7 +78,7 @@ def arrivals(path: Path) -> list[EffectKey]:
 
 
 def test_two_hundred_orders_of_arrival_leave_one_record(tmp_path: Path) -> None:
-    """Whatever order parallel nodes and perform_all get their answers in: one canonical digest, and every trace replays."""
+    """C42, N06: in whatever order parallel nodes and perform_all get answers: one canonical digest, and every trace replays."""
     found = digests(tmp_path)
     assert len(set(found)) == 1
     orders = {tuple(arrivals(tmp_path / f"{order}.trace.jsonl")) for order in range(ORDERS)}
@@ -157,7 +157,7 @@ def test_an_engine_that_lets_the_order_of_arrival_in_is_noticed(
 
 
 def test_ticks_and_cancels_at_any_moment_replay(tmp_path: Path) -> None:
-    """Recorded with answers, ticks and cancels in forty timings, a run replays as it went, each time."""
+    """Recorded with answers, ticks and cancels in forty timings, a run replays as it went, each time (N08, N18)."""
     for order in range(40):
         path = tmp_path / f"{order}.trace.jsonl"
         found = random_run(path, 13, order=order, most=3)
@@ -254,7 +254,7 @@ def test_equal_calls_of_parallel_nodes_get_their_own_replies(tmp_path: Path) -> 
 
 
 def test_ticks_at_one_boundary_keep_their_order(tmp_path: Path) -> None:
-    """Ticks that come in together run in the order in which they came, live and in replay."""
+    """Ticks that come in together run in the order in which they came, live and in replay (N08)."""
     ran: list[int] = []
 
     async def senses(message: Any, ctx: NodeContext) -> NodeResult:

@@ -128,7 +128,7 @@ def check_rows(tmp_path: Path, turkish: Mapping[str, str], seeds: int) -> None:
 
 
 def test_a_run_is_the_same_in_every_environment(tmp_path: Path, turkish: dict[str, str]) -> None:
-    """Random runs have one canonical digest, one recording and one replay, byte for byte, over all rows of environments."""
+    """N05, N21: random runs have one canonical digest, recording and replay, byte for byte, over all rows of environments."""
     check_rows(tmp_path, turkish, SEEDS)
 
 
@@ -139,7 +139,7 @@ def test_many_runs_are_the_same_in_every_environment(tmp_path: Path, turkish: di
 
 
 def test_a_planted_dependence_on_hashes_is_noticed(tmp_path: Path, turkish: dict[str, str]) -> None:
-    """A node that takes an order from a set has several digests over the rows: the comparison above can fail."""
+    """A node that takes an order from a set has several digests over the rows: the comparison above can fail (N05)."""
     found = run_rows(tmp_path, turkish, "0", "1", "hashed")
     assert len({row["found"]["0"][0] for row in found}) > 1
 
@@ -186,7 +186,7 @@ def check_pure(found: Mapping[str, Any], output: Path) -> None:
 
 
 def test_replay_touches_nothing_but_its_output(recorded: Path, tmp_path: Path) -> None:
-    """No socket, no process, no other file is opened for writing, and clock and chance, which would raise, are not asked."""
+    """N01: no socket, no process, no other file for writing is opened, and clock and chance, which would raise, are not asked."""
     output = tmp_path / "o.trace.jsonl"
     child = start(["pure", str(recorded), str(output)], env=environment(HOME=""), cwd=tmp_path)
     check_pure(finished(child)["found"], output)

@@ -117,7 +117,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_node_that_touches_the_world_is_refused_by_name(name: str, make: Any, tmp_path: Path) -> None:
-    """The engine's own guard refuses it, when the run is made or while the node runs, and says what to use; no frame commits."""
+    """N01, N04, N15, N16: the guard refuses it, before or while the node runs, and says what to use; no frame commits."""
     world = WORLDS[name]
     path = tmp_path / "t.trace.jsonl"
     with pytest.raises(Nondeterminism) as caught:
@@ -204,7 +204,7 @@ HIDDEN: dict[str, tuple[type[Any], tuple[Any, ...]]] = {
 
 @pytest.mark.parametrize("name", HIDDEN)
 def test_what_the_guard_cannot_see_diverges(name: str, tmp_path: Path) -> None:
-    """State outside of the run and addresses in texts pass the guard, and are found by comparing."""
+    """State outside of the run and addresses in texts pass the guard, and are found by comparing (N24)."""
     kind, expected = HIDDEN[name]
     path = tmp_path / "t.trace.jsonl"
     nodes = [kind(), kind()]
@@ -215,7 +215,7 @@ def test_what_the_guard_cannot_see_diverges(name: str, tmp_path: Path) -> None:
 
 
 def test_nan_does_not_get_into_a_record(tmp_path: Path) -> None:
-    """A value that compares unequal to itself is refused in the node, live and in replay alike."""
+    """A value that compares unequal to itself is refused in the node, live and in replay alike (N21)."""
 
     async def averages(message: Any, ctx: NodeContext) -> NodeResult:
         await ctx.perform(ToolCall("t"))
@@ -293,7 +293,7 @@ CHANGES: dict[str, tuple[Work, tuple[str, int, int | None, str]]] = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_changed_code_diverges_at_the_first_place(name: str, tmp_path: Path) -> None:
-    """The first input, call and pointer that differ are named, and no call is performed to find out."""
+    """The first input, call and pointer that differ are named, and no call is performed to find out (N10, N23)."""
     mutant, (kind, number, call, pointer) = CHANGES[name]
     path = tmp_path / "t.trace.jsonl"
     messages = ["first", "second", "third"]

@@ -1,7 +1,7 @@
-"""What each graph shows while it runs: node, event and payload keys, against a stored table; nothing extra, nothing missing (C53).
+"""What each graph shows while it runs, by node, event and payload keys, is what a stored table says; no more, no less (C53).
 
-A graph is run through a conversation in which all goes well, one in which models say what they should not, and one in which no
-model answers. The table stands beside this file; a change of it is a change of what others read.
+A graph is run through a conversation in which all goes well, one in which models say what they should not, and many in
+which one of them fails. The table stands beside this file; a change of it is a change of what others read.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from frameengine.graph.registry import bind
 from frameengine.hud.feed import Feed
 from frameengine.inputs import Action, Body, Dashboard, Tick, UserMessage
 from frameengine.jsonvalue import FrozenMap, freeze
+from frameengine.node import NodeContext, NodeResult
+from frameengine.nodes.pa import PersonalAssistant
 from frameengine.performers.scripted import Script
 from frameengine.scenario import load_scenario
 
@@ -80,10 +82,32 @@ def refused(graph: str) -> list[FrozenMap]:
     return run(graph, odd, (*inputs, Action(name="unheard"), Tick(readings={"weather": "fine"})))
 
 
-def failing(graph: str) -> list[FrozenMap]:
-    """Run a graph whose models do not answer."""
-    failure = EffectFailure(type="effect.model", message="the model is overloaded")
-    return run(graph, lambda call: Outcome(status="error", error=failure, at=virtual_at(call.key)), [UserMessage.of("Hello!")] * 2)
+def spoiled(graph: str) -> list[FrozenMap]:
+    """Run a graph again and again: each time the model of another node fails, talks nonsense, or is silent."""
+    told = []
+    for node in load_graph(graph).nodes:
+        for bad in (failed, nonsense, silence):
+
+            def answer(call: Call, node: str = node.name, bad: Callable[[Call], Outcome] = bad) -> Outcome:
+                return bad(call) if call.key.node == node and isinstance(call.effect, ModelCall) else odd(call)
+
+            told += run(graph, answer, [UserMessage.of("Show me the customers, please.")])
+    return told
+
+
+def failed(call: Call) -> Outcome:
+    """Return the outcome of a model call that failed."""
+    return Outcome(status="error", error=EffectFailure(type="effect.model", message="overloaded"), at=virtual_at(call.key))
+
+
+def nonsense(call: Call) -> Outcome:
+    """Return a reply that is no JSON."""
+    return Outcome(value=ModelReply(message=freeze({"role": "assistant", "content": "nonsense"})), at=virtual_at(call.key))
+
+
+def silence(call: Call) -> Outcome:
+    """Return a reply without text."""
+    return Outcome(value=ModelReply(message=freeze({"role": "assistant", "content": ""})), at=virtual_at(call.key))
 
 
 def tool(call: Call, content: Any) -> Outcome:
@@ -92,22 +116,29 @@ def tool(call: Call, content: Any) -> Outcome:
 
 
 def odd(call: Call) -> Outcome:
-    """Answer with replies that are well formed and ask for too much; from the seventh input on with none that can be read."""
+    """Answer with replies that are well formed and ask for too much; to the seventh input with none that can be read."""
     if not isinstance(call.effect, ModelCall):
         ragged = "a\tb\n1"
         done = {"status": "done", "exit_code": 0, "stdout": "2", "stderr": "", "pid": 1}
         return tool(call, done if call.effect.name == "python" else ragged)
-    number = call.key.input
-    reply: Any = "nonsense" if number == 7 else _reply(call)
+    if call.key.input == 7:
+        return nonsense(call)
+    reply = _reply(call)
     text = reply if isinstance(reply, str) else json.dumps(reply)
     message = reply if isinstance(reply, dict) and "tool_calls" in reply else {"role": "assistant", "content": text}
     return Outcome(value=ModelReply(message=freeze(message)), at=virtual_at(call.key))
 
 
 def _reply(call: Call) -> Any:
-    first = call.key.input == 1
+    first = call.key.input <= 2
     describe = {"tool": "query_db", "args": {"query": "DESCRIBE customers", "database": "billing"}}
-    several = [describe, describe, step("rm"), step("destroy_machine", id="none"), step("query_db", query="SELECT 1", database="billing")]
+    several = [
+        describe,
+        describe,
+        step("rm"),
+        step("destroy_machine", id="none"),
+        step("query_db", query="SELECT 1", database="billing"),
+    ]
     many = [step("set_state", key=f"{call.key.input}-{index}", value="x" * 4_000) for index in range(5)]
     plan = {"tool_sequence": several if first else many, "present_as": "table", "response_hint": "Look.", "line": "All asked."}
     match call.key.node:
@@ -151,7 +182,7 @@ def _thought(call: Call, *, first: bool) -> Any:
 def shown(graph: str) -> dict[str, list[str]]:
     """Return what a graph shows: ``node.event`` -> each set of payload keys, sorted and joined."""
     found: dict[str, dict[str, None]] = {}
-    for told in (*conversation(graph), *refused(graph), *failing(graph)):
+    for told in (*conversation(graph), *refused(graph), *spoiled(graph)):
         keys = " ".join(sorted(name for name in told if name not in ("type", "node", "event")))
         found.setdefault(f"{told['node']}.{told['event']}", {})[keys] = None
     return {name: sorted(found[name]) for name in sorted(found)}
@@ -159,7 +190,7 @@ def shown(graph: str) -> dict[str, list[str]]:
 
 def written(table: Table) -> str:
     """Return a table as it is stored."""
-    lines = ["# node.event = payload keys; written by hand from what the test prints, and read before it is kept"]
+    lines = ["# node.event = payload keys. The test prints what is shown now where it fails; read a change before you keep it."]
     for graph, rows in table.items():
         lines += ["", f"[{graph}]", *[f'"{name}" = {json.dumps(keys)}' for name, keys in rows.items()]]
     return "\n".join(lines) + "\n"
@@ -181,12 +212,17 @@ def test_the_runs_show_everything_that_the_nodes_can_show() -> None:
     assert events - code - set(REFUSALS) == {"frame_trace"}
 
 
-def test_an_event_that_is_new_is_noticed() -> None:
-    """A further event, a further key and a missing event each make a table differ from the stored one."""
-    stored = tomllib.loads(STORED.read_text(encoding="utf-8"))["v4-eras"]
-    name = "pa.routed"
-    for planted in ({**stored, "pa.planned": ["hint"]}, {**stored, name: ["expert"]}, {k: v for k, v in stored.items() if k != name}):
-        assert planted != shown("v4-eras")
+def test_an_event_that_is_new_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that shows one event more than it did makes what its graph shows differ from the table in that event alone."""
+    usual = PersonalAssistant.run
+
+    async def run(self: PersonalAssistant, message: Any, ctx: NodeContext) -> NodeResult:
+        ctx.emit("planted", hint="")
+        return await usual(self, message, ctx)
+
+    before = shown("v4-eras")
+    monkeypatch.setattr(PersonalAssistant, "run", run)
+    assert shown.__wrapped__("v4-eras") == {**before, "pa.planted": ["hint"]}
 
 
 def emitted() -> Iterator[str]:

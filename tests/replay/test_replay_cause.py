@@ -70,7 +70,7 @@ def diverging(path: Path, changed: BoundGraph, **more: Any) -> Divergence:
 @pytest.mark.parametrize(
     ("changed", "cause", "because"),
     [
-        (graph("X"), "undetermined", "graph, prompts and code are as recorded"),
+        (graph("X"), "undetermined", "the nodes' own modules are as recorded"),
         (graph("X", prompts={"pa": "new"}), "prompt", "changed: prompt pa"),
         (graph("X", code={"a": "new"}), "node code", "changed: code of module toy (node a)"),
         (graph("X", name="other"), "graph", "changed: graph"),
@@ -91,7 +91,7 @@ def diverging(path: Path, changed: BoundGraph, **more: Any) -> Divergence:
     ],
 )
 def test_the_cause_is_told_from_what_changed(trace: Path, changed: BoundGraph, cause: str, because: str) -> None:
-    """Graph, prompt or code, where one alone could have led to it; undetermined where none or several could."""
+    """Graph, prompt or code, where one alone could have led to it; undetermined where none or several could (N23)."""
     found = diverging(trace, changed)
     assert found.kind == "request"
     assert found.cause == cause

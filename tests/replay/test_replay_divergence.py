@@ -163,7 +163,7 @@ CASES: dict[str, tuple[Work, tuple[Any, ...]]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_changed_node_is_named_at_the_first_place_that_differs(name: str, trace: Path) -> None:
-    """Kind, input, frame, node, call, pointer and both values are those of the planted change, in the second message only."""
+    """N10: kind, input, frame, node, call, pointer and both values are those of the change, in the second message only."""
     work, (kind, call, pointer, recorded, replayed) = CASES[name]
     found = diverging(trace, graph(thinker=second(work)))
     assert (found.kind, found.input, found.frame, found.node, found.call) == (kind, *THINKER, call)
@@ -484,7 +484,7 @@ def test_long_values_are_cut_in_the_middle() -> None:
 
 
 def test_a_caught_failure_is_replayed_as_it_was(tmp_path: Path) -> None:
-    """Failed effects and failed nodes are part of the record: they replay as same, and differ where they are swallowed."""
+    """Failed effects and failed nodes are part of the record: they replay as same, and differ where they are swallowed (N12)."""
     path = tmp_path / "t.trace.jsonl"
 
     async def tries(message: Any, ctx: NodeContext) -> NodeResult:

@@ -161,6 +161,32 @@ def test_instruments_see_a_replay_like_a_live_run(trace: Path, tmp_path: Path) -
 # ---------------------------------------------------------------------- nothing compared
 
 
+def test_previews_come_again_as_they_were(tmp_path: Path) -> None:
+    """C80, N11: a replay shows the pieces of a text as the live run did, one by one, and joined they are the recorded text."""
+
+    async def talks(message: Any, ctx: NodeContext) -> NodeResult:
+        answer = await ctx.perform(ToolCall("t"))
+        for piece in ("It ", "is ", answer.content["tool"], "."):
+            ctx.say(piece)
+        return NodeResult()
+
+    class Pieces:
+        def __init__(self) -> None:
+            self.heard: list[Any] = []
+
+        def on_preview(self, key: Any, index: int, emission: Any) -> None:
+            self.heard.append((key, index, emission))
+
+    live, again, path = Pieces(), Pieces(), tmp_path / "t.trace.jsonl"
+    record(path, bound({"a": talks}), ["one", "two"], instruments=[live])
+    assert replay(path, bound({"a": talks}), instruments=(again,)).verdict == "same"
+    assert live.heard == again.heard
+    assert [emission.data["text"] for _, _, emission in live.heard] == ["It ", "is ", "t", "."] * 2
+    with TraceReader(path) as reader:
+        texts = [line.data["records"][0]["emissions"] for line in reader.lines() if line.kind == "frame"]
+    assert texts == [((("text", {"stream": "answer", "text": "It is t."})),)] * 2
+
+
 def test_a_trace_without_calls_proves_nothing(tmp_path: Path) -> None:
     """Frames without a single effect are nothing that a replay could prove."""
     path = tmp_path / "t.trace.jsonl"

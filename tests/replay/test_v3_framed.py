@@ -103,7 +103,7 @@ def test_the_traces_replay(path: Path, level: Any) -> None:
 
 
 def test_each_path_has_its_number_of_frames() -> None:
-    """Reflex takes 2 frames, Director 4, Director and Interpreter 5 (C43 to C45)."""
+    """Reflex takes 2 frames, Director 4, Director and Interpreter 5 (C43, C44, C45)."""
     assert figures(TRACES / "reflex.trace.jsonl") == [("reflex", 2, 3, "done")] * 2
     assert figures(TRACES / "director.trace.jsonl") == [("director", 4, 4, "done")]
     assert figures(TRACES / "director-interpreter.trace.jsonl") == [("director+interpreter", 5, 6, "done")]
@@ -151,7 +151,7 @@ def test_the_sample_shows_every_path() -> None:
 
 
 def test_output_and_ui_share_a_frame() -> None:
-    """The frame of the answer has both nodes, in the order of the graph (C48); the memory follows it."""
+    """The frame of the answer has both nodes, in the order of the graph (C48); the memory follows it (N06)."""
     frames = list(lines(TRACES / "director.trace.jsonl", "frame"))
     assert [[record["node"] for record in frame.data["records"]] for frame in frames] == [
         ["input"],
@@ -163,7 +163,7 @@ def test_output_and_ui_share_a_frame() -> None:
 
 
 def test_conditions_are_in_the_record() -> None:
-    """Each record that routed by a condition says which, and how it turned out."""
+    """Each record that routed by a condition says which, and how it turned out (C09)."""
     demo = TRACES / "demo.trace.jsonl"
     first, second = records(demo, "input")[:2]
     assert (first["condition"], first["route"]) == ({"reflex": True, "not reflex": False}, ("output",))

@@ -140,7 +140,7 @@ def test_each_path_has_its_number_of_frames(recorded: Mapping[str, tuple[Watch, 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_recordings_replay(recorded: Mapping[str, tuple[Watch, Path]], name: str) -> None:
-    """Each trace replays to the same records under the strictest guard, and asks nobody."""
+    """Each trace replays to the same records under the strictest guard, and asks nobody (N13)."""
     watch, trace = recorded[name]
     result = Replayer(trace, guard=Guard("full")).run()
     assert result.verdict == "same"
@@ -148,7 +148,7 @@ def test_the_recordings_replay(recorded: Mapping[str, tuple[Watch, Path]], name:
 
 
 def test_a_table_is_described_once_in_a_conversation(recorded: Mapping[str, tuple[Watch, Path]]) -> None:
-    """The first job looks at the table, the second on the same table does not, on a real database (C32, C88)."""
+    """The first job looks at the table, the second on the same table does not, on a real database (C32, C88, N24)."""
     watch, _ = recorded["v4-expert-interpreter"]
     first, second = watch.queries(1), watch.queries(2)
     assert first[0] == "DESCRIBE customers"
@@ -377,7 +377,7 @@ def test_no_reply_stops_the_conversation(bound: BoundGraph, place: str, kind: st
     marks = [emission.event for emission in watch.records(node)[0].emissions]
     if place == "answer":
         # Any text is an answer.
-        assert ("parse_failed" in marks) == (kind in ("empty", "null"))
+        assert ("parse_failed" in marks) == (kind in ("empty", "null", "100,000 steps"))
     elif (place, kind) != ("plan", "overridden operation"):
         assert "parse_failed" in marks or "tool_refused" in marks
 

@@ -85,7 +85,7 @@ def test_equal_requests_of_other_nodes_are_ambiguous() -> None:
 
 
 def test_miss_names_the_nearest_and_why() -> None:
-    """A request without a reply stops, naming the nearest recorded call and the place where it differs."""
+    """A request without a reply stops, naming the nearest recorded call and the place where it differs (N10)."""
     matcher = Matcher(recorded([asked("a", "how many customers are there"), asked("b", "zzz")], ["12", "no"]), "exact", NODES)
     with pytest.raises(CassetteMiss) as caught:
         matcher.find(asked("a", "how many customers were there"))

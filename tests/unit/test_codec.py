@@ -107,7 +107,7 @@ def test_the_order_of_members_is_data() -> None:
 
 
 def test_digests_are_the_same_in_every_process() -> None:
-    """Hash randomisation, optimisation and development mode make no difference."""
+    """Hash randomisation, optimisation and development mode make no difference (N21)."""
     code = (
         "from frameengine.codec import digest\nfrom frameengine.jsonvalue import freeze\n"
         "print(digest(freeze({'ü': ['x' * 50, 1.5, -0.0, 2**64 - 1, {'$a': None}], 'b': True})))"

@@ -26,7 +26,7 @@ def made(pattern: str, *, names: str = "abcdefghijklmnop") -> list[FrozenMap]:
 
 @pytest.mark.parametrize(("text", "tokens"), [("", 0), ("abc", 0), ("abcd", 1), ("abcdefg", 1), ("x" * 40, 10)])
 def test_four_characters_are_a_token(text: str, tokens: int) -> None:
-    """The estimate is the number of characters divided by four, rounded down."""
+    """The estimate is the number of characters divided by four, rounded down (C12)."""
     assert estimate(text) == tokens
 
 
@@ -38,6 +38,8 @@ def test_four_characters_are_a_token(text: str, tokens: int) -> None:
         ("s10 u10 u10 u10 u10 u10 u10", 70, "abcdefg"),
         # One large message in the middle does not block the small ones before it.
         ("s10 u10 u500 u10 u10 u10 u10 u10", 80, "abdefgh"),
+        # Of the newest four the oldest goes first, and what is dropped for room lets nothing older back in.
+        ("s10 u5 u80 u5 u5", 50, "ade"),
         # Chat goes before the second system message does.
         ("s10 s10 u50 u50 u10 u10", 60, "abef"),
         ("s10 s30 u50 u50 u50 u40", 60, "af"),
@@ -45,19 +47,20 @@ def test_four_characters_are_a_token(text: str, tokens: int) -> None:
         ("s500 u10 u10", 100, "ac"),
         ("s10 u500", 100, "ab"),
         ("u50 u50 u50", 100, "bc"),
-        ("s10 s10", 5, "a"),
+        # No instruction goes where that would not be enough.
+        ("s10 s10", 5, "ab"),
         ("", 10, ""),
     ],
 )
 def test_what_stays(pattern: str, budget: int, kept: str) -> None:
-    """The oldest chat goes first, then system messages from the last back; the first and the newest stay."""
+    """The oldest chat goes first, then system messages from the last back; the first and the newest stay (C13, W08)."""
     fitted = fit(made(pattern), budget)
     assert "".join([message["name"] for message in fitted.messages]) == kept
     assert fitted.tokens == sum([len(message["content"]) // 4 for message in fitted.messages])
 
 
 def test_the_fill_may_pass_a_hundred() -> None:
-    """A prompt larger than the budget stays, and the report says by how much it is over."""
+    """A prompt larger than the budget stays, and the report says by how much it is over (C14)."""
     fitted = fit(made("s10010"), 2000)
     assert (fitted.tokens, fitted.budget, fitted.fill_pct) == (10_010, 2_000, 500)
 
@@ -68,7 +71,7 @@ def test_the_fill_may_pass_a_hundred() -> None:
     budget=st.integers(1, 300),
 )
 def test_w08_fitting_keeps_its_promises(systems: list[int], chat: list[int], budget: int) -> None:
-    """Order is kept, the newest message stays, no system message goes while other chat is there, and only two may be too many."""
+    """W08: order is kept, the newest stays, no system message goes while other chat is there, only two may be too many."""
     messages = [message("system", size, f"s{index}") for index, size in enumerate(systems)]
     messages += [message("user", size, f"u{index}") for index, size in enumerate(chat)]
     fitted = fit(messages, budget)
@@ -80,7 +83,8 @@ def test_w08_fitting_keeps_its_promises(systems: list[int], chat: list[int], bud
     assert len(kept_systems) == len(systems) or kept_chat == 1
     if fitted.tokens > budget:
         assert kept_chat == 1
-        assert len(kept_systems) <= 1
+        # Nothing that may go would be enough, so no instruction goes for nothing.
+        assert len(kept_systems) == len(systems)
     everything = sum(systems) + sum(chat)
     if everything <= budget:
         assert len(fitted.messages) == len(messages)

@@ -45,7 +45,7 @@ async def ends(_: Any, ctx: NodeContext) -> None:
 
 
 def test_inputs_are_numbered_in_order_of_arrival() -> None:
-    """Inputs of their own and late ones share one numbering, from where the run stood."""
+    """Inputs of their own and late ones share one numbering, from where the run stood (N18)."""
     made, kept = run(bound({"a": calls}, entry={"UserMessage": "a"}))
     made.inputs = 4
     made.performer = Bringing(made, [Dashboard()])
@@ -55,7 +55,7 @@ def test_inputs_are_numbered_in_order_of_arrival() -> None:
 
 
 def test_virtual_times_depend_on_the_number_and_a_clock_replaces_them() -> None:
-    """Without a clock an input's time is a function of its number; with one it is what the clock says; `at` beats both."""
+    """Without a clock an input's time is a function of its number; with one it is what the clock says; `at` beats both (N01)."""
     made, kept = run(bound({"a": ends}))
     made.send(HI)
     made.send(HI)
@@ -122,7 +122,7 @@ def sensing(**nodes: Any) -> Any:
 
 
 def test_a_tick_during_a_message_enters_at_the_next_boundary_and_replays(tmp_path: Path) -> None:
-    """Its line stands after the frame that was under way and says so; the trace replays."""
+    """Its line stands after the frame that was under way and says so; the trace replays (N08)."""
     kept = Kept()
     made = Run(Engine(sensing()), None, kept)
     made.performer = Bringing(made, [Tick(readings={"t": 1})])
@@ -227,7 +227,7 @@ def test_a_cancel_in_mid_frame_cancels_outstanding_effects() -> None:
 
 
 def test_a_cancel_stands_between_what_had_arrived_and_what_it_cut_off(tmp_path: Path) -> None:
-    """The trace has the Cancel in its place, replays, and the replay's output has the same canonical digest."""
+    """The trace has the Cancel in its place, replays, and the replay's output has the same canonical digest (N18)."""
 
     class OneThenCancel(Echo):
         def __init__(self, made: Run) -> None:
@@ -472,7 +472,7 @@ def test_an_async_caller_writes_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_many_runs_in_one_loop_do_not_mix() -> None:
-    """Runs that take turns in one event loop each leave the records that they leave alone."""
+    """Runs that take turns in one event loop each leave the records that they leave alone (N20)."""
 
     class Slow(Shuffled):
         async def perform(self, ask: Ask) -> list[Answer]:  # type: ignore[override]

@@ -354,7 +354,7 @@ def test_an_effect_error_can_be_caught() -> None:
 
 
 def test_results_come_in_call_order_whatever_the_order_of_arrival() -> None:
-    """perform_all gives results in the order of the calls, for every order in which they arrive."""
+    """perform_all gives results in the order of the calls, for every order in which they arrive (N19)."""
     seen: list[list[int]] = []
 
     async def work(_: Any, ctx: NodeContext) -> None:

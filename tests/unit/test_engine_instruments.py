@@ -96,7 +96,7 @@ def test_emissions_are_previewed_at_once() -> None:
 
 
 def test_concatenated_previews_equal_the_committed_text() -> None:
-    """The record joins the pieces of each stream where its first piece stood; events keep their places between."""
+    """The record joins the pieces of each stream where its first piece stood; events keep their places between (C80)."""
     watch = Watch()
     made, kept = run(bound({"a": talks}), instruments=[watch])
     made.send(HI)
@@ -211,7 +211,7 @@ def test_an_instrument_may_read_the_clock_while_a_node_runs() -> None:
 
 
 def test_instruments_change_no_record() -> None:
-    """A watched run and one that nobody watches are recorded alike."""
+    """A watched run and one that nobody watches are recorded alike (N07)."""
     watched, kept = run(bound({"a": talks, "b": talks}), instruments=[Watch()])
     plain, bare = run(bound({"a": talks, "b": talks}))
     watched.send(HI)

@@ -14,6 +14,7 @@ from frameengine.errors import ExpressionError, GraphError, GraphValidation, Unk
 from frameengine.graph.lines import line_numbers
 from frameengine.graph.loader import list_graphs, load_graph, parse_graph
 from frameengine.graph.model import CUSTOM_PATH, EdgeSpec, Graph, NodeSpec
+from frameengine.graph.registry import bind
 from frameengine.graph.validate import validate
 from frameengine.jsonvalue import FrozenMap, freeze
 
@@ -137,7 +138,7 @@ def problems(text: str) -> dict[str, str]:
 
 
 def test_reads_every_member() -> None:
-    """Every member of the written form arrives in the graph, and what is left out has its default."""
+    """Every member of the written form arrives in the graph, and what is left out has its default (C35)."""
     graph = parse_graph(GOOD, "toy.toml")
     assert (graph.name, graph.version, graph.description) == ("toy", 3, "A toy.")
     assert graph.entry == {"UserMessage": "input"}
@@ -160,7 +161,7 @@ def test_reads_every_member() -> None:
 
 
 def test_out_edges_are_data_edges_in_order() -> None:
-    """Only data edges leave a node, in the order of the file, and a node without any has none."""
+    """Only data edges leave a node, in the order of the file, and a node without any has none (C35)."""
     graph = parse_graph(GOOD, "toy.toml")
     assert [edge.condition for edge in graph.out_edges("input")] == ["not reflex", "reflex"]
     assert graph.out_edges("memorizer") == ()
@@ -455,6 +456,22 @@ def test_list_graphs_is_sorted() -> None:
     assert "tool-loop" in [name for name, _ in listed]
     assert list(listed) == sorted(listed)
     assert all(description for _, description in listed)
+
+
+def test_the_graphs_of_the_agent_are_shipped() -> None:
+    """C34, C35: four are listed, load by name and bind to a node for each role; their edges are of three kinds."""
+    four = {"v1-current": 7, "v2-director-drives": 8, "v3-framed": 8, "v4-eras": 8}
+    assert [name for name, _ in list_graphs() if name.startswith("v")] == list(four)
+    for name, nodes in four.items():
+        made = bind(load_graph(name))
+        assert made.graph.name == name
+        assert list(made.implementations) == [spec.name for spec in made.graph.nodes]
+        assert len(made.graph.nodes) == nodes
+        assert {edge.kind for edge in made.graph.edges} == {"data", "context", "state"}
+        assert all(edge.carries for edge in made.graph.edges if edge.kind == "data")
+    with pytest.raises(UnknownGraph, match="nope") as caught:
+        load_graph("nope")
+    assert set(four) <= {*caught.value.fields["known"]}
 
 
 def test_load_by_path_and_by_folder(tmp_path: Path) -> None:

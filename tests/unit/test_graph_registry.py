@@ -300,7 +300,7 @@ def test_two_prompts_of_one_name(write: Write, tmp_path: Path) -> None:
 
 
 def test_fingerprint(write: Write) -> None:
-    """The fingerprint holds the digests of graph, nodes and prompts, frozen."""
+    """The fingerprint holds the digests of graph, nodes and prompts, frozen (N23)."""
     module = write()
     bound = bind(graph(NodeSpec(name="a", implementation=f"{module}:Toy")))
     value = fingerprint(bound)

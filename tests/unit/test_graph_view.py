@@ -7,6 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frameengine.graph.loader import list_graphs, load_graph
 from frameengine.graph.model import EdgeSpec, Graph, NodeSpec
 from frameengine.graph.view import cytoscape, dot, mermaid
 from frameengine.jsonvalue import freeze
@@ -34,7 +35,7 @@ def graph(condition: str = "x > 1") -> Graph:
 
 
 def test_cytoscape_elements() -> None:
-    """Each node and each arrow of an edge is an element, with an id of its own and ends that exist."""
+    """Each node and each arrow of an edge is an element, with an id of its own and ends that exist (C35)."""
     elements = cytoscape(graph())
     nodes = [element["data"] for element in elements if element["group"] == "nodes"]
     arrows = [element["data"] for element in elements if element["group"] == "edges"]
@@ -55,6 +56,19 @@ def test_cytoscape_elements() -> None:
     }
     assert arrows[3]["kind"] == "state"
     freeze(elements)
+
+
+def test_each_shipped_graph_has_a_picture_of_its_own() -> None:
+    """C40: a picture is made from the graph it shows: its nodes, an arrow for each target of an edge, and nothing built in."""
+    pictures = {}
+    for name, _ in list_graphs():
+        shipped = load_graph(name)
+        elements = pictures[name] = cytoscape(shipped)
+        nodes = [element["data"]["id"] for element in elements if element["group"] == "nodes"]
+        arrows = [(element["data"]["source"], element["data"]["target"]) for element in elements if element["group"] == "edges"]
+        assert nodes == [node.name for node in shipped.nodes]
+        assert arrows == [(edge.source, target) for edge in shipped.edges for target in edge.targets]
+    assert pictures["v1-current"] != pictures["v3-framed"] != pictures["v4-eras"]
 
 
 def test_cytoscape_keeps_what_it_does_not_show() -> None:

@@ -12,6 +12,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frameengine.effects import Answer, ToolCall
 from frameengine.engine.driver import Run
 from frameengine.engine.message import Engine
 from frameengine.errors import StorageError, UsageError
@@ -23,7 +24,8 @@ from frameengine.inputs import UserMessage
 from frameengine.jsonvalue import FrozenMap
 from frameengine.messages import Command, InputAnalysis
 from frameengine.node import NodeContext, NodeResult
-from toy import Echo, bound, edge
+from frameengine.trace.reader import TraceReader
+from toy import Echo, Note, bound, edge, pass_on, record
 
 SOCIAL = Command(analysis=InputAnalysis(intent="social", complexity="trivial"), source_text="hi")
 
@@ -64,7 +66,7 @@ def feed(*said: str, sinks: tuple[Any, ...] = (), **more: Any) -> tuple[Feed, En
 
 
 def test_each_emission_is_one_event_under_the_name_of_its_role() -> None:
-    """The feed names nodes by role, processes by themselves, the reflex path after its cause, and ends with the frame trace."""
+    """C11: an event names its node by role, a process itself, the reflex path its cause; the frame trace comes last."""
     kept: list[FrozenMap] = []
     feed("hi", sinks=(kept.append,))
     assert [(told["node"], told["event"]) for told in kept] == [
@@ -122,6 +124,47 @@ def test_two_feeds_share_nothing() -> None:
     one, _ = feed("hi")
     other, _ = feed()
     assert (len(one.history), len(other.history), other.last) == (1, 0, None)
+
+
+def test_w33_every_event_arrives_in_order_before_the_run_goes_on() -> None:
+    """W33: however many events two parallel nodes show, a sink has all of them, in graph order, when the message is done."""
+
+    def shows(many: int) -> Any:
+        async def work(_: Any, ctx: NodeContext) -> None:
+            await ctx.perform(ToolCall("t"))
+            for number in range(many):
+                ctx.emit("step", number=number)
+
+        return work
+
+    kept: list[FrozenMap] = []
+    graph = bound({"a": pass_on, "b": shows(300), "c": shows(200)}, [edge("a", "b", "c")])
+
+    class LastFirst(Echo):
+        def perform(self, ask: Any) -> Any:
+            call = list(ask.outstanding.values())[-1]
+            return [Answer(call.key, self.answer(call))]
+
+    Run(Engine(graph, instruments=[Feed(graph.graph, kept.append)]), LastFirst()).send(UserMessage.of("hi"))
+    shown = [(told["node"], told["number"]) for told in kept if told["event"] == "step"]
+    assert shown == [("b", number) for number in range(300)] + [("c", number) for number in range(200)]
+
+
+def test_w37_what_the_feed_cuts_stands_whole_in_the_trace(tmp_path: Path) -> None:
+    """W37, N22: the short form is cut and forgets; the file has every text of every message, to its end."""
+
+    async def repeats(message: Any, _: NodeContext) -> NodeResult:
+        return NodeResult(Note(text=message.text + "!"))
+
+    graph = bound({"a": repeats})
+    told, path = Feed(graph.graph), tmp_path / "t.trace.jsonl"
+    said = [f"{number}: {'x' * 5_000} end" for number in range(25)]
+    record(path, graph, said, instruments=[told])
+    assert (len(told.history), len(told.history[-1]["message"]), len(told.history[-1]["frames"][0]["output"])) == (20, 100, 200)
+    with TraceReader(path) as reader:
+        records = [one for line in reader.lines() if line.kind == "frame" for one in line.data["records"]]
+    assert [one["output"]["text"] for one in records] == [f"{text}!" for text in said]
+    assert [one["input"]["text"] for one in records] == said
 
 
 def test_what_a_node_emits_cannot_pose_as_another_node() -> None:

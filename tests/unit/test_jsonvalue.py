@@ -66,7 +66,7 @@ def test_freezing_loses_nothing(value: Any) -> None:
     ],
 )
 def test_what_a_trace_could_not_give_back_is_refused_at_its_place(value: Any, what: str, pointer: str) -> None:
-    """The refusal says what is wrong and where, as a JSON pointer, and how to go on."""
+    """The refusal says what is wrong and where, as a JSON pointer, and how to go on (N21)."""
     with pytest.raises(ValueRefused, match=what) as caught:
         freeze(value)
     assert caught.value.fields["pointer"] == pointer

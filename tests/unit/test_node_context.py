@@ -121,7 +121,7 @@ def test_chance_is_the_same_in_every_process() -> None:
     )
 )
 def test_ids_are_unique_in_a_run(places: list[tuple[int, int, str, str]]) -> None:
-    """No two ids of a run are equal, whatever nodes, frames, inputs and prefixes they come from."""
+    """No two ids of a run are equal, whatever nodes, frames, inputs and prefixes they come from (N04)."""
     contexts: dict[tuple[int, int, str], NodeContext] = {}
     ids = []
     for input_, frame, node, prefix in places:
@@ -133,7 +133,7 @@ def test_ids_are_unique_in_a_run(places: list[tuple[int, int, str, str]]) -> Non
 
 
 def test_ids_are_counters() -> None:
-    """An id says where it was made; the next one counts on."""
+    """An id says where it was made; the next one counts on (N04)."""
     ctx = context("a", input=2, frame=3)
     assert [ctx.next_id(), ctx.next_id("job")] == ["id-2.3.a.1", "job-2.3.a.2"]
 
@@ -227,7 +227,7 @@ def test_the_time_is_read_without_a_trace_until_it_is_read() -> None:
 
 
 def test_the_node_gets_its_entry_of_the_graph() -> None:
-    """Settings, model and budget of the graph reach the node as ctx.config."""
+    """Settings, model and budget of the graph reach the node as ctx.config (C11)."""
 
     async def reads(_: Any, ctx: NodeContext) -> NodeResult:
         return NodeResult(Note(text=f"{ctx.config.model} {ctx.config.budget} {ctx.config.config['x']}"))

@@ -59,7 +59,7 @@ def test_the_first_tick_starts_the_sensor() -> None:
 
 
 def test_a_quiet_minute_has_one_clock_tick() -> None:
-    """Twelve ticks in a minute tell the time once, at the turn of the minute (C59)."""
+    """Twelve ticks in a minute tell the time once, at the turn of the minute (C59, C29)."""
     ticking = Ticking()
     ticking.at(WINTER)
     told = [deltas(ticking.at(WINTER + 5 * number * SECOND)) for number in range(1, 13)]
@@ -236,3 +236,12 @@ def test_a_bad_dashboard_is_a_mismatch(odd: Any) -> None:
     ticking = Ticking(ui={**SECTIONS["ui"], "thinker_controls": [BUTTON]})
     ticking.at(WINTER, Dashboard(controls=odd))
     assert ticking.sensor["flags"]["workspace_mismatch"]["detail"]
+
+
+@pytest.mark.parametrize("minutes", [-840, 0, 840])
+def test_a_time_beyond_the_calendar_stops_the_clock_and_nothing_else(minutes: int) -> None:
+    """A tick from beyond the year 9999 shows the calendar's end, in every zone, and the next one is read as well."""
+    ticking = Ticking()
+    for now in (10**18, 10**18 + SECOND):
+        assert "error" not in ticking.at(now, offset_minutes=minutes).events()
+    assert "9999" in ticking.sensor["readings"]["clock"]["detail"]

@@ -66,14 +66,14 @@ ODD: list[Any] = [
 
 
 def test_a_classification_is_read_whole() -> None:
-    """All seven fields of a good reply arrive, and nothing is complained about."""
+    """All seven fields of a good reply arrive, and nothing is complained about (C03)."""
     parsed = parse_analysis(json.dumps(ANALYSIS))
     assert parsed.value == InputAnalysis(**ANALYSIS)
     assert parsed.problems == ()
 
 
 def test_a_plan_is_read_whole() -> None:
-    """All fields of a good plan arrive, with the command that it is for."""
+    """All fields of a good plan arrive, with the command that it is for (C06)."""
     parsed = parse_plan(json.dumps(PLAN), COMMAND)
     tool = PlannedTool(tool="query_db", args={"query": "SELECT 1", "database": "billing"})
     assert parsed.value == DirectorPlan(**{**PLAN, "steps": ("count them",), "tool_sequence": (tool,), "command": COMMAND})
@@ -81,7 +81,7 @@ def test_a_plan_is_read_whole() -> None:
 
 
 def test_an_interpretation_is_read_whole() -> None:
-    """All fields of a good interpretation arrive."""
+    """All fields of a good interpretation arrive (C07)."""
     parsed = parse_interpreted(json.dumps(INTERPRETED))
     assert parsed.value == InterpretedResult(**{**INTERPRETED, "key_facts": ("3",)})
     assert parsed.problems == ()
@@ -137,7 +137,7 @@ def test_an_unreadable_reply_says_why(reply: str, why: str) -> None:
 
 
 def test_fallbacks_never_pretend() -> None:
-    """Without a readable reply a message counts as a simple request, a plan says that there is none, a summary that it failed."""
+    """Without a readable reply a message is a simple request, a plan says there is none, a summary that it failed (C03, C07)."""
     assert parse_analysis("hm").value == InputAnalysis(intent="request", complexity="simple")
     assert parse_plan("hm", COMMAND).value == DirectorPlan(goal="how many?", response_hint=NO_PLAN, command=COMMAND)
     assert parse_interpreted("hm").value == InterpretedResult(summary=NO_SUMMARY, confidence="low")
@@ -145,14 +145,14 @@ def test_fallbacks_never_pretend() -> None:
 
 
 def test_unknown_words_become_defaults_and_are_named() -> None:
-    """A word that an enumeration has not is replaced by the default, and the field is named."""
+    """A word that an enumeration has not is replaced by the default, and the field is named (C03)."""
     parsed = parse_analysis(json.dumps({**ANALYSIS, "intent": "chitchat", "tone": "angry", "complexity": 3}))
     assert (parsed.value.intent, parsed.value.tone, parsed.value.complexity) == ("request", "casual", "simple")
     assert [problem.split()[0] for problem in parsed.problems] == ["intent", "tone", "complexity"]
 
 
 def test_missing_decisions_are_named() -> None:
-    """What decides the way of a message may not be left out silently."""
+    """What decides the way of a message, or of a job, may not be left out silently (C89)."""
     assert parse_analysis("{}").problems == ("intent is missing", "complexity is missing")
     assert parse_interpreted("{}").problems == ("summary is missing",)
     assert parse_plan("{}", COMMAND).problems == ("there is neither tool_sequence nor response_hint",)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from frameengine.effects import Answer, Call, EffectKey, ModelCall, ModelReply, Outcome, ToolCall, ToolReply
+from frameengine.effects import Answer, Call, EffectFailure, EffectKey, ModelCall, ModelReply, Outcome, ToolCall, ToolReply
 from frameengine.engine.stops import Ask
 from frameengine.errors import CassetteMiss, CassetteUnused, ModelCallFailed, UsageError
 from frameengine.jsonvalue import freeze
@@ -50,7 +50,7 @@ def test_live_runs_tools_and_asks_the_model() -> None:
 
 
 def test_failures_become_outcomes() -> None:
-    """Whatever a tool or model raises is the effect's outcome, with its type and its facts."""
+    """Whatever a tool or model raises is the effect's outcome, with its type and its facts (C79, N12)."""
 
     def model(call: Call) -> ModelReply:
         raise ModelCallFailed("overloaded", status=529)
@@ -77,7 +77,7 @@ def test_values_that_json_has_not_are_flagged() -> None:
 
 
 def test_threads_answer_as_they_finish() -> None:
-    """With threads the quick tool answers while the slow one is still at work, and each result keeps its key."""
+    """With threads the quick tool answers while the slow one is still at work, and each result keeps its key (N19)."""
     gate = threading.Event()
 
     def tool(n: int) -> int:
@@ -190,3 +190,13 @@ def test_an_interrupt_inside_a_tool_is_one(threads: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         live.perform(ask(ToolCall("tool", {"n": 0})))
     live.close()
+
+
+def test_facts_of_a_failure_may_be_called_as_its_arguments_are() -> None:
+    """A failure whose facts have names such as key, type or hint reaches the node as what it is, with its own key and type."""
+    fields = freeze({"key": "x", "type": "y", "hint": "z", "message": "w", "self": "v", "status": 500})
+    call = ask(model_call()).new[0]
+    error = Outcome(status="error", error=EffectFailure(type="t", message="m", fields=fields)).exception(call)
+    assert isinstance(error, ModelCallFailed)
+    assert (error.message, error.hint) == ("m", "")
+    assert error.fields == {**fields, "key": call.key.wire(), "type": "t"}

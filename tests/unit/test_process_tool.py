@@ -408,7 +408,7 @@ def test_a_cancel_lets_nothing_begin_that_waits(make: Callable[..., Processes]) 
 
 
 def test_a_replay_runs_nothing(make: Callable[..., Processes], tmp_path: Path) -> None:
-    """T4: a recorded run of the tool replays to the same records, and no process is started for it."""
+    """T4, N14: a recorded run of the tool replays to the same records, and no process is started for it."""
     processes = make()
     processes.check()
     registry = ToolRegistry()

@@ -207,7 +207,7 @@ def together(world: dict[str, Any], sandbox: Sandbox) -> tuple[str, str]:
 
 @pytest.mark.parametrize("name", ATTEMPTS)
 def test_no_attempt_gets_out(name: str, together: tuple[str, str], world: dict[str, Any], sandbox: Sandbox) -> None:
-    """In the sandbox the attempt fails; outside it succeeds, so it is a real one. Without a sandbox it is not even begun."""
+    """W16: in the sandbox the attempt fails; outside it succeeds, so it is real. Without a sandbox it is not even begun."""
     attempt = ATTEMPTS[name]
     held, free = together
     if sandbox.missing:
@@ -262,7 +262,7 @@ def test_nothing_outlives_the_code(name: str, unsafe: bool, sandbox: Sandbox) ->
 def test_keys_and_open_files_of_the_caller_stay_with_it(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No variable and no open file of the caller reaches the code, in the sandbox and outside; a plain child has both."""
+    """No variable and no open file of the caller reaches the code, in the sandbox and outside; a plain child has both (W16)."""
     monkeypatch.setenv("SECRET_API_KEY", SECRET)
     canary = tmp_path / "canary"
     canary.write_text(SECRET, encoding="utf-8")
@@ -285,7 +285,7 @@ def test_keys_and_open_files_of_the_caller_stay_with_it(
 
 
 def test_nothing_waits_for_the_next_process(sandbox: Sandbox) -> None:
-    """What a process writes wherever it can is not there for the next one."""
+    """What a process writes wherever it can is not there for the next one (N15)."""
     write = "import os\nfor place in ('/work', '/tmp', '.'):\n    open(os.path.join(place, 'json.py'), 'w').write('print(666)')"
     read = "import os, json\nprint(os.listdir('.'), os.listdir('/tmp') if os.getcwd() == '/work' else [])"
     for unsafe in (False, True):

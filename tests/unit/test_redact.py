@@ -66,7 +66,7 @@ def record(path: Path, text: str, secrets: tuple[str, ...] = ()) -> Answering:
 
 
 def test_no_secret_is_written(tmp_path: Path) -> None:
-    """Secrets of the user, of the model's arguments and of a tool's result stand nowhere in the file."""
+    """Secrets of the user, of the model's arguments and of a tool's result stand nowhere in the file (N16)."""
     path = tmp_path / "run.trace.jsonl"
     record(path, f"use {SECRETS[0]} please")
     written = path.read_text()

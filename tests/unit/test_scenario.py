@@ -162,7 +162,7 @@ def test_a_missing_database_is_no_surprise_later(live: Scenario) -> None:
 
 
 def test_tools_run_on_the_database(live: Scenario, tmp_path: Path) -> None:
-    """A live tool gives what the database holds, and its errors become outcomes, in virtual time too."""
+    """A live tool gives what the database holds, and its errors become outcomes, in virtual time too (N13)."""
     other = tmp_path / "other.sqlite"
     with closing(sqlite3.connect(other)) as connection, connection:
         connection.execute("CREATE TABLE t (n)")

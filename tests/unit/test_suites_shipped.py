@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve, frozen
+from hypothesis import given
+from hypothesis import strategies as st
 
-from frameengine.errors import FrameEngineError
+from billing_database import build_billing
+from frameengine.errors import FrameEngineError, UsageError
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
 from frameengine.jsonvalue import FrozenMap, freeze
@@ -39,16 +41,9 @@ pytestmark = pytest.mark.xdist_group("suites")
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the billing database, built for the purpose."""
-    path = tmp_path_factory.mktemp("billing") / "billing.sqlite"
-    spec = spec_from_file_location("billing", ROOT / "fixtures" / "billing.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.build(path)
-    return path
+def billing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the billing database."""
+    return build_billing(tmp_path_factory.mktemp("billing"))
 
 
 def named(name: str) -> Suite:
@@ -79,14 +74,34 @@ def test_a_shipped_suite_reads_as_it_is_written_back(name: str) -> None:
     assert read(text(suite), suite.path) == suite
 
 
+SOURCES = {name: (SUITES / f"{name}.md").read_text(encoding="utf-8") for name in CHECKS}
+PIECES = st.sampled_from(["", "\n", "- ", "#", '"', " or ", "not ", "0", "expect_trace: ", "\x00", "é", "== ", "## Steps\n"])
+
+
+@given(st.sampled_from(sorted(CHECKS)), st.data())
+def test_a_suite_with_a_slip_is_read_or_refused_with_its_lines(name: str, data: st.DataObject) -> None:
+    """A shipped suite with a piece cut out and another put in reads, and then back as itself, or names lines of the file."""
+    source = SOURCES[name]
+    start = data.draw(st.integers(0, len(source)))
+    slip = source[:start] + data.draw(PIECES) + source[start + data.draw(st.integers(0, 30)) :]
+    try:
+        suite = read(slip, Path("x.md"))
+    except UsageError as error:
+        lines = [problem["line"] for problem in error.fields["problems"]]
+        assert lines
+        assert all(1 <= line <= slip.count("\n") + 1 for line in lines)
+    else:
+        assert read(text(suite), Path("x.md")) == suite
+
+
 RUNS = [(name, graph) for name in CHECKS for graph in named(name).needs("graph")]
 
 
 @pytest.mark.parametrize(("name", "graph"), RUNS, ids=lambda value: value)
-def test_every_check_of_a_shipped_suite_holds(name: str, graph: str, database: Path) -> None:
+def test_every_check_of_a_shipped_suite_holds(name: str, graph: str, billing: Path) -> None:
     """C124, C177: offline, on real queries, with no reply missing and none left over."""
     suite = named(name)
-    performer = replies(suite, graph, database).performer()
+    performer = replies(suite, graph, billing).performer()
     results = run_suite(suite, bind(load_graph(graph)), performer)
     assert [(result.line, result.expected, result.fault) for result in results if not result.passed] == []
     assert len(results) == suite.checks
@@ -158,9 +173,9 @@ def test_each_suite_has_three_spoilt_replies() -> None:
 
 
 @pytest.mark.parametrize("spoilt", SPOILT, ids=lambda spoilt: f"{spoilt.suite}-{spoilt.node}-{spoilt.index}")
-def test_a_spoilt_reply_turns_a_named_check_red(spoilt: Spoilt, database: Path) -> None:
+def test_a_spoilt_reply_turns_a_named_check_red(spoilt: Spoilt, billing: Path) -> None:
     """Replies pass through the real parsers: a spoilt one is noticed by the check that it concerns, and no check before it."""
-    red = failing(spoilt, database)
+    red = failing(spoilt, billing)
     assert red
     assert red[0] == spoilt.red
 

@@ -250,6 +250,26 @@ def test_a_list_that_is_too_long_ends_the_trace(tmp_path: Path, monkeypatch: pyt
             writer.input(Input(number=2, body=Given(messages=({"a": 1},) * 4)))
 
 
+def test_a_trace_can_be_saved_while_it_is_written(tmp_path: Path) -> None:
+    """A saved trace is sealed and private and holds all so far; the other goes on, and what is there is not written over."""
+    path, half, whole = [tmp_path / f"{name}.trace.jsonl" for name in ("a", "half", "whole")]
+    with TraceWriter(path, members()) as writer:
+        for number in (1, 2):
+            writer.input(Input(number=number, body=Webhook(source="s")))
+            with pytest.raises(UsageError, match=f"input {number} has not ended"):
+                writer.save(half)
+            writer.trace(done(number), EMPTY)
+            writer.save(half if number == 1 else whole)
+        with pytest.raises(UsageError, match="exists"):
+            writer.save(half)
+        writer.seal()
+    with TraceReader(half) as reader:
+        assert [line.kind for line in reader.lines()] == ["input", "trace"]
+        assert reader.sealed
+    assert whole.read_bytes() == path.read_bytes()
+    assert mode(half) == files.MODE
+
+
 def test_a_trace_is_not_sealed_inside_a_message(tmp_path: Path) -> None:
     """A seal is refused until the message has ended; a cancel inside it is no message of its own."""
     path = tmp_path / "a"

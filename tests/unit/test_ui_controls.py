@@ -19,7 +19,7 @@ def nested(depth: int) -> Any:
 
 
 def test_a_button_keeps_what_is_its_own() -> None:
-    """Of a button label, action, payload and binding stay; foreign members are dropped; the label may be left out."""
+    """Of a button label, action, payload and binding stay; foreign members are dropped; the label may be left out (C67)."""
     given = {"label": "Send", "action": "send", "payload": [1], "type": "table", "onclick": "evil()"}
     assert button(freeze(given)) == {"type": "button", "label": "Send", "action": "send", "payload": (1,)}
     assert button(freeze({"action": "send"}))["label"] == "send"
@@ -52,7 +52,7 @@ def test_what_is_no_button_is_refused(value: Any, why: str) -> None:
 
 
 def test_things_to_show() -> None:
-    """A thing to show keeps type, label, text, value and style; a button among them is one; a named value stays a name."""
+    """A thing to show keeps type, label, text, value and style; a button among them is one; a named value stays a name (C67)."""
     given = {"type": "label", "label": "Total", "value": 3, "style": "bold", "html": "<b>"}
     assert thaw(display(freeze(given))) == {"type": "label", "label": "Total", "value": 3, "style": "bold"}
     assert thaw(display(freeze({"type": "label", "text": "hi"}))) == {"type": "label", "text": "hi"}
@@ -70,7 +70,7 @@ def test_things_to_show() -> None:
 
 
 def test_tables_of_lists_and_of_objects() -> None:
-    """A table's rows may be lists or objects; cells become texts, and nothing is an empty cell."""
+    """A table's rows may be lists or objects; cells become texts, and nothing is an empty cell (C67)."""
     lists = {"type": "table", "columns": ["a", "b"], "data": [["x", 1], [None, {"y": 2}]]}
     assert thaw(display(freeze(lists))) == {"type": "table", "columns": ["a", "b"], "data": [["x", "1"], ["", '{"y":2}']]}
     objects = {"type": "table", "data": [{"a": "x", "b": 1}, {"b": 2, "c": 3}]}
@@ -112,7 +112,7 @@ def test_a_click_says_what_the_button_carries() -> None:
 
 
 def test_a_process_is_a_card() -> None:
-    """Start and end of a process are one card; one that has not ended has no end; other events are none."""
+    """Start and end of a process are one card; one that has not ended has no end; other events are none (C67)."""
     emissions = [
         Emission(event="process_start", data={"pid": 1, "tool": "python", "status": "running", "code": "1"}),
         Emission(event="process_start", data={"pid": 2, "tool": "python", "status": "running", "code": "2"}),

@@ -14,6 +14,7 @@ from frameengine.inputs import Action, UserMessage
 from frameengine.jsonvalue import EMPTY, freeze, thaw
 from frameengine.messages import Clicked, Command, InputAnalysis, ThoughtResult
 from frameengine.node import NodeContext, NodeResult
+from frameengine.nodes.turn import NOT_ANSWERED
 from frameengine.nodes.ui import Ui
 from frameengine.state import HISTORY_KEEP
 from frameengine.tools.table import format_table
@@ -146,9 +147,18 @@ def test_w11_a_click_on_a_counter() -> None:
     assert is_click(freeze(click))
     assert (click["content"], answer) == ("[clicked inc]", {"role": "assistant", "content": "count = 1"})
     assert driven.effects == []
-    full = {**made.after, "history": [{"role": "user", "content": str(n)} for n in range(HISTORY_KEEP)]}
+    said = [{"role": ("user", "assistant")[n % 2], "content": str(n)} for n in range(HISTORY_KEEP)]
+    full = {**made.after, "history": said}
     history = drive(Action(name="inc"), full).after["history"]
     assert (len(history), history[0]["content"]) == (HISTORY_KEEP, "2")
+
+
+def test_w27_a_click_after_a_message_that_failed() -> None:
+    """A click that begins a message closes the question before it that was never answered (W27)."""
+    made = drive(thought(actions=[PLUS], state_updates={"count": 0}))
+    open_question = {**made.after, "history": [{"role": "user", "content": "how many?"}]}
+    history = drive(Action(name="inc"), open_question).after["history"]
+    assert [message["content"] for message in history] == ["how many?", NOT_ANSWERED, "[clicked inc]", "count = 1"]
 
 
 def test_a_click_on_a_machine() -> None:

@@ -51,7 +51,7 @@ def test_a_counter_needs_no_model() -> None:
 
 
 def test_machines_survive_later_answers() -> None:
-    """Machines come first, the answer's controls behind them; a later answer replaces only the latter, an empty one nothing."""
+    """C73: machines come first, then the answer's controls; a later answer replaces only the latter, an empty one nothing."""
     ui, _ = answer(actions=[{"label": "one", "action": "x"}], ops=[MACHINE])
     assert shown(ui) == ["on", "one"]
     ui, _ = answer(ui, actions=[{"label": "two", "action": "y"}])

@@ -165,7 +165,7 @@ def _save(talk: Talk, argument: str) -> None:
     from frameengine.trace.verify import verify
 
     path = talk.session.writer.path
-    if not talk.session.writer.inputs:
+    if not talk.session.writer.frames:
         raise UsageError("nothing was said yet: there is nothing to save", hint="say something first")
     target = Path(argument).expanduser() if argument else free_name(path.parent, stem(path))
     talk.session.writer.save(target)

@@ -10,10 +10,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from frameengine.effects import Call, EffectKey
-from frameengine.hud.view import ANSWER
 from frameengine.inputs import Dashboard, Tick
 from frameengine.jsonvalue import EMPTY, FrozenMap
-from frameengine.node import TEXT_EVENT
+from frameengine.node import ANSWER, TEXT_EVENT
 from frameengine.records import Emission, Frame
 from frameengine_cli import output, phrases
 from frameengine_cli.chatting.flow import Flow

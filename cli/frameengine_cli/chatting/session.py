@@ -126,16 +126,16 @@ class Session:
         return left
 
     def close(self) -> bool:
-        """Seal the trace and let go of everything; a trace without an input is removed. Return whether there is one."""
+        """Seal the trace and let go of everything; one in which no node ran is removed. Return whether there is one."""
         try:
-            if self.writer.inputs:
+            if self.writer.frames:
                 self.writer.seal()
             else:
                 self.writer.close()
                 self.writer.path.unlink()
         finally:
             self.abandon()
-        return bool(self.writer.inputs)
+        return bool(self.writer.frames)
 
     def abandon(self) -> None:
         """Let go of everything; a trace that is not sealed stays as it is."""

@@ -95,6 +95,9 @@ def _talk(talk: Talk, graph: Graph, target: Path) -> None:
         _open(talk.session, graph)
         talk.run()
     except KeyboardInterrupt:
+        talk.interrupted = True
+        if not talk.session.engine.closed:
+            return
         talk.session.abandon()
         raise Interrupted(f"interrupted inside a message: {target} is kept without a seal", hint=repair) from None
     except FrameEngineError as error:

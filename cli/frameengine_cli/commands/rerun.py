@@ -299,7 +299,9 @@ def _tell_matrix(versions: Matrix, names: list[str], made: list[Again], *, as_js
         reruns = [_members(one.result, one.graph, None, []) for one in made]
         out.document({"versions": names, "rows": _rows(versions), "reruns": reruns}, ok=not (differ or problems))
     else:
-        titles = [f"{name}\n{column.graph}" for name, column in zip(names, versions.columns, strict=True)]
+        graphs = [column.graph for column in versions.columns]
+        alike = len(set(graphs)) < len(graphs)
+        titles = [f"{name}\n{graph}" for name, graph in zip(names, graphs, strict=True)] if alike or made else graphs
         out.show(matrix(versions, titles, out.look()))
         for name, one in zip(names[len(names) - len(made) :], made, strict=True):
             out.say(f"\n{name}: {one.result.verdict}")

@@ -55,12 +55,13 @@ def run_suites(
     from frameengine.suites.format import load
     from frameengine_cli import output as out
     from frameengine_cli.commands.options import databases
-    from frameengine_cli.suiting import set_up
+    from frameengine_cli.suiting import check_databases, set_up
 
     places = databases(database or [])
     # All is read and fitted before anything runs: a slip in the last suite is told at once.
     read = [load(path) for path in suites]
     staged = [one for suite in read for one in set_up(suite, graph, cassette, places)]
+    check_databases(places, staged)
     runs = [_run(one, output, _progress(one, staged, quiet=as_json), force=force, quiet=as_json) for one in staged]
     if junit is not None:
         out.save(junit, _junit(runs))
@@ -84,8 +85,9 @@ def _progress(one: Staged, staged: Sequence[Staged], *, quiet: bool) -> Progress
         return Silent()
     if len(staged) == 1:
         return Whole(one)
-    widths = max(len(other.suite.path.stem) for other in staged), max(len(other.bound.graph.name) for other in staged)
-    return OneLine(one, widths)
+    sizes = [(len(other.suite.path.stem), len(other.bound.graph.name), len(other.suite.steps)) for other in staged]
+    suite, graph, steps = (max(column) for column in zip(*sizes, strict=True))
+    return OneLine(one, (suite, graph, steps))
 
 
 def _run(one: Staged, folder: Path | None, progress: Progress, *, force: bool, quiet: bool) -> Ran:

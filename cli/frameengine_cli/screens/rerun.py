@@ -28,8 +28,8 @@ LISTED = 12
 """Calls, messages or inputs that are told one by one; of the others only the number."""
 GOT = 120
 """Code points of a reply that stood in."""
-ANSWER = 60
-"""Code points of an answer in a table."""
+OTHER_ANSWER = "≠"
+"""Mark of a message whose answer is not that of the first version."""
 SIGNS = {"exact": SAME, "completed": SAME, "approximate": OPEN, "unfinished": DIFFERS}
 WORTH = {
     "exact": "every reply was recorded for an equal request",
@@ -174,26 +174,28 @@ def _way(cell: Cell) -> str:
 def matrix(versions: Matrix, names: Sequence[str], look: Look) -> RenderableType:
     """Return versions side by side: path and frames of each message, and whether its answer is that of the first version."""
     grid = look.table("#", "input", *names, right=("#",), wide="input")
+    for column, ratio in zip(grid.columns[1:], (3, *[4] * len(names)), strict=True):
+        column.ratio = ratio
     for entered in versions.rows:
         cells = []
         for column in versions.columns:
             cell = column.cells.get(entered.number)
             changes = versions.changes(column, entered.number)
-            told = "none" if cell is None else f"{cell.figures.path} {cell.figures.total_frames}"
+            told = "none" if cell is None else f"{cell.figures.total_frames} {cell.figures.path}"
             status = "" if cell is None or cell.figures.status == "done" else f" {cell.figures.status}"
-            mark = f" {DIFFERS} answer" if "answer" in changes else ""
-            cells.append(words((f"{told}{status}", BAD if changes else ""), (mark, BAD)))
-        text = phrases.cut(phrases.input_line(entered), ANSWER)
-        grid.add_row(words((str(entered.number), f"{STRONG} {GOOD}")), words((text, "")), *cells)
+            mark = OTHER_ANSWER if "answer" in changes else " "
+            cells.append(words((mark, BAD), (f" {told}{status}", BAD if changes else "")))
+        grid.add_row(words((str(entered.number), f"{STRONG} {GOOD}")), words((phrases.input_line(entered), "")), *cells)
     sums = [_sum(versions, column) for column in versions.columns]
-    grid.add_row("", words(("frames, and messages that differ", QUIET)), *[words((told, QUIET)) for told in sums])
-    return grid
+    grid.add_row("", words(("frames; messages that differ", QUIET)), *[words((f"  {told}", QUIET)) for told in sums])
+    legend = f"frames and path of each message; {OTHER_ANSWER} another answer than in the first"
+    return Group(grid, Text(""), words((legend, QUIET)))
 
 
 def _sum(versions: Matrix, column: Column) -> str:
     frames = sum(cell.figures.total_frames for cell in column.cells.values())
     differing = sum(bool(versions.changes(column, entered.number)) for entered in versions.rows)
-    return f"{frames:,}" if column is versions.columns[0] else f"{frames:,}, {differing} differ"
+    return f"{frames:,}" if column is versions.columns[0] else f"{frames:,}; {differing}"
 
 
 def needed(result: RerunResult, inputs: dict[int, Input], look: Look) -> RenderableType:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, Protocol
 
 from rich.padding import Padding
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from frameengine.suites.runner import Result
     from frameengine_cli.suiting import Ran, Staged
 
+INDENT: Final = 6
+"""Columns before the name of a step."""
 NAME_MAX: Final = 44
 """Columns of a step's name."""
 
@@ -90,19 +93,19 @@ class Whole:
     def _close(self) -> None:
         self._line.close()
         if self._faults:
-            output.show(faults(self._faults, 6))
+            output.show(faults(self._faults))
             self._faults = []
 
 
 class OneLine:
     """Tells one run of several: a line with a mark for each step, and under it what does not hold."""
 
-    def __init__(self, staged: Staged, widths: tuple[int, int]) -> None:
-        """Begin the line; *widths* are those of the columns for suites and graphs."""
+    def __init__(self, staged: Staged, widths: tuple[int, int, int]) -> None:
+        """Begin the line; *widths* are those of the columns for suites, graphs and steps."""
         self._line = Line()
         self._faults: list[Result] = []
         self._step: bool | None = None
-        suite, graph = widths
+        suite, graph, self._room = widths
         self._line.add((staged.suite.path.stem.ljust(suite) + "  ", STRONG), (staged.bound.graph.name.ljust(graph) + "  ", QUIET))
 
     def step(self, step: Step) -> None:
@@ -119,14 +122,17 @@ class OneLine:
         """End the line."""
         self._mark()
         good = ran.exit_code == 0
-        self._line.add((f"  {ran.passed} of {ran.total}", QUIET if good else BAD))
+        self._line.add((f"{'':{self._room}}  {ran.passed} of {ran.total}", QUIET if good else BAD))
         self._line.close()
-        if self._faults:
-            output.show(faults(self._faults, 2))
+        for _, group in groupby(self._faults, key=lambda result: result.step):
+            results = list(group)
+            output.show(words((f"  {results[0].step:>2}  ", QUIET), (results[0].name, "")))
+            output.show(faults(results))
 
     def _mark(self) -> None:
         if self._step is not None:
             self._line.add(mark(passed=self._step))
+            self._room -= 1
         self._step = None
 
 
@@ -160,15 +166,15 @@ def mark(*, passed: bool) -> tuple[str, str]:
     return (SAME, GOOD) if passed else (DIFFERS, BAD)
 
 
-def faults(results: Sequence[Result], indent: int) -> Padding:
-    """Return what does not hold: where it stands, what was expected, what was seen."""
+def faults(results: Sequence[Result]) -> Padding:
+    """Return what does not hold in a step: where it stands, what was expected, what was seen."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style=QUIET, no_wrap=True)
     grid.add_column(overflow="fold")
     for result in results:
         grid.add_row(f"line {result.line}", words((result.expected, STRONG)))
         grid.add_row("", words((result.fault, BAD)))
-    return Padding(grid, (0, 0, 0, indent))
+    return Padding(grid, (0, 0, 0, INDENT))
 
 
 def verdict(runs: Sequence[Ran]) -> Text:

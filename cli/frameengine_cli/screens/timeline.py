@@ -8,6 +8,7 @@ from rich.text import Text
 
 from frameengine.inputs import Given, UserMessage
 from frameengine.jsonvalue import FrozenMap
+from frameengine.node import ANSWER
 from frameengine_cli import phrases
 from frameengine_cli.look import (
     BAD,
@@ -31,8 +32,6 @@ from frameengine_cli.reading import Made, Message, Step
 from frameengine_cli.screens.chat import chat
 from frameengine_cli.screens.chat import parts as chat_parts
 
-ANSWER = "answer"
-"""Stream of the text that a message is answered with; without it the last text shown is the answer."""
 TEXT_LINES = 12
 """Lines of a question or an answer, unless all is asked for."""
 
