@@ -29,6 +29,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 RUNNABLE = (
     "chat.md",
+    "diff.md",
     "extending.md",
     "guard.md",
     "rerun.md",

@@ -34,10 +34,10 @@ def annotate(findings: Sequence[Finding], summary: str) -> None:
 
     Whoever calls this prints nothing else from outside: GitHub takes any line of a log that begins with two colons as a command.
     """
-    from frameengine.reports.github import annotations
+    from frameengine.reports.github import commands
     from frameengine.trace.files import storage_error
 
-    output.write(annotations(findings))
+    output.write(commands(findings))
     target = os.environ.get(STEP_SUMMARY)
     if not target:
         return

@@ -91,7 +91,7 @@ def of_error(error: FrameEngineError, file: str) -> Finding:
 
 def _difference(group: Sequence[Change], file: str, rule: Rule, level: Level, *more: str) -> Finding:
     change = group[0]
-    lines = [change.kind]
+    lines: list[str] = [change.kind]
     if change.fields:
         field = change.fields[0]
         left, right = _sides(field.left, field.right)

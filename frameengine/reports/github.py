@@ -11,7 +11,7 @@ SHOWN_MAX: Final = 10
 """Annotations of each level that GitHub shows for a step."""
 
 
-def annotations(findings: Sequence[Finding]) -> str:
+def commands(findings: Sequence[Finding]) -> str:
     """Return a line for each finding, of each level no more than are shown; the last line says how many were left out.
 
     Each is a command of one line, so that no text in it can be taken for another command.

@@ -12,6 +12,7 @@ from typing import Final
 
 from frameengine.diff.result import Change, FieldChange, Message, TraceDiff
 from frameengine.diff.result import Side as Trace
+from frameengine.jsonvalue import MISSING, Json
 from frameengine.plaintext import visible, visible_line
 from frameengine.replay.divergence import NOTHING, Divergence
 from frameengine.reports import parts
@@ -55,7 +56,7 @@ def of_divergence(found: Divergence, trace: str, *, limit: int = BYTES_MAX) -> s
     lines.append(f"**differs** {found.kind}" + (f" {code(found.pointer)}" if found.pointer else ""))
     if found.where:
         lines.append(f"**raised at** {code(found.where)}")
-    recorded, replayed = [parts.MISSING if value == NOTHING else value for value in (found.recorded, found.replayed)]
+    recorded, replayed = [MISSING if value == NOTHING else value for value in (found.recorded, found.replayed)]
     lines.append(_sides(recorded, replayed))
     return _bounded(lines, [], limit)
 
@@ -121,7 +122,7 @@ def _places(group: tuple[FieldChange, ...]) -> str:
     return named + (f" and {len(group) - FIELDS:,} more places" if len(group) > FIELDS else "")
 
 
-def _sides(left: parts.Json, right: parts.Json) -> str:
+def _sides(left: Json, right: Json) -> str:
     """Return both sides, the words that differ between ``[- -]`` and ``{+ +}``."""
     lines: list[str] = []
     for side, sign, start, end in zip(parts.sides(left, right), "-+", ("[-", "{+"), ("-]", "+}"), strict=True):

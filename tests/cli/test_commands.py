@@ -20,6 +20,7 @@ from frameengine_cli.refs import run_id
 COMMANDS = [
     ("run",),
     ("replay",),
+    ("diff",),
     ("verify",),
     ("show",),
     ("import", "openai"),

@@ -62,7 +62,7 @@ def test_what_changed_is_on_the_screen(folder: Path) -> None:
     assert "a trace is chained, so it is taken as a whole" in shown
     assert "/calls/0/outcome/value/message/content" in shown
     assert "[-Saturday" in shown
-    assert "{+Rain+}" in shown
+    assert "{+Rain" in shown
     assert "change 1 of 3" in shown
 
 

@@ -19,7 +19,7 @@ from frameengine.errors import TraceNotFound
 from frameengine.plaintext import visible
 from frameengine.replay.divergence import Divergence
 from frameengine.reports.finding import RULES, Finding, of_diff, of_divergence, of_error
-from frameengine.reports.github import SHOWN_MAX, annotations
+from frameengine.reports.github import SHOWN_MAX, commands
 from frameengine.reports.sarif import sarif
 from payloads import PAYLOADS, filled, poisoned
 from report_pages import sample
@@ -59,6 +59,7 @@ SARIF = {
     },
 }
 """What the standard, and GitHub's code scanning, ask of the members that are written here."""
+OUTSIDE_CHARS = st.characters(exclude_categories=["Cs"])
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def test_the_first_difference_is_an_error_and_the_others_are_warnings(found: Tra
         "3 changed, 1 removed; 1 of 4 follow",
     ]
     assert findings[0].message.split("\n") == told
-    level, properties, message = read(annotations(findings).split("\n")[0])
+    level, properties, message = read(commands(findings).split("\n")[0])
     assert (level, message.split("\n")) == ("error", told)
     assert properties == {"file": "new.trace.jsonl", "title": "differs at 1.1 model"}
 
@@ -101,7 +102,7 @@ def test_no_difference_is_no_finding(tmp_path: Path) -> None:
     path = record(tmp_path / "a.trace.jsonl")
     same = compare(path, path)
     assert of_diff(same, "a") == ()
-    assert annotations(()) == ""
+    assert commands(()) == ""
     broken = evolve(same, right=evolve(same.right, problem="no seal"))
     assert [(each.level, each.rule, each.file) for each in of_diff(broken, "a")] == [("error", "incomplete", str(path))]
 
@@ -121,18 +122,18 @@ def test_no_text_is_a_command_of_its_own(payload: str) -> None:
     """Each annotation is one line, and says what it should once it is decoded, whatever stands in every field."""
     error, diverged = TraceNotFound(payload, hint=payload), filled(Divergence, payload)
     findings = [*of_diff(poisoned(payload), payload), of_divergence(diverged, payload), of_error(error, payload)]
-    lines = annotations(findings).split("\n")
+    lines = commands(findings).split("\n")
     assert lines.pop() == ""
     told = [read(line) for line in lines]
     assert visible(payload) in told[-1][2] or any(visible(payload) in each[2] for each in told)
     assert {name for _, properties, _ in told for name in properties} <= {"file", "line", "title"}
 
 
-@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=60))
+@given(st.text(OUTSIDE_CHARS, max_size=60))
 def test_annotations_give_back_what_they_were_told(outside: str) -> None:
     """Encoding keeps the whole text, percent signs, commas and colons included."""
     finding = Finding(rule="error", level="error", title=visible(outside).replace("\n", " "), message=visible(outside), file="x")
-    (line,) = annotations([finding]).split("\n")[:-1]
+    (line,) = commands([finding]).split("\n")[:-1]
     assert read(line) == ("error", {"file": "x", "title": finding.title}, finding.message)
 
 
@@ -143,7 +144,7 @@ def test_only_as_many_annotations_as_are_shown() -> None:
         for level in ("error", "warning")
         for number in range(SHOWN_MAX + 3)
     ]
-    lines = annotations(findings).split("\n")[:-1]
+    lines = commands(findings).split("\n")[:-1]
     assert [read(line)[0] for line in lines] == ["error"] * 10 + ["warning"] * 10 + ["notice"]
     assert read(lines[-1])[2] == "6 more differences"
 

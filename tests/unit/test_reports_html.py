@@ -21,6 +21,8 @@ from payloads import PAYLOADS, poisoned
 from report_pages import KEPT, Reader, sample
 from sample_traces import record
 
+OUTSIDE_CHARS = st.characters(exclude_categories=["Cs"])
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> TraceDiff:
@@ -74,7 +76,7 @@ def test_nothing_from_outside_is_markup(payload: str) -> None:
 
 
 @settings(max_examples=30)
-@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=60))
+@given(st.text(OUTSIDE_CHARS, max_size=60))
 def test_no_text_at_all_is_markup(outside: str) -> None:
     """A page has the same elements whatever the text in it is."""
     read = Reader(html(poisoned(outside)))
