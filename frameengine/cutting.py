@@ -15,7 +15,7 @@ from frameengine.errors import FrameEngineError, TraceError, TraceIntegrity, Unk
 from frameengine.graph.model import Graph
 from frameengine.graph.registry import BoundGraph, fingerprint
 from frameengine.inputs import Cancel, Clear, Given, Input, SwitchGraph
-from frameengine.jsonvalue import FrozenMap, freeze
+from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.replay.frames import read_input
 from frameengine.replay.replayer import embedded_graph
 from frameengine.state import Change, RunState, change_from_json
@@ -174,6 +174,8 @@ class _Fold:
             now=self.now,
             state=self.state.sections,
             nodes=tuple(nodes),
+            # With it a frame that no longer comes out as recorded says what changed since.
+            fingerprint=EMPTY if self.switched else self.reader.header.get("fingerprint", EMPTY),
         )
 
     def _apply(self, line: Line, changes: list[Change]) -> None:

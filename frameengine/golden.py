@@ -28,6 +28,8 @@ INDEX = "goldens.sha256"
 """Name of the index of a folder of goldens."""
 DIVERGING = "diverging"
 """A golden in a folder of this name must not replay."""
+DIVERGENCE = ".divergence.txt"
+"""How the name of the file ends that says where a golden must diverge."""
 _LINE = re.compile(r"([0-9a-f]{64})  ([^\x00-\x1f\x7f\\]+)")
 
 Kind: TypeAlias = Literal["empty", "no index", "missing", "unused", "changed", "reordered", "pending"]
@@ -46,6 +48,15 @@ class Unsettled:
     """What is wrong, in a sentence that names it."""
     hint: str
     """The way out."""
+
+
+def check_no_ci(environment: Mapping[str, str], what: str) -> None:
+    """Raise `UsageError` where *environment* has CI set: there *what*, which changes goldens, is refused."""
+    if environment.get("CI", "").lower() not in ("", "0", "false"):
+        raise UsageError(
+            f"{what} is refused where CI is set: goldens change through review, on somebody's own machine",
+            hint="unset CI to do it here",
+        )
 
 
 def pending_path(golden: Path) -> Path:
@@ -76,9 +87,25 @@ def is_trace(path: Path) -> bool:
     return path.name.endswith((TRACE, TRACE + ".zst"))
 
 
+def is_golden(path: Path) -> bool:
+    """Return whether a file is a golden, a trace or a value, by its name."""
+    return is_trace(path) or path.name.endswith(VALUE)
+
+
 def must_diverge(golden: Path) -> bool:
     """Return whether a golden stands where those do that must not replay."""
     return golden.absolute().parent.name == DIVERGING
+
+
+def divergence_path(golden: Path) -> Path:
+    """Return where it is written down, beside it, at what place a golden must diverge."""
+    return golden.with_name(golden.name.removesuffix(".zst").removesuffix(TRACE) + DIVERGENCE)
+
+
+def left_behind(golden: Path) -> str:
+    """Return the end of a sentence that names the pending golden of an earlier run, where there is one; else nothing."""
+    pending = pending_path(golden)
+    return f"; {pending} is still there, of an earlier run" if pending.is_symlink() or pending.exists() else ""
 
 
 def files(folder: Path) -> Iterator[Path]:
@@ -101,10 +128,10 @@ def digest_of(path: Path) -> str:
         raise TraceNotFound(f"{path}: {error.strerror}", hint="check the name and its permissions", path=str(path)) from error
 
 
-def index_above(path: Path) -> Path | None:
-    """Return the nearest folder above *path*, or *path* itself, that has an index."""
+def indexes_above(path: Path) -> list[Path]:
+    """Return the folders that have an index, *path* itself and those above it, the nearest first."""
     whole = path.absolute()
-    return next((folder for folder in (whole, *whole.parents) if (folder / INDEX).is_file()), None)
+    return [folder for folder in (whole, *whole.parents) if (folder / INDEX).is_file()]
 
 
 def read_index(folder: Path) -> dict[str, str] | None:

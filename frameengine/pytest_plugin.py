@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _SUFFIXES = (".trace.jsonl", ".trace.jsonl.zst")
 _INDEX = "goldens.sha256"
-_NO_UPDATE = "--frames-update is refused where CI is set: goldens change through review, on somebody's own machine"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,10 +47,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def _refuse_in_ci() -> None:
+    from frameengine.errors import UsageError
+    from frameengine.golden import check_no_ci
+
+    try:
+        check_no_ci(os.environ, "--frames-update")
+    except UsageError as error:
+        raise pytest.UsageError(error.message) from None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse what cannot be meant, and see to it that the named folders are collected."""
-    if config.getoption("frames_update") and os.environ.get("CI", "").lower() not in ("", "0", "false"):
-        raise pytest.UsageError(_NO_UPDATE)
+    if config.getoption("frames_update"):
+        _refuse_in_ci()
     asked = [config.invocation_params.dir / name for name in config.getoption("frames_goldens")]
     named = [_home(config) / name for name in config.getini("frames_goldens")]
     for folder in (*asked, *named):
@@ -62,9 +71,11 @@ def pytest_configure(config: pytest.Config) -> None:
                 f"{folder} is to hold goldens, and has no {_INDEX}: a golden that is lost would not be missed\n"
                 f"  try: frameengine snapshot index {folder}"
             )
-    chosen = config.args_source is pytest.Config.ArgsSource.ARGS
-    config.args += [str(folder) for folder in (*asked, *(() if chosen else named)) if not _covered(config, folder)]
-    config.stash[_GOLDENS] = _Goldens(config)
+    # Paths in addopts are nobody's choice of the moment, so they leave no golden out.
+    typed = config._parser.parse_known_args(config.invocation_params.args).file_or_dir  # noqa: SLF001 - no other way
+    wanted = [*asked, *[folder for folder in named if not typed or _covered(config, folder, typed)]]
+    config.args += [str(folder) for folder in wanted if not _covered(config, folder, config.args)]
+    config.stash[_GOLDENS] = _Goldens(config, wanted)
 
 
 def _home(config: pytest.Config) -> Path:
@@ -72,19 +83,20 @@ def _home(config: pytest.Config) -> Path:
     return config.rootpath if config.inipath is None else config.inipath.parent
 
 
-def _covered(config: pytest.Config, folder: Path) -> bool:
-    """Return whether all of *folder* is among what is to be collected."""
+def _covered(config: pytest.Config, folder: Path, arguments: Iterable[str]) -> bool:
+    """Return whether all of *folder* is among what *arguments* name."""
     whole = folder.resolve()
-    given = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
+    given = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in arguments]
     return any(path == whole or path in whole.parents for path in given)
 
 
 class _Goldens:
     """What the tests of one session share."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, wanted: Sequence[Path]) -> None:
+        self.wanted = tuple(wanted)
         self.update = bool(config.getoption("frames_update"))
-        self.collected: set[Path] = set()
+        self._collected: set[Path] = set()
         self._config = config
         self._graphs: Graphs | None = None
         self._marked: dict[Path, bool] = {}
@@ -100,6 +112,16 @@ class _Goldens:
             self._graphs = Graphs(files, recorded=RECORDED in names)
         return self._graphs
 
+    def take(self, path: Path) -> None:
+        """Note that *path* has its tests."""
+        self._collected.add(path.resolve())
+
+    def left(self, folder: Path) -> list[Path]:
+        """Return the goldens of *folder*, and its index, that have no tests yet. Raises `StorageError`."""
+        from frameengine.golden import goldens
+
+        return [path for path in (folder / _INDEX, *goldens(folder).values()) if path.resolve() not in self._collected]
+
     def marked(self, folder: Path) -> bool:
         """Whether *folder*, or one above it, has an index."""
         if folder not in self._marked:
@@ -113,15 +135,33 @@ _GOLDENS = pytest.StashKey[_Goldens]()
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Take goldens below an index, and traces that are named themselves."""
-    if file_path.name == _INDEX:
-        return _IndexFile.from_parent(parent, path=file_path)
-    if not file_path.name.endswith(_SUFFIXES):
-        return None
     goldens = parent.config.stash[_GOLDENS]
-    if not (goldens.marked(file_path.parent) or parent.session.isinitpath(file_path)):
+    is_trace = file_path.name.endswith(_SUFFIXES)
+    if not is_trace and file_path.name != _INDEX:
         return None
-    goldens.collected.add(file_path)
-    return _TraceFile.from_parent(parent, path=file_path)
+    if is_trace and not (goldens.marked(file_path.parent) or parent.session.isinitpath(file_path)):
+        return None
+    return _collector(file_path, parent)
+
+
+def _collector(path: Path, parent: pytest.Collector) -> pytest.File:
+    parent.config.stash[_GOLDENS].take(path)
+    kind = _IndexFile if path.name == _INDEX else _TraceFile
+    return kind.from_parent(parent, path=path)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add the goldens of the named folders that something kept pytest out of: norecursedirs, --ignore, a conftest."""
+    from frameengine.errors import FrameEngineError
+
+    goldens = config.stash[_GOLDENS]
+    try:
+        left = [path for folder in goldens.wanted for path in goldens.left(folder)]
+    except FrameEngineError as error:
+        raise pytest.UsageError(error.message) from None
+    for path in dict.fromkeys(left):
+        items += session.genitems(_collector(path, session))
 
 
 class _Failure(Exception):
@@ -171,6 +211,7 @@ class _TraceItem(_Item):
 
     def runtest(self) -> None:
         """Replay it, and compare everything."""
+        from frameengine.golden import must_diverge
         from frameengine.testing.goldens import problem, replay_golden
 
         goldens = self.config.stash[_GOLDENS]
@@ -178,6 +219,8 @@ class _TraceItem(_Item):
         lines = problem(result)
         if not lines:
             return
+        if must_diverge(self.path):
+            raise _Failure(lines)
         way_out = f"frameengine rerun --update {self.path}{goldens.graphs.option(result)}"
         if result.divergence is not None and goldens.update:
             from frameengine.testing.update import renewed
@@ -201,14 +244,13 @@ class _IndexItem(_Item):
 
     def runtest(self) -> None:
         """Compare the folder with its index."""
-        from frameengine.golden import goldens, unsettled
+        from frameengine.golden import unsettled
         from frameengine.testing.goldens import visible_line_of
 
         folder = self.path.parent
         found = [(one.what, one.hint) for one in unsettled(folder)]
-        if _covered(self.config, folder):
-            collected = self.config.stash[_GOLDENS].collected
-            left = [path for path in goldens(folder).values() if path not in collected]
+        if _covered(self.config, folder, self.config.args):
+            left = self.config.stash[_GOLDENS].left(folder)
             hint = "see norecursedirs, --ignore and collect_ignore"
             found += [(f"golden {path} is there, and was not collected", hint) for path in left]
         if found:

@@ -20,7 +20,7 @@ from attrs import field, frozen
 from frameengine import foreign
 from frameengine.codec import Undecodable, digest, dumps, loads
 from frameengine.diff.result import Change
-from frameengine.errors import TraceFormat, TraceIntegrity, TraceLocked, UsageError
+from frameengine.errors import TraceFormat, TraceIntegrity, TraceLocked, TraceNotFound, UsageError
 from frameengine.golden import (
     INDEX,
     PENDING,
@@ -29,7 +29,7 @@ from frameengine.golden import (
     files,
     golden_path,
     goldens,
-    index_above,
+    indexes_above,
     is_pending,
     pending_path,
     read_index,
@@ -86,11 +86,13 @@ class Candidate:
     """The frames that changed; none where it is new, a value, or differs in its header and in times only."""
     seen: frozenset[str] = field(default=frozenset())
     """Digests of the parts that were accepted before."""
+    unapproved: bool = False
+    """Whether it stands in the golden's place already, and an index does not have it."""
 
     @property
     def new(self) -> bool:
-        """Whether there is no golden yet."""
-        return not self.before
+        """Whether there is no golden yet that somebody approved, so that all of it is to be judged."""
+        return self.unapproved or not self.before
 
     @property
     def is_trace(self) -> bool:
@@ -126,7 +128,7 @@ def pending_in(paths: Iterable[Path], *, needed: bool = True) -> list[Path]:
             found.update(dict.fromkeys([file for file in files(path) if is_pending(file)]))
             continue
         pending = path if is_pending(path) else pending_path(path)
-        if not pending.is_file():
+        if not (pending.is_file() or pending.is_symlink()):
             if path.exists() and not needed:
                 continue
             hint = "see what is pending: frameengine snapshot pending"
@@ -138,21 +140,23 @@ def pending_in(paths: Iterable[Path], *, needed: bool = True) -> list[Path]:
 def candidate(pending: Path) -> Candidate:
     """Read a pending golden and the golden, prove both, and compare them.
 
-    Raises `TraceError` for a file that is damaged or was edited, and `TraceIntegrity` for a golden that is not the approved one.
+    Raises `TraceError` for a file that is damaged or was edited, `TraceIntegrity` for a golden that is not the approved one, and
+    `UsageError` for one that is a link.
     """
     golden = golden_path(pending)
+    _check_links(pending, golden)
     actual = digest_of(pending)
-    before = digest_of(golden) if golden.exists() else ""
-    is_trace = golden.name.endswith(TRACE)
-    if is_trace:
-        verify(pending)
-    else:
+    before = _digest_if_any(golden)
+    changed: tuple[Change, ...] = ()
+    unapproved = False
+    if not golden.name.endswith(TRACE):
         read_value(pending)
-    if before and before != actual:
-        _check_approved(golden, before)
-        if is_trace:
+    else:
+        verify(pending)
+        unapproved = bool(before) and not _approved(golden, before, placed=before == actual)
+        if before and before != actual:
             verify(golden)
-    changed = _changes(golden, pending) if is_trace and before and before != actual else ()
+            changed = _changes(golden, pending)
     return Candidate(
         pending=pending,
         golden=golden,
@@ -160,7 +164,21 @@ def candidate(pending: Path) -> Candidate:
         before=before,
         parts=_parts(changed),
         seen=_remembered(judged_path(pending)),
+        unapproved=unapproved,
     )
+
+
+def _check_links(pending: Path, golden: Path) -> None:
+    if golden.is_symlink():
+        where = golden.resolve()
+        raise UsageError(
+            f"golden {golden} is a link: a review would put a file in its place",
+            hint=f"put the pending one beside {where}, and review it there",
+            path=str(golden),
+        )
+    if pending.is_symlink() and not pending.exists():
+        hint = f"remove it: frameengine snapshot reject {pending}"
+        raise TraceNotFound(f"{pending} is a link that leads nowhere", hint=hint, path=str(pending))
 
 
 def _changes(golden: Path, pending: Path) -> tuple[Change, ...]:
@@ -177,16 +195,23 @@ def read_value(path: Path) -> Json:
         raise TraceFormat(f"{path}: {error}", hint="make it again with --frames-update", path=str(path), line=1) from None
 
 
-def _check_approved(golden: Path, before: str) -> None:
-    folder = index_above(golden.parent)
-    approved = None if folder is None else (read_index(folder) or {}).get(_name(golden, folder))
-    if approved is not None and approved != before:
+def _approved(golden: Path, before: str, *, placed: bool) -> bool:
+    """Return whether all indexes above have *golden* as it is; only where the pending one is *placed* already may they not."""
+    for folder in indexes_above(golden.parent):
+        approved = (read_index(folder) or {}).get(_name(golden, folder))
+        if approved == before:
+            continue
+        if placed:
+            return False
+        what = "was approved by nobody" if approved is None else "was changed without a review"
+        back = "remove it" if approved is None else f"get it back (git restore {golden})"
         raise TraceIntegrity(
-            f"golden {golden} was changed without a review: it is not the one that {INDEX} names",
-            hint=f"get it back (git restore {golden}), or approve it as it is: frameengine snapshot index {folder}",
+            f"golden {golden} {what}: it is not the one that {folder / INDEX} names",
+            hint=f"{back}, or approve it as it is: frameengine snapshot index {folder}",
             path=str(golden),
             line=1,
         )
+    return True
 
 
 def _parts(changes: Iterable[Change]) -> tuple[Part, ...]:
@@ -229,7 +254,7 @@ def reviewing(paths: Iterable[Path]) -> Iterator[None]:
     Raises `TraceLocked` where one is at it, and `StorageError` where a folder cannot be written to.
     """
     folders = {path.absolute().parent: None for path in paths}
-    folders.update({folder: None for path in list(folders) if (folder := index_above(path)) is not None})
+    folders.update({folder: None for path in list(folders) for folder in indexes_above(path)})
     with ExitStack() as stack:
         for folder in sorted(folders):
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -263,7 +288,10 @@ def commit(decisions: Sequence[Decision]) -> None:
             if decision.seen != decision.candidate.seen:
                 _remember(judged, decision.seen)
             continue
-        for path in (judged, decision.candidate.pending):
+        pending = decision.candidate.pending
+        # Whoever makes pending goldens waits for no review: one that came meanwhile was not judged, and stays.
+        done = (judged, pending) if _digest_if_any(pending) == decision.candidate.digest else (judged,)
+        for path in done:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
@@ -272,12 +300,15 @@ def commit(decisions: Sequence[Decision]) -> None:
 
 def _unchanged(judged: Candidate) -> bytes:
     """Return the bytes of a pending golden, which are those that were judged. Raises `UsageError` where they are not."""
+    content, found = b"", ""
     try:
         content = judged.pending.read_bytes()
+        found = sha256(content).hexdigest()
     except OSError as error:
-        raise storage_error(judged.pending, error) from error
-    now = digest_of(judged.golden) if judged.golden.exists() else ""
-    if sha256(content).hexdigest() != judged.digest or now != judged.before:
+        # What could not be read when it was judged can be rejected all the same.
+        if judged.digest:
+            raise storage_error(judged.pending, error) from error
+    if found != judged.digest or _digest_if_any(judged.golden) != judged.before:
         raise UsageError(
             f"{judged.pending}, or its golden, changed while it was reviewed: nothing was written",
             hint="review it again",
@@ -287,11 +318,10 @@ def _unchanged(judged: Candidate) -> bytes:
 
 
 def _list_accepted(accepted: Iterable[Candidate]) -> None:
-    """Put the digests of accepted traces into the indexes that they stand below."""
+    """Put the digests of accepted traces into all indexes that they stand below."""
     by_folder: dict[Path, dict[str, str]] = {}
     for one in accepted:
-        folder = index_above(one.golden.parent)
-        if one.is_trace and folder is not None:
+        for folder in indexes_above(one.golden.parent) if one.is_trace else ():
             by_folder.setdefault(folder, {})[_name(one.golden, folder)] = one.digest
     for folder, listed in by_folder.items():
         write_index(folder, {**(read_index(folder) or {}), **listed})
@@ -317,6 +347,9 @@ def approve_all(folder: Path) -> dict[str, Listing]:
     with reviewing([folder / INDEX]):
         listed = _listed(folder)
         for path in found.values():
+            if not path.name.endswith(TRACE):
+                hint = f"unpack it (zstd -d --rm {path})"
+                raise UsageError(f"{path} is compressed: no pending golden could take its place", hint=hint, path=str(path))
             verify(path)
         digests = {name: digest_of(path) for name, path in found.items()}
         told: dict[str, Listing] = {}
@@ -339,5 +372,12 @@ def _listed(folder: Path) -> Mapping[str, str]:
 def unread(pending: Path) -> Candidate:
     """Return a candidate that nobody looked at, as it need not be whole to be rejected."""
     golden = golden_path(pending)
-    before = digest_of(golden) if golden.exists() else ""
-    return Candidate(pending=pending, golden=golden, digest=digest_of(pending), before=before)
+    return Candidate(pending=pending, golden=golden, digest=_digest_if_any(pending), before=_digest_if_any(golden))
+
+
+def _digest_if_any(path: Path) -> str:
+    """Return the digest of a file; nothing where there is none, or none that can be read."""
+    try:
+        return digest_of(path)
+    except TraceNotFound:
+        return ""

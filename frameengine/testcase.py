@@ -208,7 +208,7 @@ def _explained(found: list[Divergence], case: FrameCase, bound: BoundGraph) -> I
     """Yield each difference with its likely cause, told from the digests that were taken when the test was made."""
     current, prompts = fingerprint(bound), {spec.name: spec.prompts for spec in bound.graph.nodes}
     circumstances = Circumstances(recorded=case.fingerprint, current=current, prompts=prompts, ran=())
-    unchanged = not any(changed(case.fingerprint, current))
+    unchanged = bool(case.fingerprint) and not any(changed(case.fingerprint, current))
     for each in found:
         if each.kind == "input":
             yield evolve(each, because="the class of the message makes other JSON than it did")

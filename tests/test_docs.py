@@ -237,8 +237,8 @@ def test_the_matrix_on_the_page_is_that_of_the_goldens() -> None:
     for entered, row in zip(versions.rows, told, strict=True):
         for column, cell in zip(versions.columns, row[1:], strict=True):
             figures = column.cells[entered.number].figures
-            other = " \\*" if "answer" in versions.changes(column, entered.number) else ""
-            assert cell == f"{figures.path} {figures.total_frames}{other}", entered.number
+            other = "≠ " if "answer" in versions.changes(column, entered.number) else ""
+            assert cell == f"{other}{figures.total_frames} {figures.path}", entered.number
 
 
 def test_kinds_and_causes_on_the_page_are_those_of_the_code() -> None:

@@ -32,6 +32,7 @@ from frameengine_cli.failures import (
     EXIT_CANNOT_TEST,
     EXIT_DEFECT,
     EXIT_INTERRUPTED,
+    EXIT_READER_GONE,
     Interrupted,
     close_quietly,
     debugging,
@@ -124,12 +125,14 @@ def execute(arguments: list[str]) -> int:
         if hasattr(stream, "reconfigure"):
             # A terminal of another encoding gets what it cannot show as numbers.
             stream.reconfigure(errors="backslashreplace")
+    code = 0
     try:
         code = _execute(arguments, as_json=as_json, debug=debug)
         sys.stdout.flush()
     except (BrokenPipeError, ReaderGone):
         close_quietly()
-        return 0
+        # Whoever stopped reading has not seen that all is well, and a failure that is known stays one.
+        code = code or EXIT_READER_GONE
     except OSError as error:
         # Nothing more can be said there; the rest of it is dropped, so that the interpreter does not complain at its end.
         close_quietly()
@@ -158,13 +161,22 @@ def _execute(arguments: list[str], *, as_json: bool, debug: bool) -> int:
         if debug:
             traceback_of(error)
         return report(refused(error), as_json=as_json)
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            # The parser's own way to end where nobody reads its help.
+            raise ReaderGone from None
+        return _unforeseen(error, as_json=as_json, debug=debug)
     except BaseException as error:  # noqa: BLE001 - the last resort: one readable line and a way to report it
-        # Of SystemExit too: code that wants to leave the process must not leave it with an exit code that says all is well.
-        if debug:
-            traceback_of(error)
-        report(defect(error), as_json=as_json)
-        return EXIT_DEFECT
+        return _unforeseen(error, as_json=as_json, debug=debug)
     return code if isinstance(code, int) else 0
+
+
+def _unforeseen(error: BaseException, *, as_json: bool, debug: bool) -> int:
+    """Tell a defect. SystemExit is one: code that leaves the process must not leave it with a code that says all is well."""
+    if debug:
+        traceback_of(error)
+    report(defect(error), as_json=as_json)
+    return EXIT_DEFECT
 
 
 def _usage(error: Any, *, as_json: bool) -> int:
@@ -178,5 +190,8 @@ def _usage(error: Any, *, as_json: bool) -> int:
 
 
 def _for_bisect(code: int) -> int:
-    """Return what ``git bisect run`` understands: 0 good, 1 bad, 125 cannot test, and above 127 stop."""
-    return {0: 0, 1: 1, 4: 1, EXIT_INTERRUPTED: EXIT_INTERRUPTED}.get(code, EXIT_CANNOT_TEST)
+    """Return what ``git bisect run`` understands: 0 good, 1 bad, 125 cannot test, and above 127 stop.
+
+    Bad is a divergence and nothing else: a full disk, a limit or runs that differ say nothing of the revision.
+    """
+    return {0: 0, 4: 1, EXIT_INTERRUPTED: EXIT_INTERRUPTED}.get(code, EXIT_CANNOT_TEST)

@@ -12,6 +12,7 @@ from frameengine_cli.output import document, remark
 EXIT_DEFECT = 70
 EXIT_INTERRUPTED = 130
 EXIT_CANNOT_TEST = 125
+EXIT_READER_GONE = 141
 REPORT = "this is a defect of frameengine, please report it; FRAMEENGINE_DEBUG=1 shows where it happened"
 
 

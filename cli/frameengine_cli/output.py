@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +59,20 @@ def save(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise storage_error(path, error) from error
+
+
+@contextmanager
+def ending(code: int) -> Iterator[None]:
+    """Show what came out, and leave with the exit code of it, where that is not 0 also when nobody reads what is shown."""
+    import typer
+
+    try:
+        yield
+    except BrokenPipeError:
+        if not code:
+            raise
+    if code:
+        raise typer.Exit(code)
 
 
 def is_terminal() -> bool:

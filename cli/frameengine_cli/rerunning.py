@@ -16,6 +16,7 @@ from frameengine.records import FrameTrace
 from frameengine.replay.replayer import embedded_graph
 from frameengine.rerun.rerun import RerunResult, rerun
 from frameengine.rerun.supply import Supply
+from frameengine.rerun.versions import Matrix
 from frameengine.tools.sql import Database
 from frameengine.trace.reader import read_header
 from frameengine_cli.commands.replay import choose_graph, switched_graph
@@ -142,10 +143,15 @@ def explained(name: str, *, as_json: bool) -> Iterator[None]:
         raise
 
 
-def problems_of(result: RerunResult, approximate: bool, unused: bool) -> list[FrameEngineError]:
-    """Return what keeps a rerun from being good, but for what is allowed."""
+def problems_of(
+    result: RerunResult, approximate: bool, unused: bool, versions: Matrix | None = None
+) -> list[FrameEngineError]:
+    """Return what keeps a rerun from being good, but for what is allowed; *versions* are the record and the new run."""
     found: list[FrameEngineError] = []
     checks = [*([] if unused else [result.check_used]), *([] if approximate else [result.check_exact])]
+    if versions is not None and versions.differ:
+        # Without a reply there is nothing else to judge by than that all came out as it was.
+        checks.append(result.check_answered)
     for check in checks:
         try:
             check()

@@ -52,6 +52,7 @@ class Cassette:
     """All calls, in order."""
     _by_digest: dict[str, dict[int, Recorded]] = field(init=False, repr=False, eq=False)
     _by_slot: dict[tuple[int, str, str, str, int], Recorded] = field(init=False, repr=False, eq=False)
+    _varied: frozenset[str] = field(init=False, repr=False, eq=False)
     _used: set[int] = field(init=False, repr=False, eq=False, factory=set)
 
     @_by_digest.default
@@ -61,27 +62,44 @@ class Cassette:
             index.setdefault(entry.call.digest, {})[entry.number] = entry
         return index
 
+    @_varied.default
+    def _index_varied(self) -> frozenset[str]:
+        equal = ((digest, entries.values()) for digest, entries in self._by_digest.items() if len(entries) > 1)
+        return frozenset([digest for digest, entries in equal if len({entry.outcome.digest for entry in entries}) > 1])
+
     @_by_slot.default
     def _index_slots(self) -> dict[tuple[int, str, str, str, int], Recorded]:
         return {(e.key.input, e.slot, e.contract, e.effect.kind, e.nth): e for e in reversed(self.recorded)}
 
     @classmethod
     def of(cls, *paths: Path) -> Cassette:
-        """Read the calls of sealed traces, each as its frame recorded it. Raises `TraceError`."""
+        """Read the calls of sealed traces, each as its frame recorded it. Raises `TraceError`.
+
+        A run that is given twice, by another name or as a copy, counts once: each of its replies was recorded once.
+        """
         recorded: list[Recorded] = []
+        runs: set[str] = set()
         for path in paths:
+            found: list[Recorded] = []
             with TraceReader(path) as reader:
                 nodes = _slots(reader.header)
                 counts: dict[tuple[int, str, str], int] = {}
                 for item in _by_key(reader.lines(), path, nodes):
-                    entry = _entry(item, path, len(recorded), nodes, counts)
+                    entry = _entry(item, path, len(recorded) + len(found), nodes, counts)
                     if entry is not None:
-                        recorded.append(entry)
+                        found.append(entry)
+                if reader.head not in runs:
+                    runs.add(reader.head)
+                    recorded += found
         return cls(tuple(recorded))
 
     def equal(self, digest: str) -> tuple[Recorded, ...]:
         """Return the unused calls whose request has this digest, in order."""
         return tuple(self._by_digest.get(digest, {}).values())
+
+    def varied(self, digest: str) -> bool:
+        """Whether calls whose request has this digest, used ones included, got different outcomes."""
+        return digest in self._varied
 
     def was_used(self, digest: str) -> bool:
         """Whether the cassette held a call of this digest, all of them used by now."""

@@ -35,7 +35,7 @@ class Hit:
     similarity: float = 1.0
     """Likeness of the requests, 0 to 1; 1 for exact."""
     ambiguous: bool = False
-    """Whether another equal request, asked elsewhere, could have been meant."""
+    """Whether it was recorded in another place, and an equal request got another outcome: that one could have been meant."""
 
 
 @define
@@ -48,16 +48,7 @@ class Matcher:
     """The loosest way of finding that is allowed."""
     nodes: Mapping[str, tuple[str, str]]
     """Slot and contract of each node of the run's graph."""
-    hits: Counter[str] = field(factory=Counter)
-    """How many replies were found in each way, and ``ambiguous``."""
     _counts: Counter[tuple[int, str, str]] = field(factory=Counter)
-
-    def find(self, call: Call) -> Hit:
-        """Return the reply for *call*, and take it out. Raises `CassetteMiss`: the nearest, why each was rejected."""
-        hit = self.look(call)
-        if hit is None:
-            raise self.miss(call)
-        return hit
 
     def look(self, call: Call) -> Hit | None:
         """Return the reply for *call*, and take it out; None where there is none."""
@@ -72,14 +63,12 @@ class Matcher:
             hit = self._nearest(call, slot, contract)
         if hit is not None:
             self.cassette.use(hit.recorded)
-            self.hits[hit.how] += 1
-            self.hits["ambiguous"] += hit.ambiguous
         return hit
 
     def stand_in(self, call: Call) -> Hit | None:
         """Return the reply that would do for *call*, which `look` has just found none for, and take it out.
 
-        That is what the policy does not allow, in its order: by slot, then the nearest. It is not counted as a hit.
+        That is what the policy does not allow, in its order: by slot, then the nearest.
         """
         slot, contract = self._node(call)
         nth = self._counts[call.key.input, slot, call.effect.kind] - 1
@@ -92,15 +81,17 @@ class Matcher:
         return self.nodes.get(call.key.node, (call.key.node, ""))
 
     def _exact(self, call: Call) -> Hit | None:
-        """Among equal requests: the one asked at the same place, else the first of the same node, else the first."""
+        """Among equal requests: the one of the same place, else the first of the same node, of the same input if there is one."""
         equal = self.cassette.equal(call.digest)
         if not equal:
             return None
         for entry in equal:
             if entry.key == call.key:
                 return Hit(recorded=entry, how="exact")
-        mine = tuple([entry for entry in equal if entry.key.node == call.key.node])
-        return Hit(recorded=(mine or equal)[0], how="exact", ambiguous=not mine and len(equal) > 1)
+        node, input = call.key.node, call.key.input
+        # The first of the least: they stand in order.
+        chosen = min(equal, key=lambda entry: (entry.key.node != node, entry.key.input != input))
+        return Hit(recorded=chosen, how="exact", ambiguous=self.cassette.varied(call.digest))
 
     def _slot(self, call: Call, slot: str, contract: str, nth: int) -> Hit | None:
         entry = self.cassette.in_slot(call.key.input, slot, contract, call.effect.kind, nth)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TypeAlias
 
 from attrs import evolve, frozen
 
-from frameengine.codec import digest
+from frameengine.codec import digest, written
 from frameengine.diff.fields import changes
 from frameengine.diff.filters import steps_of
 from frameengine.diff.result import Cause, Change, FieldChange, TraceDiff
 from frameengine.diff.sketch import MessageSketch, Sketch
 from frameengine.jsonvalue import EMPTY, MISSING, FrozenMap, Json, point
-from frameengine.replay.cause import Changed, changed
+from frameengine.replay.cause import changed
 
 _Differing: TypeAlias = Callable[[FrozenMap, FrozenMap], tuple[str, ...]]
 """Tells which parts of two graphs differ and matter."""
 _STRUCTURE = ("entry", "edges", "conditions", "nodes")
 _UNNAMED = ("name", "role", "slot")
 """Members of a node's table that change nothing in what it does."""
+_SHOWN_IN = {"model": "model", "budget": "messages", "prompts": "messages"}
+"""Members of a node's table that change what a model is asked, each with the member of the request that must differ then."""
+_TELLING = 16
+"""Bytes of a value's canonical form; a shorter one may stand in two places by chance."""
 
 
 @frozen
@@ -30,13 +34,15 @@ class Suspect:
     """What it would be a cause of."""
     text: str
     """What it is, for people."""
+    shown: bool = True
+    """Whether the place of the difference shows that it may have come from this; else it is no cause even where it is alone."""
 
 
 def explain(found: TraceDiff, left: Sketch, right: Sketch) -> TraceDiff:
     """Return *found* with the likely cause of its first difference, and with what has another digest in the headers."""
     ours, theirs = left.header.get("fingerprint", EMPTY), right.header.get("fingerprint", EMPTY)
     digests = [str(each) for each in changed(ours, theirs)] if theirs else []
-    digests += [suspect.text for suspect in _beginnings(left.header, right.header)]
+    digests += [suspect.text for suspect in _beginnings(left, right)]
     found = evolve(found, digests=tuple(digests))
     first = found.first
     if first is None:
@@ -45,18 +51,13 @@ def explain(found: TraceDiff, left: Sketch, right: Sketch) -> TraceDiff:
     return evolve(found, cause=cause, because=because)
 
 
-def _beginnings(left: FrozenMap, right: FrozenMap) -> Iterator[Suspect]:
+def _beginnings(left: Sketch, right: Sketch) -> Iterator[Suspect]:
     """Yield what the two runs began with and is not the same."""
-    if digest(_state(left)) != digest(_state(right)):
+    if left.state_before(0) != right.state_before(0):
         yield Suspect("state", "state at the start")
     for name, text in (("seed", "seed"), ("engine", "version of frameengine")):
-        if left.get(name) != right.get(name):
+        if left.header.get(name) != right.header.get(name):
             yield Suspect("undetermined", text)
-
-
-def _state(header: FrozenMap) -> FrozenMap:
-    state: FrozenMap = header.get("state", header.get("graph", EMPTY).get("state", EMPTY))
-    return state
 
 
 class _Circumstances:
@@ -65,7 +66,7 @@ class _Circumstances:
     def __init__(self, left: Sketch, right: Sketch, first: Change) -> None:
         spots = (first.left or first.spot, first.right or first.spot)
         self._ours, self._theirs = (_message(side, spot.input) for side, spot in zip((left, right), spots, strict=True))
-        self._headers = left.header, right.header
+        self._sides = left, right
         self._nodes = spots[0].node, spots[1].node
         self._fingerprints = self._ours.fingerprint, self._theirs.fingerprint
         self._graphs = self._ours.graph, self._theirs.graph
@@ -84,9 +85,11 @@ class _Circumstances:
             return proof.cause, f"changed: {proof.text}"
         if not all(self._fingerprints):
             return "undetermined", "a header has no digests of graph, prompts and code"
-        suspects = list(dict.fromkeys(self._suspects(first, part)))
+        suspects = list(dict.fromkeys(self._suspects(first, part, steps)))
         listed = ", ".join([suspect.text for suspect in suspects])
         if len({suspect.cause for suspect in suspects}) == 1:
+            if not all(suspect.shown for suspect in suspects):
+                return "undetermined", f"changed, but nothing shows that it led here: {listed}"
             return suspects[0].cause, f"changed: {listed}"
         if suspects:
             return "undetermined", f"several changed: {listed}"
@@ -127,32 +130,48 @@ class _Circumstances:
     def _stands_in_state(self, pointer: str, field: FieldChange) -> bool:
         """Return whether both values are those of the state at the start, at the same place."""
         values = []
-        for header in self._headers:
+        for side in self._sides:
             try:
-                values.append(point(_state(header), pointer))
+                values.append(point(side.state, pointer))
             except KeyError:
                 values.append(MISSING)
         return not any(True for _ in changes(values[0], field.left)) and not any(True for _ in changes(values[1], field.right))
 
-    def _suspects(self, first: Change, part: str) -> Iterator[Suspect]:
+    def _state_shows(self, field: FieldChange) -> bool:
+        """Return whether what differs stands in the state that its side began with, and not in the other one's."""
+        sides = [(field.left, *self._sides), (field.right, *reversed(self._sides))]
+        return all(
+            value is MISSING or (len(written(value)) >= _TELLING and _holds(own.state, value) and not _holds(other.state, value))
+            for value, own, other in sides
+        )
+
+    def _begun(self, first: Change) -> Iterator[Suspect]:
+        for suspect in _beginnings(*self._sides):
+            shown = suspect.cause != "state" or (bool(first.fields) and self._state_shows(first.fields[0]))
+            yield evolve(suspect, shown=shown)
+
+    def _suspects(self, first: Change, part: str, steps: list[str]) -> Iterator[Suspect]:
         if first.spot.frame == 0:
             if steps_of(first.fields[0].pointer) == ("figures", "path"):
                 yield from self._graph(_paths)
             return
         if first.kind != "changed":
             yield from self._graph(_structure)
-            yield from _beginnings(*self._headers)
+            yield from self._begun(first)
         elif part in ("condition", "route"):
             yield from self._graph(self._edges)
-            yield from _beginnings(*self._headers)
+            yield from self._begun(first)
         elif part == "phase":
             yield from self._graph(self._spec)
         elif part not in ("input", "now"):
-            yield from self._graph(self._spec)
-            yield from self._code_and_prompts()
-            yield from _beginnings(*self._headers)
+            asked = steps[2] if part == "calls" and steps[1:2] == ["request"] and len(steps) > 2 else ""
+            weak = [name for name, member in _SHOWN_IN.items() if member != asked]
+            yield from self._graph(self._spec, weak=[f"{name} of node {self._nodes[0]}" for name in weak])
+            yield from self._code_and_prompts(asks=asked == "messages")
+            yield from self._begun(first)
 
-    def _graph(self, differing: _Differing) -> Iterator[Suspect]:
+    def _graph(self, differing: _Differing, weak: Collection[str] = ()) -> Iterator[Suspect]:
+        """Yield the graph where parts of it differ that matter; those that are *weak* are no cause by themselves."""
         if not any(each.cause == "graph" for each in self._changed):
             return
         if not all(self._graphs):
@@ -160,7 +179,7 @@ class _Circumstances:
             return
         names = differing(*self._graphs)
         if names:
-            yield Suspect("graph", f"graph ({', '.join(names)})")
+            yield Suspect("graph", f"graph ({', '.join(names)})", shown=not all(name in weak for name in names))
 
     def _spec(self, _one: FrozenMap, _other: FrozenMap) -> tuple[str, ...]:
         specs = self._specs()
@@ -179,7 +198,7 @@ class _Circumstances:
         names += ["conditions"] if not _equal(one.get("conditions"), other.get("conditions")) else []
         return tuple(names)
 
-    def _code_and_prompts(self) -> Iterator[Suspect]:
+    def _code_and_prompts(self, *, asks: bool) -> Iterator[Suspect]:
         specs = self._specs()
         if specs is not None and specs[0].get("implementation") != specs[1].get("implementation"):
             # Another class has other code: the graph says so, and that is the cause.
@@ -187,9 +206,9 @@ class _Circumstances:
         used = None if specs is None else [*specs[0].get("prompts", ()), *specs[1].get("prompts", ())]
         for each in self._changed:
             if each.cause == "node code" and self._nodes[0] in each.nodes:
-                yield Suspect("node code", str(Changed("node code", each.name, (self._nodes[0],))))
+                yield Suspect("node code", str(evolve(each, nodes=(self._nodes[0],))))
             elif each.cause == "prompt" and (used is None or each.name in used):
-                yield Suspect("prompt", str(each))
+                yield Suspect("prompt", str(each), shown=asks)
 
     def _specs(self) -> tuple[FrozenMap, FrozenMap] | None:
         """Return the tables of the node in both graphs; None where one of them has none."""
@@ -208,6 +227,12 @@ def _paths(one: FrozenMap, other: FrozenMap) -> tuple[str, ...]:
 
 def _structure(one: FrozenMap, other: FrozenMap) -> tuple[str, ...]:
     return tuple([name for name in _STRUCTURE if not _equal(one.get(name), other.get(name))])
+
+
+def _holds(whole: Json, value: Json) -> bool:
+    """Return whether *whole* is the value, or holds it at any depth."""
+    below = whole.values() if isinstance(whole, dict) else whole if isinstance(whole, tuple | list) else ()
+    return whole == value or any(_holds(item, value) for item in below)
 
 
 def _equal(one: Json, other: Json) -> bool:

@@ -43,7 +43,7 @@ def compare(
     Both files are read in one go each and kept as digests (`sketch`), then once more up to the last thing that differs; only
     what differs is decoded. Time and memory grow with the files' size and with how much differs, see `align` for the bound.
 
-    Raises `TraceError`, `UsageError`, and `NothingCompared` where no message of both has a frame, or filters leave nothing.
+    Raises `TraceError`, `UsageError`, and `NothingCompared` where no message of both has a frame, or filters leave no field.
     """
     filters = Filters(ignore, only)
     with ExitStack() as stack:
@@ -56,11 +56,11 @@ def compare(
         if flipped:
             ours, theirs = theirs, ours
         matches = _chosen(match(ours, theirs), (ours, theirs), message, flipped=flipped)
-        found = _Comparison(ours, theirs, filters)
-        found.run(matches, damaged=damaged, told=told)
-        if filters.unseen:
+        found = _Comparison(ours, theirs, filters, matches)
+        found.run(damaged=damaged, told=told)
+        if filters.looking:
             found.search(damaged=damaged)
-        filters.check()
+        filters.check(message)
         return found.result(flipped=flipped)
 
 
@@ -110,22 +110,27 @@ def _chosen(matches: list[Match], sides: tuple[Sketch, Sketch], message: int | N
 class _Comparison:
     """Two traces being compared, message by message."""
 
-    def __init__(self, left: Sketch, right: Sketch, filters: Filters) -> None:
+    def __init__(self, left: Sketch, right: Sketch, filters: Filters, matches: list[Match]) -> None:
         self._left, self._right = left, right
         self._filters = filters
+        self._matches = matches
+        self._shown = (
+            frozenset([found.left for found in matches if found.left is not None]),
+            frozenset([found.right for found in matches if found.right is not None]),
+        )
         self._changes: list[Change] = []
         self._messages: list[Message] = []
         self._pieces = Pieces()
         self._consequences = Consequences(left, right)
 
-    def run(self, matches: list[Match], *, damaged: bool, told: _Told) -> None:
+    def run(self, *, damaged: bool, told: _Told) -> None:
         """Compare all that is not the same."""
-        wanted = _wanted(matches, self._left, self._right)
+        wanted = _wanted(self._matches, self._left, self._right)
         ours, theirs = (
             _Reading(fetch(side.path, what, damaged=damaged, done=told.part()))
             for side, what in zip((self._left, self._right), wanted, strict=True)
         )
-        for found in matches:
+        for found in self._matches:
             before = len(self._changes)
             left = ours.take(found.left) if found.left is not None and found.left in wanted[0] else None
             right = theirs.take(found.right) if found.right is not None and found.right in wanted[1] else None
@@ -134,12 +139,12 @@ class _Comparison:
             self._messages.append(self._figures(found, len(self._changes) - before))
 
     def search(self, *, damaged: bool) -> None:
-        """Look for what ``only`` names in all that was not decoded."""
-        for side in (self._left, self._right):
-            every: dict[int, frozenset[int] | None] = dict.fromkeys(range(len(side.messages)), EVERY)
+        """Look for what ``only`` names, and for what the filters leave, in all that was not decoded."""
+        for side, shown in zip((self._left, self._right), self._shown, strict=True):
+            every: dict[int, frozenset[int] | None] = dict.fromkeys(sorted(shown), EVERY)
             for fetched in fetch(side.path, every, damaged=damaged):
                 self._look_at(fetched, side.messages[fetched.index])
-                if not self._filters.unseen:
+                if not self._filters.looking:
                     return
 
     def result(self, *, flipped: bool) -> TraceDiff:
@@ -197,7 +202,7 @@ class _Comparison:
             yield Change(kind=kind, left=left, right=right, whole=value, follows=item is not None)  # type: ignore[arg-type]
 
     def _row(self, found: Match, row: Row, left: Fetched, right: Fetched) -> Iterator[Change]:
-        if row.kind is None or row.arrived:
+        if row.kind is None or (row.moved_from is not None and row.moved_from[0] in self._shown[0]):
             return
         ours, theirs = self._left.messages[left.index], self._right.messages[right.index]
         one = None if row.left is None else ours.items[row.left]
@@ -214,13 +219,10 @@ class _Comparison:
                 effect = _effect(fields, *pair)
                 yield Change(kind=row.kind, left=here, right=there, fields=fields, effect=effect, whole=whole)
             return
-        if row.moved_to is not None:
-            target = self._right.messages[row.moved_to[0]]
-            to: Spot | None = _spot(target, target.items[row.moved_to[1]])
-        else:
-            to = None if other is None else _spot(theirs, other)
+        source = _elsewhere(self._left, row.moved_from) if one is None else _spot(ours, one)
+        target = _elsewhere(self._right, row.moved_to) if other is None else _spot(theirs, other)
         whole = left.frames[one.slot][one.place] if one else right.frames[other.slot][other.place]  # type: ignore[union-attr]
-        yield Change(kind=row.kind, left=None if one is None else _spot(ours, one), right=to, whole=whole)
+        yield Change(kind=row.kind, left=source, right=target, whole=whole)
 
     def _frames(self, found: Match, left: Fetched, right: Fetched) -> None:
         """Take frames and records that stand on one side only, or elsewhere, for the patch."""
@@ -244,7 +246,7 @@ class _Comparison:
         return fields
 
     def _look_at(self, fetched: Fetched, message: MessageSketch) -> None:
-        if self._filters.unseen:
+        if self._filters.looking:
             self._filters.look_at(frozen_map({"input": fetched.entered, "figures": message.figures}))
             for documents in fetched.frames.values():
                 for each in documents:
@@ -319,6 +321,11 @@ def _side(found: Sketch) -> Side:
 
 def _spot(message: MessageSketch, item: Item | None) -> Spot:
     return Spot(input=message.number, frame=item.slot if item else 0, node=item.node if item else "")
+
+
+def _elsewhere(side: Sketch, place: tuple[int, int] | None) -> Spot | None:
+    """Return the spot of an item by the indices of its message and of itself; None for no place."""
+    return None if place is None else _spot(side.messages[place[0]], side.messages[place[0]].items[place[1]])
 
 
 def _place(message: int, item: Item) -> Place:

@@ -14,6 +14,8 @@ from frameengine.jsonvalue import Json, pointer_step
 Steps: TypeAlias = tuple[str, ...]
 ANY = "*"
 """A step that stands for every member or item."""
+_STRUCTURE = (("node",), ("phase",))
+"""Where a record stands, not what it holds: if nothing else is left, nothing is compared, unless it was asked for."""
 
 
 @frozen
@@ -80,12 +82,12 @@ class Filters:
         self._only = [Pattern.of(text) for text in dict.fromkeys(only)]
         self._taken = dict.fromkeys([pattern.text for pattern in self._ignore], 0)
         self._unseen = list(self._only)
+        self._compared = not (self._ignore or self._only)
         self.outside = 0
         """How many fields *only* left out."""
         wanted = self._only or [Pattern("", (ANY,))]
         if all(any(taken.covers(pattern) for taken in self._ignore) for pattern in wanted):
-            named = [pattern.text for pattern in self._only]
-            raise NothingCompared("the filters leave nothing to compare", hint="ignore less", ignore=[*self._taken], only=named)
+            raise self._nothing()
 
     @property
     def ignored(self) -> tuple[Filtered, ...]:
@@ -93,9 +95,9 @@ class Filters:
         return tuple([Filtered(pointer=text, count=count) for text, count in self._taken.items() if count])
 
     @property
-    def unseen(self) -> bool:
-        """Whether a pattern of *only* has not been found in any document so far."""
-        return bool(self._unseen)
+    def looking(self) -> bool:
+        """Whether a pattern of *only*, or a value that is compared at all, has not been found in any document so far."""
+        return bool(self._unseen) or not self._compared
 
     @property
     def unmatched(self) -> tuple[str, ...]:
@@ -107,14 +109,37 @@ class Filters:
         return tuple([each for each in fields if self._keeps(each)])
 
     def look_at(self, record: Json) -> None:
-        """Take note of which patterns of *only* stand in a record."""
+        """Take note of which patterns of *only* stand in a record, and of whether it has a value that is compared."""
         self._unseen = [pattern for pattern in self._unseen if not pattern.stands_in(record)]
+        self._compared = self._compared or self._leaves(record, ())
 
-    def check(self) -> None:
-        """Raise `NothingCompared` where *only* names nothing that either trace has."""
+    def check(self, message: int | None = None) -> None:
+        """Raise `NothingCompared` where *only* names nothing that either trace has, or the filters leave no value of theirs.
+
+        *message*: number of the message that was compared alone.
+        """
         if self._only and len(self._unseen) == len(self._only):
             names = ", ".join([pattern.text for pattern in self._only])
-            raise NothingCompared(f"neither trace has a field {names}", hint="check the pointer", only=names)
+            place = "" if message is None else f" in message {message}"
+            raise NothingCompared(f"neither trace has a field {names}{place}", hint="check the pointer", only=names)
+        if not self._compared:
+            raise self._nothing()
+
+    def _nothing(self) -> NothingCompared:
+        only = [pattern.text for pattern in self._only]
+        return NothingCompared("the filters leave nothing to compare", hint="ignore less", ignore=[*self._taken], only=only)
+
+    def _leaves(self, value: Json, steps: Steps) -> bool:
+        """Return whether the value at *steps* is one that is compared, or holds one; what is empty holds none."""
+        if self._only and not any(pattern.touches(steps) for pattern in self._only):
+            return False
+        if any(pattern.reaches(steps) for pattern in self._ignore):
+            return False
+        if isinstance(value, dict):
+            return any(self._leaves(item, (*steps, pointer_step(name))) for name, item in value.items())
+        if isinstance(value, tuple | list):
+            return any(self._leaves(item, (*steps, str(index))) for index, item in enumerate(value))
+        return any(pattern.reaches(steps) for pattern in self._only) if self._only else steps not in _STRUCTURE
 
     def _keeps(self, field: FieldChange) -> bool:
         places = [steps_of(pointer) for pointer in dict.fromkeys((field.pointer, field.right_pointer))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
@@ -24,8 +24,9 @@ class Row:
     """What became of it; None where it is the same."""
     moved_to: tuple[int, int] | None = None
     """For one that was moved, and stands in this row on the left only: index of the message and of the item on the right."""
-    arrived: bool = False
-    """Whether the row is where a moved record stands on the right: the row on the left tells of it."""
+    moved_from: tuple[int, int] | None = None
+    """For one that was moved, and stands in this row on the right only: index of the message and of the item on the left. The row
+    there tells of it, unless only this message is looked at."""
 
 
 @frozen(kw_only=True)
@@ -148,7 +149,7 @@ def _moved(matches: list[Match], left: Sketch, right: Sketch) -> list[Match]:
                 waiting.setdefault((number, *key), deque()).append((number, index))
                 waiting.setdefault(key, deque()).append((number, index))
     went: dict[tuple[int, int], tuple[int, int]] = {}
-    came: dict[tuple[int, int], None] = {}
+    came: dict[tuple[int, int], tuple[int, int]] = {}
     lost = [
         (number, index, left.messages[found.left].items[row.left].key)
         for number, found in enumerate(matches)
@@ -162,7 +163,7 @@ def _moved(matches: list[Match], left: Sketch, right: Sketch) -> list[Match]:
             while queue and queue[0] in came:
                 queue.popleft()
             if queue and (number, index) not in went:
-                came[queue[0]] = None
+                came[queue[0]] = number, index
                 went[number, index] = queue.popleft()
     return [_told(matches, number, went, came, (left, right)) for number in range(len(matches))]
 
@@ -171,7 +172,7 @@ def _told(
     matches: list[Match],
     number: int,
     went: dict[tuple[int, int], tuple[int, int]],
-    came: Container[tuple[int, int]],
+    came: Mapping[tuple[int, int], tuple[int, int]],
     sides: tuple[Sketch, Sketch],
 ) -> Match:
     found = matches[number]
@@ -187,7 +188,8 @@ def _told(
             target = matches[place[0]]
             told = evolve(row, kind="moved", moved_to=(target.right or 0, target.rows[place[1]].right or 0))
         elif (number, index) in came:
-            told = evolve(row, kind="moved", arrived=True)
+            source = matches[came[number, index][0]]
+            told = evolve(row, kind="moved", moved_from=(source.left or 0, source.rows[came[number, index][1]].left or 0))
         elif (row.kind == "removed" and row.left is not None and ours[row.left].key in there) or (
             row.kind == "added" and row.right is not None and theirs[row.right].key in here
         ):

@@ -90,11 +90,15 @@ class Sketch:
     messages: tuple[MessageSketch, ...]
     """Its messages."""
 
+    @property
+    def state(self) -> FrozenMap:
+        """The state at the start."""
+        state: FrozenMap = self.header.get("state", self.header.get("graph", EMPTY).get("state", EMPTY))
+        return state
+
     def state_before(self, index: int) -> str:
         """Return the digest of the state before a message; empty where it is not known."""
-        if index:
-            return str(self.messages[index - 1].figures.get("state", ""))
-        return digest(self.header.get("state", self.header.get("graph", EMPTY).get("state", EMPTY)))
+        return str(self.messages[index - 1].figures.get("state", "")) if index else digest(self.state)
 
 
 def _short(data: bytes) -> Digest:

@@ -59,6 +59,8 @@ class BoundGraph:
     """Name of a node -> digest of the code of its module, in hex (`code_digest`)."""
     prompts: Mapping[str, str]
     """Name of a prompt -> digest of its text, in hex."""
+    inherited: Mapping[str, str] = MappingProxyType({})
+    """Name of a node -> digest of the code that its class inherits from other modules of its package (`inherited_digest`)."""
 
 
 def resolve(implementation: str) -> type[Any]:
@@ -146,6 +148,7 @@ def _bound(graph: Graph) -> tuple[BoundGraph, list[tuple[int, str]]]:
     """Return *graph* with what could be bound, and the problem of each node that could not, by its index."""
     instances: dict[str, Any] = {}
     code: dict[str, str] = {}
+    inherited: dict[str, str] = {}
     modules: dict[str, str | None] = {}
     prompts: dict[str, str] = {}
     problems: list[tuple[int, str]] = []
@@ -155,6 +158,8 @@ def _bound(graph: Graph) -> tuple[BoundGraph, list[tuple[int, str]]]:
             continue
         try:
             instances[spec.name], code[spec.name] = _bind_node(spec, modules)
+            bases = inherited_digest(type(instances[spec.name]), modules)
+            inherited.update({spec.name: bases} if bases else {})
             for name, text in _texts(spec, instances[spec.name]):
                 if prompts.setdefault(name, codec.digest(text)) != codec.digest(text):
                     raise GraphError(f"another node has another prompt that is called {name!r} too", hint="rename one of them")
@@ -165,6 +170,7 @@ def _bound(graph: Graph) -> tuple[BoundGraph, list[tuple[int, str]]]:
         implementations=MappingProxyType(instances),
         code=MappingProxyType(code),
         prompts=MappingProxyType(prompts),
+        inherited=MappingProxyType(inherited),
     )
     return bound, problems
 
@@ -176,6 +182,7 @@ def fingerprint(bound: BoundGraph) -> FrozenMap:
             "implementation": spec.implementation,
             "code": bound.code[spec.name],
             "contract": getattr(bound.implementations[spec.name], "contract", ""),
+            **({"inherited": bound.inherited[spec.name]} if spec.name in bound.inherited else {}),
         }
         for spec in bound.graph.nodes
     }
@@ -219,6 +226,21 @@ def code_digest(cls: type[Any], modules: dict[str, str | None] | None = None) ->
         modules[name] = _module_digest(name)
     known = modules[name]
     return known or codec.digest(freeze({"class": f"{name}:{cls.__qualname__}", "source": "unavailable"}))
+
+
+def inherited_digest(cls: type[Any], modules: dict[str, str | None] | None = None) -> str:
+    """Return a digest, in hex, of the other modules of its package that *cls* inherits from; empty where there are none.
+
+    A base class is a part of the node as its own class is. Modules that are only imported are not: what a node calls in them may
+    be all of the package.
+    """
+    package = cls.__module__.partition(".")[0]
+    bases = {
+        base.__module__: base
+        for base in reversed(cls.__mro__)
+        if base.__module__ != cls.__module__ and base.__module__.partition(".")[0] == package
+    }
+    return codec.digest("\n".join([code_digest(base, modules) for base in bases.values()])) if bases else ""
 
 
 def _module_digest(name: str) -> str | None:

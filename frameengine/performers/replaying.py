@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
 
 from attrs import evolve
 
@@ -12,8 +11,6 @@ from frameengine.effects import Answer, Call, EffectKey, Outcome
 from frameengine.engine.driver import virtual_at
 from frameengine.engine.stops import Ask
 from frameengine.jsonvalue import freeze
-
-Verdict: TypeAlias = Literal["exact", "approximate"]
 
 
 class Replaying:
@@ -31,9 +28,7 @@ class Replaying:
         self._on_miss = on_miss
         self._arrived = arrived
         self.hits: dict[EffectKey, Hit] = {}
-        """How each call was answered from the cassette."""
-        self.missed: list[EffectKey] = []
-        """The calls that *on_miss* answered."""
+        """How each call was answered from the cassette; the others *on_miss* answered."""
 
     def perform(self, ask: Ask) -> list[Answer]:
         """Answer the new effects in call order. Raises `CassetteMiss`."""
@@ -44,7 +39,6 @@ class Replaying:
         if hit is None:
             if self._on_miss is None:
                 raise self._matcher.miss(call)
-            self.missed.append(call.key)
             return self._on_miss(call)
         self.hits[call.key] = hit
         return self.outcome(call, hit)
@@ -57,8 +51,3 @@ class Replaying:
         origin = {"how": hit.how, "from": recorded.key.wire(), "similarity": round(hit.similarity, 3)}
         at = recorded.outcome.at if recorded.key == call.key else self._arrived(call)
         return evolve(recorded.outcome, at=at, meta=freeze({**recorded.outcome.meta, "reply": origin}))
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict: exact where every call was answered by an equal recorded one."""
-        return "exact" if not self.missed and all(hit.how == "exact" for hit in self.hits.values()) else "approximate"

@@ -40,6 +40,14 @@ _WALK: Final = re.compile(r"\bmeter reading\b|\bstep by step\b|\bmachine\b", re.
 _COUNT: Final = re.compile(r"\bhow many\b|\bnumber of\b|\bcount\b|\bwie viele\b", re.IGNORECASE)
 _WORDS: Final = {"kunde": "customers", "kunden": "customers", "gebäude": "buildings", "rechnungen": "bills"}
 _WORD: Final = re.compile(r"\w+")
+_PLAIN: Final = frozenset(
+    (
+        "hi hello hey hallo good morning day a all an and are at can could count database do exist first for get give has have how i in is it list many me need no now "
+        "number of off one our overview please s see show table tell ten that the them there these total us want we what which "
+        "with you your alle bitte das der die es gibt haben ich liste mir sind übersicht und viele von wie wieviele wir zeig zeige"
+    ).split()
+)
+"""Words that a count or a list has rules for. Any other one may narrow it, and an answer to the wider question would be wrong."""
 
 
 @frozen(kw_only=True)
@@ -68,9 +76,13 @@ def wish_of(text: str) -> Wish:
         return _counter()
     if _WALK.search(text):
         return _walk()
-    named = [word for raw in _WORD.findall(text.lower()) if (word := _table(raw))]
+    said = _WORD.findall(text.lower())
+    named = [word for raw in said if (word := _table(raw))]
     if not named:
         return _social(text)
+    strange = [word for word in said if word not in _PLAIN and not word.isdecimal() and not _table(word)]
+    if strange or len(dict.fromkeys(named)) > 1:
+        return Wish()
     table = named[0]
     if _COUNT.search(text):
         query = f"SELECT COUNT(*) AS {table} FROM {table}"  # noqa: S608 - the table is one of ours

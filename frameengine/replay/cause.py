@@ -21,10 +21,13 @@ class Changed:
     """Name of the prompt, or of the module: what is digested is a module as a whole."""
     nodes: tuple[str, ...] = ()
     """The nodes whose code stands in that module."""
+    inherited: bool = False
+    """Whether it is not that module itself, but another one of its package, which classes of the nodes inherit from."""
 
     def __str__(self) -> str:
         if self.cause == "node code":
-            return f"code of module {self.name} ({'node' if len(self.nodes) == 1 else 'nodes'} {', '.join(self.nodes)})"
+            which = f"code that classes of module {self.name} inherit" if self.inherited else f"code of module {self.name}"
+            return f"{which} ({'node' if len(self.nodes) == 1 else 'nodes'} {', '.join(self.nodes)})"
         return f"{self.cause} {self.name}".rstrip()
 
 
@@ -35,12 +38,18 @@ def changed(recorded: FrozenMap, current: FrozenMap) -> Iterator[Changed]:
     if recorded.get("graph") != current.get("graph"):
         yield Changed("graph")
     before, after = recorded.get("nodes", EMPTY), current.get("nodes", EMPTY)
-    modules: dict[str, list[str]] = {}
+    modules: dict[tuple[str, bool], list[str]] = {}
     for name in before:
-        if name in after and before[name].get("code") != after[name].get("code"):
-            modules.setdefault(module_of(str(after[name].get("implementation", name))), []).append(name)
-    for module, nodes in modules.items():
-        yield Changed("node code", module, tuple(nodes))
+        if name in after:
+            module = module_of(str(after[name].get("implementation", name)))
+            if before[name].get("code") != after[name].get("code"):
+                modules.setdefault((module, False), []).append(name)
+            bases = before[name].get("inherited"), after[name].get("inherited")
+            if bases[0] != bases[1] and all(bases):
+                # A record without it is older than this digest; a class that has got its first base is another itself.
+                modules.setdefault((module, True), []).append(name)
+    for (module, inherited), nodes in modules.items():
+        yield Changed("node code", module, tuple(nodes), inherited)
     ours, theirs = recorded.get("prompts", EMPTY), current.get("prompts", EMPTY)
     for name in ours:
         if name in theirs and ours[name] != theirs[name]:
@@ -81,13 +90,15 @@ class Circumstances:
             return "undetermined", "the record has no digests of graph, prompts and code"
         suspects = self._suspects(found)
         causes = tuple(dict.fromkeys(suspect.cause for suspect in suspects))
+        if causes == ("prompt",) and not _asks(found):
+            return "undetermined", f"changed, but nothing that was asked differs: {_listed(suspects)}"
         if len(causes) == 1:
             return causes[0], f"changed: {_listed(suspects)}"
         if causes:
             return "undetermined", f"several changed: {_listed(suspects)}"
         harmless = tuple(changed(self.recorded, self.current))
         if harmless:
-            return "undetermined", f"what changed had not been used yet: {_listed(harmless)}"
+            return "undetermined", f"what changed had no part in this: {_listed(harmless)}"
         told = "graph, prompts and the nodes' own modules are as recorded: it is code that they import, or chance (--guard full)"
         return "undetermined", told
 
@@ -95,8 +106,11 @@ class Circumstances:
         return "model" if found.effect == "model" else "tool"
 
     def _suspects(self, found: Divergence) -> tuple[Changed, ...]:
-        """Return what changed and could have led to *found*: code and prompts of nodes that ran before it, or at it."""
-        used = [prompt for node, names in self.prompts.items() if node == found.node or node in self.ran for prompt in names]
+        """Return what changed and could have led to *found*: code of nodes that ran before it, or at it, and prompts of its own.
+
+        What ran before did as recorded. So its prompts led to nothing else; its code may yet be used by the node of *found*.
+        """
+        used = self.prompts.get(found.node, ())
         suspects = []
         for change in changed(self.recorded, self.current):
             ran = tuple([node for node in change.nodes if node == found.node or node in self.ran])
@@ -105,6 +119,11 @@ class Circumstances:
             elif ran:
                 suspects.append(evolve(change, nodes=ran))
         return tuple(suspects)
+
+
+def _asks(found: Divergence) -> bool:
+    """Return whether the messages to a model differ: elsewhere a prompt does not show."""
+    return (found.kind, found.effect) == ("request", "model") and found.pointer.startswith("/messages")
 
 
 def _listed(changes: tuple[Changed, ...]) -> str:

@@ -25,7 +25,7 @@ from frameengine.replay.replayer import Replayer, ReplayResult
 
 Judgement: TypeAlias = Literal["good", "bad", "untestable"]
 Verdict: TypeAlias = Literal["found", "all good", "all bad", "untestable"]
-_DIGITS = re.compile(r"(\d+)")
+_DIGITS = re.compile("([0-9]+)")
 
 
 @frozen(kw_only=True)
@@ -98,7 +98,7 @@ def versions(place: Path) -> tuple[str, ...]:
 
 
 def _by_number(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in _DIGITS.split(path.name)]
+    return [(int(part), "") if _DIGITS.fullmatch(part) else (-1, part) for part in _DIGITS.split(path.name)]
 
 
 class Bisect:
@@ -122,19 +122,20 @@ class Bisect:
     def run(self, *, every: bool = False) -> BisectResult:
         """Search by halves, which finds the right version where all that follow a bad one are bad; *every* tests each of them.
 
-        Raises `TraceError` for the trace, and `NothingCompared` where it has nothing to compare.
+        Where oldest and newest are good, halves say nothing of those between, and each is tested. Raises `TraceError` for the
+        trace, and `NothingCompared` where it has nothing to compare.
         """
         indices = range(len(self._listed))
         if every:
-            for index in indices:
-                self._test(index)
+            self._test_all()
         good = self._nearest(indices)
         bad = self._nearest(reversed(indices))
         if good is None or bad is None:
             return self._told_of("untestable")
         if self._test(good).judgement == "bad":
             return self._told_of("all bad", None, good)
-        if every:
+        if every or self._test(bad).judgement == "good":
+            self._test_all()
             bad = next((index for index in indices if self._test(index).judgement == "bad"), bad)
             good = max(index for index in indices if index <= bad and self._test(index).judgement == "good")
         if self._test(bad).judgement == "good":
@@ -145,6 +146,10 @@ class Bisect:
             else:
                 bad = middle
         return self._told_of("found", good, bad)
+
+    def _test_all(self) -> None:
+        for index in range(len(self._listed)):
+            self._test(index)
 
     def _nearest(self, indices: Iterable[int]) -> int | None:
         """Return the first of *indices* that can be tested."""

@@ -45,6 +45,7 @@ def _answered(answer: Answered) -> dict[str, Any]:
         "how": answer.how,
         "similarity": answer.similarity,
         "ambiguous": answer.ambiguous,
+        "equal": answer.equal,
         **origin,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from frameengine.errors import NothingCompared, TraceFormat, UsageError
 from frameengine.graph.registry import BoundGraph, fingerprint
 from frameengine.inputs import Cancel, Input
 from frameengine.jsonvalue import EMPTY, FrozenMap
-from frameengine.trace.reader import TraceReader
+from frameengine.messages import to_json
+from frameengine.replay.divergence import wired
+from frameengine.trace.reader import Line, TraceReader
 
 
 @frozen(kw_only=True)
@@ -45,6 +47,8 @@ class Message:
     """The input."""
     late: tuple[Input, ...] = ()
     """Those that entered at frame boundaries, in order."""
+    reached: frozenset[int] = frozenset()
+    """Numbers of those that a node was given."""
     cancel: Input | None = None
     """The Cancel that ended it."""
     figures: Figures
@@ -72,6 +76,7 @@ def read_plan(path: Path) -> Plan:
     unanswered: dict[EffectKey, tuple[Call, Outcome]] = {}
     messages: list[Message] = []
     current: list[Input] = []
+    reached: set[int] = set()
     counted = 0
     with TraceReader(path) as reader:
         for line in reader.lines():
@@ -82,9 +87,11 @@ def read_plan(path: Path) -> Plan:
                 # Only those without a reply are decoded here: a cassette has the others.
                 if isinstance(outcome, dict) and outcome.get("status") in ("cancelled", "not_recorded"):
                     unanswered[line.key()] = (line.call(), line.outcome())
+            elif line.kind == "frame":
+                reached |= _reached(current[1:], line)
             elif line.kind == "trace":
-                messages.append(_message(current, Figures.of(line.data), path))
-                current = []
+                messages.append(_message(current, reached, Figures.of(line.data), path))
+                current, reached = [], set()
         counts, head, header = reader.counts, reader.head, reader.header
     if not (counts.inputs and counts.frames):
         raise NothingCompared(
@@ -93,6 +100,13 @@ def read_plan(path: Path) -> Plan:
             path=str(path),
         )
     return Plan(path=path, header=header, head=head, messages=tuple(messages), unanswered=unanswered)
+
+
+def _reached(late: Iterable[Input], line: Line) -> set[int]:
+    """Return the numbers of the late inputs that a node of this frame was given; only where there are any is it decoded."""
+    bodies = {each.number: wired(to_json(each.body)) for each in late}
+    given = [record["input"] for record in line.data["records"]] if bodies else []
+    return {number for number, body in bodies.items() if body in given}
 
 
 def _checked(entered: Input, path: Path, number: int) -> Input:
@@ -107,14 +121,14 @@ def _checked(entered: Input, path: Path, number: int) -> Input:
     return entered
 
 
-def _message(inputs: list[Input], figures: Figures, path: Path) -> Message:
+def _message(inputs: list[Input], reached: Iterable[int], figures: Figures, path: Path) -> Message:
     places = [None if entered.during is None else entered.during.input for entered in inputs]
     if not inputs or places != [None, *[inputs[0].number] * (len(inputs) - 1)]:
         raise _bad(path, "an input says that it entered elsewhere than it stands")
     first, *later = inputs
     cancel = next((entered for entered in later if isinstance(entered.body, Cancel)), None)
     late = tuple([entered for entered in later if entered is not cancel])
-    return Message(input=first, late=late, cancel=cancel, figures=figures)
+    return Message(input=first, late=late, reached=frozenset(reached), cancel=cancel, figures=figures)
 
 
 def _bad(path: Path, what: str) -> TraceFormat:

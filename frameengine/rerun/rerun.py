@@ -22,7 +22,7 @@ from frameengine.inputs import Body, SwitchGraph
 from frameengine.jsonvalue import EMPTY, Json, freeze
 from frameengine.records import FrameTrace
 from frameengine.rerun.plan import Figures, Plan, read_plan, slots
-from frameengine.rerun.stage import Answered, How, Miss, Moved, Stage
+from frameengine.rerun.stage import APPROXIMATE, Answered, How, Miss, Moved, Stage
 from frameengine.rerun.supply import Supply
 from frameengine.state import RunState
 from frameengine.trace.files import check_absent, published
@@ -31,11 +31,10 @@ from frameengine.trace.reader import Counts
 from frameengine.trace.reheaded import copy_under
 from frameengine.trace.writer import TraceWriter
 
-Verdict: TypeAlias = Literal["exact", "completed", "approximate", "unfinished"]
+Verdict: TypeAlias = Literal["exact", "completed", "approximate", "unfinished", "no replies"]
 """Every reply was recorded for an equal request; or some were supplied; or some were recorded for another request; or some are
-needed still."""
+needed still; or no call got any, so that nothing was looked up."""
 HOWS: tuple[How, ...] = get_args(How)
-APPROXIMATE: tuple[How, ...] = ("slot", "nearest")
 
 
 @frozen(kw_only=True)
@@ -125,11 +124,20 @@ class RerunResult:
         before = frozenset(each.input for each in self.messages if each.recorded is not None and each.recorded.status == "failed")
         return tuple([each.input for each in self.messages if each.now.status == "failed" and each.input not in before])
 
+    def check_answered(self) -> None:
+        """Raise `NothingCompared` where no call got a reply: such a rerun says nothing about the new code's requests."""
+        if self.verdict == "no replies":
+            raise NothingCompared(
+                f"{self.path}: no call of the new run got a reply, so no request was compared with a recorded one",
+                hint="look at what changed: keep the run with -o FILE, then frameengine diff",
+                path=str(self.path),
+            )
+
     def check_exact(self) -> None:
-        """Raise `CassetteApproximate` where a reply was recorded for another request."""
-        loose = sum(self.count[how] for how in APPROXIMATE)
+        """Raise `CassetteApproximate` where a reply, or the lack of one, was recorded for another request."""
+        loose = sum(answer.loose for answer in self.answered)
         if loose:
-            asked = sum(node.calls for node in self.nodes)
+            asked = len(self.answered)
             raise CassetteApproximate(
                 f"{self.path}: {loose} of {asked} calls got replies that were recorded for other requests",
                 hint="say --allow-approximate if that will do; else answer them with --script FILE",
@@ -262,6 +270,7 @@ def _result(plan: Plan, stage: Stage, traces: list[FrameTrace], replies: int, bo
         )
     answered = tuple(stage.answered.values())
     unused = stage.matcher.cassette.unused()
+    lost = [*[number for number in ignored if number not in cancels], *stage.lost]
     during = sum(len(message.late) + (message.cancel is not None) for message in plan.messages)
     return RerunResult(
         path=plan.path,
@@ -270,7 +279,7 @@ def _result(plan: Plan, stage: Stage, traces: list[FrameTrace], replies: int, bo
         head=None,
         bound=bound,
         policy=stage.matcher.policy,
-        verdict=_verdict({answer.how for answer in answered}),
+        verdict=_verdict(answered),
         counts=Counts(inputs=len(plan.messages) + during, frames=frames, calls=sum(trace.calls for trace in traces)),
         messages=messages,
         answered=answered,
@@ -279,15 +288,18 @@ def _result(plan: Plan, stage: Stage, traces: list[FrameTrace], replies: int, bo
         unused=unused,
         misses=tuple(stage.misses),
         moved=tuple(stage.moved),
-        ignored=tuple([number for number in ignored if number not in cancels]),
+        ignored=tuple(sorted(lost)),
     )
 
 
-def _verdict(hows: set[How]) -> Verdict:
+def _verdict(answered: Sequence[Answered]) -> Verdict:
+    hows = {answer.how for answer in answered}
     if "needed" in hows:
         return "unfinished"
-    if not hows.isdisjoint(APPROXIMATE):
+    if any(answer.loose for answer in answered):
         return "approximate"
+    if hows <= {"cancelled", "not recorded"}:
+        return "no replies"
     return "completed" if not hows.isdisjoint(("script", "live")) else "exact"
 
 

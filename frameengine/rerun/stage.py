@@ -23,6 +23,8 @@ from frameengine.rerun.supply import Supply
 How: TypeAlias = Literal["exact", "slot", "nearest", "script", "live", "needed", "cancelled", "not recorded"]
 """Who or what answered a call; of one that is *needed* nobody could, and a recorded reply stood in to see what follows."""
 
+APPROXIMATE: tuple[How, ...] = ("slot", "nearest")
+
 
 @frozen(kw_only=True)
 class Answered:
@@ -42,6 +44,13 @@ class Answered:
     """Likeness to that call's request, 0 to 1."""
     ambiguous: bool = False
     """Whether the reply to another equal request could have been meant."""
+    equal: bool = True
+    """Of one that got no reply: whether the recorded one that got none had this request."""
+
+    @property
+    def loose(self) -> bool:
+        """Whether what it got was recorded for another request."""
+        return self.how in APPROXIMATE or not self.equal
 
 
 @frozen(kw_only=True)
@@ -86,6 +95,8 @@ class Stage(Inbox):
         """Those that no recorded reply was found for."""
         self.moved: list[Moved] = []
         """Inputs that came in elsewhere."""
+        self.lost: list[int] = []
+        """Late inputs that a node was given when they were recorded, and for which the graph of now has none."""
         self._plan = plan
         self._supply = supply
         self._explore = explore
@@ -124,6 +135,8 @@ class Stage(Inbox):
         taken = []
         while self._late and _frame_of(self._late[0]) <= self._frame:
             entered = self._late.popleft()
+            if self._message is not None and entered.number in self._message.reached and self.engine.entry(entered) is None:
+                self.lost.append(entered.number)
             taken.append(Arrival(entered.body, entered.at))
         return taken
 
@@ -155,28 +168,33 @@ class Stage(Inbox):
             if ended is None:
                 answers += self._performer.perform(Ask((call,), ask.outstanding))
                 self._keep(call)
-            elif ended.status == "not_recorded":
-                answers.append(Answer(call.key, ended))
-                self.answered[call.key] = _answered(call, "not recorded")
-            else:
-                self.answered[call.key] = _answered(call, "cancelled")
+                continue
+            equal, outcome = ended
+            if outcome.status == "not_recorded":
+                answers.append(Answer(call.key, outcome))
+            how: How = "not recorded" if outcome.status == "not_recorded" else "cancelled"
+            self.answered[call.key] = evolve(_answered(call, how), equal=equal)
         self._stuck = not answers
         return answers
 
-    def _unanswered(self, call: Call) -> Outcome | None:
-        """Return the outcome of the recorded call in the place of *call*, or with its request, where that got no reply."""
+    def _unanswered(self, call: Call) -> tuple[bool, Outcome] | None:
+        """Return the outcome of the recorded call in the place of *call*, or with its request, where that got no reply.
+
+        Before it: whether that call's request was equal.
+        """
         if self._ends and any(entry.key == call.key for entry in self.matcher.cassette.equal(call.digest)):
             # Another equal request was answered before the Cancel, and it is this one.
             return None
         for other, outcome in self._ends:
             key = other.key
+            equal = other.digest == call.digest
             place = (key.frame, self._slot(key.node), key.call) == (call.key.frame, self._slot(call.key.node), call.key.call)
             if outcome.status == "cancelled":
                 # What is cut off is a matter of the moment, whatever was asked.
-                if self._coming is not None and self._frame + 1 >= key.frame and (place or other.digest == call.digest):
-                    return outcome
-            elif other.digest == call.digest or (place and self.matcher.policy != "exact"):
-                return evolve(outcome, at=outcome.at if key == call.key else self._arrived(call))
+                if self._coming is not None and self._frame + 1 >= key.frame and (place or equal):
+                    return equal, outcome
+            elif equal or (place and self.matcher.policy != "exact"):
+                return equal, evolve(outcome, at=outcome.at if key == call.key else self._arrived(call))
         return None
 
     def _slot(self, node: str) -> str:

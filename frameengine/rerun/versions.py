@@ -13,7 +13,11 @@ from frameengine.jsonvalue import EMPTY, FrozenMap, first_difference
 from frameengine.node import ANSWER, TEXT_EVENT
 from frameengine.replay.divergence import wired
 from frameengine.rerun.plan import Figures
+from frameengine.trace.canonical import CanonicalDigest
 from frameengine.trace.reader import TraceReader
+
+RECORD = "record"
+"""The change of a message that differs in none of its figures, nor in its answer."""
 
 
 @frozen(kw_only=True)
@@ -24,6 +28,8 @@ class Cell:
     """How it went."""
     answer: str
     """The text that the user was shown."""
+    record: str
+    """Canonical digest of its calls, frames and figures, in hex: the epilogue included, what came in left out."""
 
 
 @frozen(kw_only=True)
@@ -45,6 +51,11 @@ class Column:
         graph = self.header.get("graph", EMPTY)
         return f"{graph.get('name', '?')} v{graph.get('version', '?')}"
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The names of its graph's nodes, which stand in every record."""
+        return tuple([node["name"] for node in self.header.get("graph", EMPTY).get("nodes", ())])
+
 
 @frozen(kw_only=True)
 class Matrix:
@@ -59,14 +70,33 @@ class Matrix:
         numbers = frozenset(number for column in self.columns for number in column.cells)
         return tuple([entered for entered in self.columns[0].inputs if entered.number in numbers])
 
+    @property
+    def differ(self) -> bool:
+        """Whether any message of any version differs from the first one's, as far as they are compared."""
+        return any(self.changes(column, entered.number) for column in self.columns[1:] for entered in self.rows)
+
+    def whole(self, column: Column) -> bool:
+        """Return whether a version's records are compared with the first one's: not between graphs of other nodes.
+
+        A record names nodes, so between such graphs no two are equal, and that would say nothing.
+        """
+        return column.nodes == self.columns[0].nodes
+
     def changes(self, column: Column, number: int) -> tuple[str, ...]:
-        """Return what differs from the first version in the message of an input: path, frames, calls, status, answer."""
+        """Return what differs from the first version in the message of an input: path, frames, calls, status, answer.
+
+        Where none of them does, and whole records are compared, ``record`` says that something else in it differs.
+        """
         one, other = self.columns[0].cells.get(number), column.cells.get(number)
         if one is None or other is None:
             return () if one is other else ("place",)
         names = {"path": "path", "total_frames": "frames", "calls": "calls", "status": "status"}
         found = [told for name, told in names.items() if getattr(one.figures, name) != getattr(other.figures, name)]
-        return (*found, "answer") if one.answer != other.answer else tuple(found)
+        if one.answer != other.answer:
+            found.append("answer")
+        if not found and one.record != other.record and self.whole(column):
+            found.append(RECORD)
+        return tuple(found)
 
 
 def matrix(paths: Sequence[Path]) -> Matrix:
@@ -110,11 +140,16 @@ def column(path: Path) -> Column:
     inputs: list[Input] = []
     cells: dict[int, Cell] = {}
     said: list[str] = []
+    record = CanonicalDigest()
     with TraceReader(path) as reader:
         for line in reader.lines():
             if line.kind == "input":
                 inputs.append(line.input())
-            elif line.kind == "frame" and "phase" not in line.value:
+            elif line.kind == "outcome":
+                record.outcome(line.key(), line.canonical())
+            else:
+                record.line(line.canonical())
+            if line.kind == "frame" and "phase" not in line.value:
                 said += [
                     str(data.get("text", ""))
                     for record in line.data["records"]
@@ -123,6 +158,6 @@ def column(path: Path) -> Column:
                 ]
             elif line.kind == "trace":
                 figures = Figures.of(line.data)
-                cells[line.data["input"]] = Cell(figures=figures, answer="".join(said))
-                said = []
+                cells[line.data["input"]] = Cell(figures=figures, answer="".join(said), record=record.hexdigest())
+                said, record = [], CanonicalDigest()
         return Column(path=path, header=reader.header, inputs=tuple(inputs), cells=cells)

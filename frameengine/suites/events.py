@@ -9,6 +9,8 @@ from typing import Final
 from frameengine.graph.model import Graph, NodeSpec
 from frameengine.graph.registry import BUILT_IN
 
+NEAR: Final = 0.75
+"""How like an event a name must be to be a slip of it."""
 _ASKS: Final = "context model_failed parse_failed"
 _CARRIES_OUT: Final = "tool_call tool_result tool_refused tool_cached"
 _INPUT: Final = f"thinking perceived {_ASKS}"
@@ -70,8 +72,9 @@ def not_to_be_missed(graph: Graph, node: str, event: str, seen: Collection[tuple
     foreign = None in nodes
     if event in known or (foreign and event in proven):
         return ""
-    if near := get_close_matches(event, [*known, *proven], 1):
-        meant = f"is it {near[0]}?"
-    else:
-        meant = "expect it in another step, so that it is proven" if foreign else f"it shows {', '.join(known) or 'none'}"
-    return f"{node or graph.name} shows no event {event} that is known, so missing it could not fail; {meant}"
+    fault = f"{node or graph.name} shows no event {event}, so missing it could not fail"
+    if near := get_close_matches(event, [*known, *proven], 1, NEAR):
+        return f"{fault}; is it {near[0]}?"
+    if foreign:
+        return f"{fault}; expect it in another step, so that it is proven"
+    return f"{fault}; it shows {', '.join(known) or 'none'}" if node else fault

@@ -109,7 +109,7 @@ class Check:
             if not any(name in known[kind] for name in names):
                 return f"{graph.name} has no {kind} {' or '.join(names)}; it has {', '.join(known[kind]) or 'none'}"
             if kind == "path" and all(path in names for path in known[kind]):
-                return f"{graph.name} has no other path, so it could not fail"
+                return f"{graph.name} has no other paths, so it could not fail"
         return ""
 
 

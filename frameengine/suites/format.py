@@ -196,9 +196,12 @@ class _Reader:
         self._check_replies()
         if not self.title:
             self._note(1, "there is no title; the first line is: # Title")
-        if not self.steps and not self.problems:
+        if self.problems:
+            # What is missing may be what could not be read.
+            return
+        if not self.steps:
             self._note(self._last, "the suite has no steps; write ## Steps, and ### 1. name")
-        elif self.steps and not any(isinstance(item, Check) for step in self.steps for _, item in step.todo):
+        elif not any(isinstance(item, Check) for step in self.steps for _, item in step.todo):
             self._note(self._last, "the suite expects nothing, so it could not fail")
 
     def _note(self, number: int, problem: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from frameengine.errors import GraphError, UsageError
-from frameengine.golden import must_diverge
+from frameengine.golden import divergence_path, must_diverge
 from frameengine.graph.loader import list_graphs, load_graph
 from frameengine.graph.registry import BoundGraph, bind
 from frameengine.plaintext import visible
@@ -87,13 +88,29 @@ def problem(result: ReplayResult) -> list[str]:
     """Return in lines what is wrong with a golden's replay; nothing where it is as it must be."""
     found = result.divergence
     if must_diverge(result.path):
-        return [] if found is not None else [f"{result.path} must diverge, and replays the same", "move it, or record it again"]
+        lost = [f"{result.path} must diverge, and replays the same", "  try: move it, or record it again"]
+        return lost if found is None else _elsewhere(result.path, found)
     if found is None:
         return []
     lines = [f"{result.path} diverged at {found.place}", *_facts(found)]
     if found.consequence is not None:
         lines += [f"  what follows, at {found.consequence.place}", *[f"  {line}" for line in _facts(found.consequence)]]
     return [visible_line_of(line) for line in lines]
+
+
+def _elsewhere(golden: Path, found: Divergence) -> list[str]:
+    """Return in lines that a golden diverges at another place than the one that is written down; nothing where it does not.
+
+    A golden that must diverge would otherwise pass by any defect that makes it do so.
+    """
+    file = divergence_path(golden)
+    now = visible_line_of(f"{found.place}: {found.kind} {found.pointer}".rstrip())
+    wanted = file.read_text(encoding="utf-8", errors="replace").removesuffix("\n") if file.exists() else ""
+    if wanted == now:
+        return []
+    what = f"diverges at another place than {file.name} says" if wanted else f"must diverge, and no {file.name} says where"
+    lines = [f"{golden} {what}", *([f"  expected  {wanted}"] if wanted else ()), *_facts(found), f"  diverged  {now}"]
+    return [*map(visible_line_of, lines), f"  try: echo {shlex.quote(now)} > {file}, if it is meant to"]
 
 
 def visible_line_of(line: str) -> str:

@@ -1,7 +1,8 @@
-"""What a run must equal: a golden file for each trace or JSON value, kept where syrupy keeps snapshots, named as it names them.
+"""What a run must equal: a golden file for each trace or JSON value, named as syrupy names snapshots.
 
 Traces are compared by what they recorded: times, meta and headers are in no canonical digest, so they need not be masked. syrupy
-finds the files and reports those that no test uses; it writes none, because goldens change through review.
+finds the files and reports those that no test uses; it writes and deletes none, because goldens change through review. They have
+a folder of their own: in that of syrupy's own snapshots, what these do not know is deleted by an update.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
+from syrupy.data import SnapshotCollections
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from syrupy.location import PyTestLocation
 from syrupy.session import SnapshotSession
@@ -28,6 +30,8 @@ from frameengine.testing.goldens import VALUE_WIDTH, visible_line_of
 from frameengine.trace.files import published
 from frameengine.trace.verify import verify
 
+FOLDER = "__goldens__"
+"""Name of the folder beside tests that holds their goldens, in a folder for each file of tests."""
 CHANGES_MAX = 10
 """Changes that an assertion's message tells; the rest is counted."""
 
@@ -36,6 +40,35 @@ class _Reviewed(SingleFileSnapshotExtension):
     """A file that tests read and only a review writes; its data is its path, so that a trace may be of any size."""
 
     _write_mode = WriteMode.TEXT
+    snapshot_dirname = FOLDER
+
+    @classmethod
+    def dirname(cls, *, test_location: PyTestLocation) -> str:
+        """Return the folder of the goldens of a file of tests."""
+        return str(Path(test_location.filepath).parent / FOLDER / test_location.basename)
+
+    def discover_snapshots(
+        self, *, test_location: PyTestLocation, ignore_extensions: list[str] | None = None
+    ) -> SnapshotCollections:
+        """Return the goldens that tests of this session should use; none where syrupy updates, as it deletes what none did.
+
+        Those of a file of tests that was left out are nobody's to judge; those of one that is gone are unused.
+        """
+        item = test_location.item
+        found = SnapshotCollections()
+        if item.config.option.update_snapshots:
+            return found
+        here = Path(test_location.filepath).parent
+        run = {each.path for each in item.session.items}
+        for collection in super().discover_snapshots(test_location=test_location, ignore_extensions=ignore_extensions):
+            module = here / f"{Path(collection.location).parent.name}.py"
+            if module in run or not module.exists():
+                found.add(collection)
+        return found
+
+    def delete_snapshots(self, *, snapshot_location: str, snapshot_names: set[str]) -> None:
+        """Refuse to delete."""
+        raise AssertionError("goldens are removed by people only")
 
     def serialize(self, data: Any, **_: Any) -> str:
         """Return the path of the trace, or the text of the value."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from frameengine.errors import FrameEngineError
-from frameengine.golden import pending_path
+from frameengine.golden import left_behind, pending_path
 from frameengine.graph.registry import bind
 from frameengine.replay.replayer import embedded_graph
 from frameengine.rerun.rerun import rerun
@@ -22,6 +22,6 @@ def renewed(golden: Path, graphs: Graphs, way_out: str) -> list[str]:
     try:
         result = rerun(golden, bound, output=pending_path(golden), replace=True, switch=graphs.switch)
     except FrameEngineError as error:
-        return [f"  no pending golden: {error.message}", f"  try: {way_out}"]
+        return [f"  no pending golden: {error.message}{left_behind(golden)}", f"  try: {way_out}"]
     unused = f" ({len(result.unused)} recorded replies are not asked for any more)" if result.unused else ""
     return [f"  written: {result.output}{unused}", f"  try: frameengine snapshot review {golden.parent}"]

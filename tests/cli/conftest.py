@@ -35,7 +35,7 @@ def weather(record: Record) -> Path:
 def frameengine(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Frameengine:
     """Return a function that runs a command line in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    for name in ("FRAMEENGINE_TRACES", "FRAMEENGINE_DEBUG"):
+    for name in ("FRAMEENGINE_TRACES", "FRAMEENGINE_DEBUG", "CI"):
         monkeypatch.delenv(name, raising=False)
 
     def run(*arguments: str | Path, stdin: bytes | None = None) -> Done:

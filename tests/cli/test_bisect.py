@@ -45,8 +45,8 @@ def test_the_first_bad_version_and_its_divergence(frameengine: Frameengine, reco
 @pytest.mark.parametrize(
     ("texts", "told"),
     [
-        ((GRAPH, GRAPH, GRAPH), (0, "one between them could still diverge")),
-        ((GRAPH,), (0, "no version that was tested diverges")),
+        ((GRAPH, GRAPH, GRAPH), (0, "every version was tested")),
+        ((GRAPH,), (0, "no version that can be tested diverges")),
         ((BAD, BAD), (4, "the oldest version diverges already")),
         ((BROKEN, BROKEN), (5, "none of 2 versions can be tested")),
     ],
@@ -61,13 +61,16 @@ def test_where_there_is_nothing_to_find(
 
 
 def test_all_versions_can_be_tested(frameengine: Frameengine, record: Record, tmp_path: Path) -> None:
-    """With --all a version that diverges between two good ends is found, and that later ones replay again is told."""
+    """Between two good ends a version that diverges is found, with --all and without, and that later ones replay is told."""
     path = record("jacket", JACKET)
     folder = history(tmp_path / "graphs", GRAPH, BAD, GRAPH)
-    assert frameengine("bisect", path, "--graphs", folder).code == 0
-    done = frameengine("bisect", path, "--graphs", folder, "--all")
-    assert done.code == 4
-    assert "v3.toml replays again after a version that diverges" in " ".join(done.out.split())
+    for more in ((), ("--all",)):
+        done = frameengine("bisect", path, "--graphs", folder, *more)
+        assert done.code == 4
+        assert "the first to diverge is v2.toml" in done.out
+        told = " ".join(done.out.split())
+        assert "oldest and newest replay, which says nothing of those between: every version was tested" in told
+        assert "v3.toml replays again after a version that diverges" in told
 
 
 def test_what_cannot_be_searched(frameengine: Frameengine, record: Record, tmp_path: Path) -> None:

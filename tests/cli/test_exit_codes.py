@@ -13,14 +13,14 @@ import pytest
 
 from cli_runs import CALLS, JACKET, WEATHER, Frameengine, Record
 from frameengine.engine.message import Engine
-from frameengine.errors import NothingCompared
+from frameengine.errors import LimitError, NothingCompared, StorageError
 from frameengine.inputs import Input
 from frameengine.replay.replayer import Replayer
 from frameengine_cli import staging
 
 ROOT = Path(__file__).parents[2]
 TABLE = re.compile(r"^\| (\d+) \|", re.MULTILINE)
-TESTED = {0, 1, 2, 3, 4, 5, 70, 125, 130}
+TESTED = {0, 1, 2, 3, 4, 5, 70, 125, 130, 141}
 
 
 def start(*arguments: str | Path, **more: Any) -> subprocess.Popen[str]:
@@ -220,15 +220,56 @@ def test_130_anywhere_else(frameengine: Frameengine, weather: Path, monkeypatch:
     assert (done.code, done.err.split("\n")[0]) == (130, "error: interrupted")
 
 
-def test_a_reader_that_goes_away_is_no_error(weather: Path) -> None:
-    """A pipe that is closed early ends the command quietly."""
-    process = start("show", weather, "--json")
+def unread(*arguments: str | Path) -> tuple[int, str]:
+    """Return exit code and stderr of a command whose stdout nobody reads."""
+    process = start(*arguments)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
     complaint = process.stderr.read()
     process.stderr.close()
-    assert (process.wait(), complaint) == (0, "")
+    return process.wait(), complaint
+
+
+def diverging(weather: Path) -> Path:
+    """Return a graph with which the weather diverges."""
+    text = (ROOT / "frameengine" / "graph" / "definitions" / "tool-loop.toml").read_text(encoding="utf-8")
+    path = weather.with_name("other.toml")
+    path.write_text(text.replace("when = '\"tools\" not in nodes'", "when = '\"tools\" in nodes'"), encoding="utf-8")
+    return path
+
+
+def test_141_a_reader_that_goes_away(weather: Path) -> None:
+    """A pipe that is closed early ends the command quietly, and not as if all had been seen to be well."""
+    assert unread("show", weather, "--json") == (141, "")
+    assert unread("replay", weather) == (141, "")
+    assert unread("replay", weather, "--bisect") == (125, "")
+    assert unread("--help") == (141, "")
+
+
+def test_a_divergence_stays_one_though_nobody_reads_of_it(weather: Path) -> None:
+    """A verdict that is known keeps its exit code where stdout is closed."""
+    graph = diverging(weather)
+    assert unread("replay", weather, "--graph", graph, "--quiet") == (4, "")
+    assert unread("replay", weather, "--graph", graph, "--quiet", "--bisect") == (1, "")
+    assert unread("replay", weather, "--graph", graph, "--json") == (4, "")
+    assert unread("rerun", weather, "--graph", graph, "--allow-unused") == (141, "")
+
+
+def test_only_a_divergence_is_bad_for_git(frameengine: Frameengine, weather: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails with 1, or with any code but that of a divergence, cannot be tested: git must not take it for bad."""
+    assert frameengine("replay", weather, "--bisect").code == 0
+    assert frameengine("replay", weather, "--graph", diverging(weather), "--bisect").code == 1
+
+    def full(_self: Engine, _input: Input) -> None:
+        raise StorageError("the disk is full")
+
+    def limited(_self: Engine, _input: Input) -> None:
+        raise LimitError("too many frames")
+
+    for failure in (full, limited):
+        monkeypatch.setattr(Engine, "message", failure)
+        assert (frameengine("replay", weather).code, frameengine("replay", weather, "--bisect").code) == (1, 125)
 
 
 def test_the_process_leaves_with_the_exit_code(tmp_path: Path) -> None:

@@ -213,6 +213,101 @@ def test_update_tells_that_no_graph_file_was_looked_at(frameengine: Frameengine,
     assert "graph files were not looked at (--graph FILE)" in done.out
 
 
+PENDING = "weather.trace.pending.jsonl"
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_update_writes_no_approximate_golden(
+    frameengine: Frameengine, weather: Path, graphs: dict[str, Path], older: bool
+) -> None:
+    """Replies to other requests make no pending golden unless allowed; one that is there already stays, and is named."""
+    pending = weather.with_name(PENDING)
+    if older:
+        pending.write_bytes(b"older")
+    wanted = ("rerun", "--update", weather, "--graph", graphs["warmer"], "--policy", "slot")
+    done = frameengine(*wanted)
+    assert done.code == 1
+    assert "… approximate" in done.out
+    assert "nothing was written" in done.err
+    assert ("is left from before" in done.err) == older
+    assert pending.exists() == older
+    members = frameengine(*wanted, "--json").json
+    assert (members["ok"], members["pending"], members["output"], members["error"]["code"]) == (
+        False,
+        None,
+        None,
+        "cassette.approximate",
+    )
+    assert pending.exists() == older
+    assert frameengine(*wanted, "--allow-approximate").code == 0
+    assert Replayer(pending).run().verdict == "same"
+
+
+def test_update_writes_no_golden_that_newly_fails(
+    frameengine: Frameengine, weather: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message that failed and had not keeps the run from being a pending golden."""
+    text = (DEFINITIONS / "tool-loop.toml").read_text(encoding="utf-8")
+    (tmp_path / "raising.toml").write_text(text.replace('"chat_output"', '"raising_output:Output"'), encoding="utf-8")
+    code = "class Output:\n    async def run(self, message, ctx):\n        raise ValueError('no')\n"
+    (tmp_path / "raising_output.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    done = frameengine("rerun", "--update", weather, "--graph", tmp_path / "raising.toml")
+    assert done.code == 1
+    assert "failed, and had not when it was recorded; nothing was written" in done.err
+    assert not weather.with_name(PENDING).exists()
+
+
+def test_update_that_cannot_be_made_names_an_older_one(
+    frameengine: Frameengine, weather: Path, graphs: dict[str, Path], tmp_path: Path
+) -> None:
+    """Where replies are needed, or a script does not fit, a pending golden of before is said to be one."""
+    weather.with_name(PENDING).write_bytes(b"older")
+    done = frameengine("rerun", "--update", weather, "--graph", graphs["warmer"])
+    assert (done.code, "weather.trace.pending.jsonl is left from before" in done.err) == (4, True)
+    script = tmp_path / "s.toml"
+    script.write_text('[model]\nmodel = ["left over"]\n', encoding="utf-8")
+    refused = frameengine("rerun", "--update", weather, "--graph", graphs["renamed"], "--script", script)
+    assert (refused.code, "weather.trace.pending.jsonl is left from before" in refused.err) == (4, True)
+
+
+def test_update_is_refused_in_ci(
+    frameengine: Frameengine, weather: Path, graphs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where CI is set no pending golden is written; a plain rerun goes on."""
+    monkeypatch.setenv("CI", "true")
+    done = frameengine("rerun", "--update", weather, "--graph", graphs["renamed"])
+    assert (done.code, "--update is refused where CI is set" in done.err) == (2, True)
+    assert not weather.with_name(PENDING).exists()
+    assert frameengine("rerun", weather, "--graph", graphs["renamed"]).code == 0
+
+
+def test_a_trace_is_no_cassette_besides_itself(frameengine: Frameengine, weather: Path) -> None:
+    """The trace named as a cassette as well gives its replies once."""
+    done = frameengine("rerun", weather, "--cassette", weather, "--json")
+    assert (done.code, done.json["replies"]) == (0, 5)
+
+
+def test_a_rerun_without_replies_has_compared_nothing(
+    frameengine: Frameengine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no call got a reply, a message that comes out otherwise is exit 5; where all is as recorded, 0."""
+    code = "from frameengine.node import NodeResult\nclass Say:\n    async def run(self, message, ctx):\n"
+    graph = '''name = "{0}"\nversion = 1\n[entry]\nUserMessage = "say"\n[[nodes]]
+name = "say"\nimplementation = "{0}:Say"\n[state]\nhistory = []\n'''
+    for name, said in (("calm_words", "well"), ("loud_words", "WELL")):
+        told = f"        ctx.say('{said}')\n        return NodeResult()\n"
+        (tmp_path / f"{name}.py").write_text(code + told, encoding="utf-8")
+        (tmp_path / f"{name}.toml").write_text(graph.format(name), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert frameengine("run", "--graph", "calm_words.toml", "-m", "hi", "-o", "calm.trace.jsonl").code == 0
+    same = frameengine("rerun", "calm.trace.jsonl", "--graph", "calm_words.toml")
+    assert (same.code, "… no replies" in same.out, "all 1 message as recorded" in same.out) == (0, True, True)
+    done = frameengine("rerun", "calm.trace.jsonl", "--graph", "loud_words.toml")
+    assert (done.code, "no call of the new run got a reply" in done.err) == (5, True)
+    assert frameengine("rerun", "--update", "calm.trace.jsonl", "--graph", "loud_words.toml").code == 0
+
+
 def test_update_from_stdin_is_refused(frameengine: Frameengine, weather: Path) -> None:
     """A pending golden stands beside its golden, which stdin has no place for."""
     done = frameengine("rerun", "--update", "-", stdin=weather.read_bytes())
@@ -237,6 +332,23 @@ def test_a_matrix_of_goldens(frameengine: Frameengine, record: Record) -> None:
     third = record("third", JACKET)
     refused = frameengine("rerun", "--matrix", one, third)
     assert (refused.code, "runs of other inputs" in refused.err) == (2, True)
+
+
+def test_a_matrix_tells_records_that_differ_in_nothing_shown(
+    frameengine: Frameengine, weather: Path, graphs: dict[str, Path]
+) -> None:
+    """Another request with the same path, frames, calls and answer is marked and exit 1; other nodes leave the figures only."""
+    wanted = ("rerun", "--matrix", weather, "--policy", "slot", "--allow-approximate")
+    done = frameengine(*wanted, "--graph", graphs["warmer"])
+    assert done.code == 1
+    assert (done.out.count("≈ "), done.out.count("≠ "), "≈ something else in its record" in done.out) == (3, 1, True)
+    found = frameengine(*wanted, "--graph", graphs["warmer"], "--graph", graphs["renamed"], "--json")
+    assert (found.code, found.json["compared"]) == (1, ["record", "record", "figures"])
+    changes = [[version["changes"] for version in row["versions"]] for row in found.json["rows"]]
+    assert changes == [[[], ["record"], ["path"]], [[], ["record"], []]]
+    other = frameengine(*wanted, "--graph", graphs["renamed"])
+    assert (other.code, other.out.count("≈")) == (1, 0)
+    assert "where the graph has other nodes than the first, only path" in " ".join(other.out.split())
 
 
 def test_a_matrix_of_graphs(frameengine: Frameengine, weather: Path, graphs: dict[str, Path]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli_runs import JACKET, WEATHER, Frameengine, Record, record_run
-from frameengine.golden import INDEX, is_pending, pending_path, unsettled
+from frameengine.golden import INDEX, is_pending, pending_path, unsettled, write_index
 from frameengine_cli.refs import SUFFIXES, traces
 
 RAIN = (WEATHER[0], [*WEATHER[1][:-1], "Rain all day."])
@@ -115,6 +115,21 @@ def test_goldens_that_are_not_as_approved_are_listed(frameengine: Frameengine, g
     assert "try: remove it, or approve it: frameengine snapshot index traces" in done.out
     kinds = [one["kind"] for one in frameengine("snapshot", "pending", other, "--json").json["unsettled"]]
     assert kinds == ["unused", "missing"]
+
+
+def test_values_are_goldens_too(frameengine: Frameengine, tmp_path: Path) -> None:
+    """A folder with golden values and no trace is no folder without goldens."""
+    (tmp_path / "values").mkdir()
+    (tmp_path / "values" / "a.value.json").write_text("1\n", encoding="utf-8")
+    done = frameengine("snapshot", "pending", "values")
+    assert (done.code, done.out) == (0, "✓ nothing is pending, and every golden is the approved one\n")
+
+
+def test_every_index_above_is_looked_at(frameengine: Frameengine, golden: Path) -> None:
+    """What an outer index misses is told from the inner folder."""
+    write_index(golden.parent.parent, {"gone.trace.jsonl": "0" * 64})
+    found = frameengine("snapshot", "pending", "traces", "--json").json["unsettled"]
+    assert [one["kind"] for one in found] == ["missing", "unused"]
 
 
 def test_indexing_tells_what_it_approves(frameengine: Frameengine, golden: Path, record: Record) -> None:

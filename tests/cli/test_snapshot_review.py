@@ -104,8 +104,19 @@ def test_all_accepts_what_is_left_of_the_file(folder: Path) -> None:
     before = files(folder)
     _, shown = review(folder, "sya")
     assert "accept frame 2.1?" not in shown
+    assert "accepted without being shown: 2.1" in shown
     assert files(folder)["weather.trace.jsonl"] == before["weather.trace.pending.jsonl"]
     assert "new.trace.pending.jsonl" in files(folder)
+
+
+def test_a_pending_golden_put_in_place_by_hand_is_shown_whole(folder: Path) -> None:
+    """Copied over the golden nothing differs any more, and all of it is shown before somebody can approve it."""
+    (folder / "weather.trace.jsonl").write_bytes((folder / "weather.trace.pending.jsonl").read_bytes())
+    code, shown = review(folder, "sy")
+    assert code == 0
+    assert "nobody approved it" in shown
+    assert WEATHER[0] in shown
+    assert "weather.trace.jsonl" in files(folder)[INDEX].decode()
 
 
 def test_quitting_keeps_what_was_decided(folder: Path) -> None:

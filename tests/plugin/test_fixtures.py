@@ -12,8 +12,8 @@ def test_it(frames_run, scripted_model, frames_snapshot):
     run = frames_run("asking.toml", ["How are you?", "Good bye!"], scripted_model(ask=["fine", "bye"]))
     assert run == frames_snapshot
 """
-GOLDEN = "__snapshots__/test_snap/test_it.trace.jsonl"
-PENDING = "__snapshots__/test_snap/test_it.trace.pending.jsonl"
+GOLDEN = "__goldens__/test_snap/test_it.trace.jsonl"
+PENDING = "__goldens__/test_snap/test_it.trace.pending.jsonl"
 VALUE_TEST = """
 def test_it(frames_snapshot):
     assert {"total": 3, "names": ["a", "b"]} == frames_snapshot
@@ -165,6 +165,39 @@ def test_an_unused_snapshot_is_red(snapped: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*1 snapshot unused*"])
 
 
+@pytest.mark.parametrize("used", [True, False], ids=["used", "used no more"])
+@pytest.mark.parametrize("way", [(), ("-n", "2")], ids=["one process", "two workers"])
+def test_an_update_of_other_snapshots_deletes_no_golden(snapped: pytest.Pytester, used: bool, way: tuple[str, ...]) -> None:
+    """syrupy's own update leaves goldens and pending ones alone, those that no test uses too, beside snapshots of its own."""
+    folder = snapped.path / "__goldens__" / "test_snap"
+    for name in ("test_gone.trace.jsonl", "test_it.trace.pending.jsonl", "test_gone.value.json"):
+        (folder / name).write_text("x", encoding="utf-8")
+    snapped.makepyfile(test_amber="def test_them(snapshot):\n    assert 1 == snapshot\n")
+    if not used:
+        snapped.makepyfile(test_snap="def test_it():\n    pass\n")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    result = snapped.runpytest_subprocess("test_snap.py", "test_amber.py", "--snapshot-update", *way)
+    result.assert_outcomes(passed=2)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert (snapped.path / "__snapshots__" / "test_amber.ambr").exists()
+    result.stdout.no_fnmatch_line("*deleted*")
+
+
+def test_goldens_of_tests_that_are_left_out_are_not_unused(snapped: pytest.Pytester) -> None:
+    """Tests that are not collected still own their goldens; tests that are gone do not."""
+    snapped.makepyfile(test_more=VALUE_TEST.replace("test_it", "test_more"))
+    (snapped.path / "goldens").rename(snapped.path / "elsewhere")
+    snapped.runpytest("--frames-update")
+    folder = snapped.path / "__goldens__" / "test_more"
+    (folder / "test_more.value.pending.json").rename(folder / "test_more.value.json")
+    assert snapped.runpytest().ret == 0
+    assert snapped.runpytest("--ignore=test_more.py").ret == 0
+    (snapped.path / "test_more.py").unlink()
+    result = snapped.runpytest()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*1 snapshot unused*"])
+
+
 def test_reordered_snapshots_are_red(project: pytest.Pytester) -> None:
     """Two assertions that change places no longer find what they were accepted for."""
     project.makepyfile(
@@ -172,7 +205,7 @@ def test_reordered_snapshots_are_red(project: pytest.Pytester) -> None:
     )
     for name in ("test_it", "test_it.1"):
         project.runpytest("-k", "test_it", "--frames-update")
-        folder = project.path / "__snapshots__" / "test_snap"
+        folder = project.path / "__goldens__" / "test_snap"
         (folder / f"{name}.value.pending.json").rename(folder / f"{name}.value.json")
     project.runpytest("-k", "test_it").assert_outcomes(passed=1, deselected=3)
     edit(project.path / "test_snap.py", "assert 1", "assert 3")
@@ -197,7 +230,7 @@ def test_a_value_has_a_golden_of_its_own(project: pytest.Pytester) -> None:
     """A JSON value is kept as a file that people read, and the first place that differs is named."""
     project.makepyfile(test_value=VALUE_TEST)
     project.runpytest("-k", "test_it", "--frames-update").assert_outcomes(failed=1, deselected=3)
-    folder = project.path / "__snapshots__" / "test_value"
+    folder = project.path / "__goldens__" / "test_value"
     assert json.loads((folder / "test_it.value.pending.json").read_text()) == {"total": 3, "names": ["a", "b"]}
     (folder / "test_it.value.pending.json").rename(folder / "test_it.value.json")
     project.runpytest("-k", "test_it").assert_outcomes(passed=1, deselected=3)

@@ -80,6 +80,7 @@ def _reorder(project: pytest.Pytester) -> None:
 
 
 def _move_out_of_sight(project: pytest.Pytester) -> None:
+    edit(project, "pytest.ini", "frames_goldens = goldens\n", "")
     (project.path / "goldens" / "build").mkdir()
     (project.path / "goldens" / "bye.trace.jsonl").rename(project.path / "goldens" / "build" / "bye.trace.jsonl")
     approve(project, "hello.trace.jsonl", "build/bye.trace.jsonl")
@@ -153,6 +154,43 @@ def test_named_folders_are_replayed_unless_other_tests_are_named(project: pytest
     project.runpytest(next(project.path.glob("test_*.py")), "--frames-goldens", "goldens").assert_outcomes(passed=4)
 
 
+LEFT_OUT: dict[str, tuple[str, ...]] = {
+    "--ignore": ("--ignore=goldens",),
+    "--ignore-glob": ("--ignore-glob=*goldens*",),
+    "norecursedirs": ("-o", "norecursedirs=goldens"),
+    "addopts": ("-o", "addopts=tests"),
+    "a typed folder above": (".", "--ignore=goldens"),
+    "workers": ("--ignore=goldens", "-n", "2"),
+    "a golden": ("--ignore=goldens/bye.trace.jsonl",),
+    "conftest": (),
+}
+
+
+@pytest.mark.parametrize("way", LEFT_OUT)
+@pytest.mark.parametrize("lost", [True, False], ids=["one is lost", "all are there"])
+def test_configured_goldens_are_run_whatever_is_left_out(project: pytest.Pytester, way: str, lost: bool) -> None:
+    """Nothing but typed paths keeps pytest out of a configured folder: its goldens run, each once, and a lost one is missed."""
+    (project.path / "tests").mkdir()
+    (project.path / "tests" / "test_one.py").write_text("def test_passes(): pass", encoding="utf-8")
+    if way == "conftest":
+        (project.path / "conftest.py").write_text('collect_ignore = ["goldens"]\n', encoding="utf-8")
+    if lost:
+        (project.path / "goldens" / "bye.trace.jsonl").unlink()
+    result = project.runpytest_subprocess(*LEFT_OUT[way])
+    result.assert_outcomes(passed=2 if lost else 4, failed=1 if lost else 0)
+    assert result.ret == int(lost)
+
+
+@pytest.mark.parametrize("name", [".goldens", "build"])
+def test_configured_goldens_may_stand_where_pytest_does_not_look(project: pytest.Pytester, name: str) -> None:
+    """A hidden folder, or one that pytest passes over by its name, is run when it is configured, and named itself."""
+    (project.path / "goldens").rename(project.path / name)
+    edit(project, "pytest.ini", "frames_goldens = goldens", f"frames_goldens = {name}")
+    project.runpytest().assert_outcomes(passed=3)
+    project.runpytest(name).assert_outcomes(passed=3)
+    assert project.runpytest("--collect-only", "-q").parseoutcomes()["tests"] == 3
+
+
 def test_tests_beside_goldens_run_as_ever(project: pytest.Pytester) -> None:
     """A folder may hold goldens and Python tests; a pending golden is neither."""
     (project.path / "goldens" / "test_more.py").write_text("def test_passes(): pass", encoding="utf-8")
@@ -176,8 +214,35 @@ def test_a_golden_that_must_diverge_is_red_when_it_replays(project: pytest.Pytes
     result = project.runpytest("goldens")
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["goldens/diverging/bye.trace.jsonl must diverge, and replays the same"])
+
+
+def test_a_golden_that_must_diverge_does_so_at_one_place(project: pytest.Pytester) -> None:
+    """It passes where it diverges at the place that is written down, with that kind and pointer, and at no other."""
+    golden = "goldens/diverging/bye.trace.jsonl"
+    (project.path / "goldens" / "diverging").mkdir()
+    (project.path / "goldens" / "bye.trace.jsonl").rename(project.path / golden)
     change(project)
-    project.runpytest("goldens/diverging/bye.trace.jsonl").assert_outcomes(passed=1)
+    result = project.runpytest(golden, "--frames-update")
+    result.assert_outcomes(failed=1)
+    wanted = "input 1, frame 1, node ask: emission /emissions/0/1/text"
+    written = "goldens/diverging/bye.divergence.txt"
+    result.stdout.fnmatch_lines(
+        [f"{golden} must diverge, and no bye.divergence.txt says where", f"  try: echo '{wanted}' > {written}, if it is meant to"]
+    )
+    result.stdout.no_fnmatch_line("*rerun --update*")
+    assert not list((project.path / "goldens").rglob("*pending*"))
+    (project.path / written).write_text(f"{wanted}\n", encoding="utf-8")
+    project.runpytest(golden).assert_outcomes(passed=1)
+    edit(project, "agent.py", "Please answer", "Do answer")
+    result = project.runpytest(golden)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            f"{golden} diverges at another place than bye.divergence.txt says",
+            f"  expected  {wanted}",
+            "  diverged  input 1, frame 1, node ask, call 0: request /messages/0/content",
+        ]
+    )
 
 
 def test_a_changed_graph_is_noticed(project: pytest.Pytester) -> None:
@@ -249,6 +314,14 @@ def test_an_update_writes_pending_goldens_only(project: pytest.Pytester) -> None
         Path(project.path / "goldens" / f"{name}.trace.pending.jsonl").rename(project.path / "goldens" / f"{name}.trace.jsonl")
     approve(project, "bye.trace.jsonl", "hello.trace.jsonl")
     project.runpytest().assert_outcomes(passed=3)
+
+
+def test_an_update_that_writes_nothing_names_the_pending_golden_of_before(project: pytest.Pytester) -> None:
+    """One that is left from an earlier run is not taken for what the code gives now."""
+    edit(project, "agent.py", "Please answer", "Do answer")
+    (project.path / "goldens" / "bye.trace.pending.jsonl").write_text("x", encoding="utf-8")
+    result = project.runpytest("goldens/bye.trace.jsonl", "--frames-update")
+    result.stdout.fnmatch_lines(["  no pending golden: *; goldens/bye.trace.pending.jsonl is still there, of an earlier run"])
 
 
 def test_an_update_that_needs_a_reply_says_so(project: pytest.Pytester) -> None:

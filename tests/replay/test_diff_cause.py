@@ -218,6 +218,43 @@ def test_a_state_at_the_start_is_a_cause(tmp_path: Path) -> None:
     assert diff(tmp_path, graph(code={"a": "new"}), state=state).cause == "undetermined"
 
 
+HELPER = [
+    ("a prompt", {"prompts": {"a": "You are A.", "b": "You are B."}}),
+    ("a model", {"models": {"a": "m"}}),
+    ("prompts of a node", {"uses": 'prompts = ["pa", "pb"]'}),
+    ("a state at the start", {"state": {"unused": 2}}),
+    ("a state at the start of the same value", {"state": {"unused": "B"}}),
+]
+
+
+@pytest.mark.parametrize("asks", [True, False])
+@pytest.mark.parametrize("case", HELPER, ids=[case[0] for case in HELPER])
+def test_what_changed_harmlessly_is_not_blamed_for_code_that_no_digest_tells_of(
+    tmp_path: Path, case: tuple[str, dict[str, Any]], *, asks: bool
+) -> None:
+    """Where a node shows something else though it asked the same, neither prompt, model nor state is the cause."""
+
+    def made(word: str, *, prompts: Mapping[str, str] = PLAIN, uses: str = 'prompts = ["pa"]', **more: Any) -> BoundGraph:
+        async def leaks(message: Any, ctx: NodeContext) -> NodeResult:
+            if asks:
+                await ctx.perform(ModelCall(model="m", messages=({"role": "user", "content": "always the same"},)))
+            ctx.emit("x", v=word)
+            return NodeResult()
+
+        model = "".join([f'\nmodel = "{name}"' for name in more.pop("models", {}).values()])
+        texts = {f"p{name}": text for name, text in prompts.items()}
+        state = {"unused": "A", **more.pop("state", {})}
+        return bound({"a": leaks, "b": shows}, more={"a": uses + model, "b": 'prompts = ["pb"]'}, prompts=texts, state=state)
+
+    record(tmp_path / "one.trace.jsonl", made("A"), ["hi"], Model())
+    record(tmp_path / "two.trace.jsonl", made("B", **case[1]), ["hi"], Model())
+    for pair in (("one", "two"), ("two", "one")):
+        found = compare(*[tmp_path / f"{name}.trace.jsonl" for name in pair])
+        assert found.first is not None
+        assert (found.first.fields[0].pointer, found.digests != ()) == ("/emissions/0/1/v", True)
+        assert (found.cause, "nothing shows that it led here" in found.because) == ("undetermined", True), found.because
+
+
 @pytest.mark.parametrize(("effect", "cause"), [("model", "model reply"), ("tool", "tool result")])
 def test_what_came_back_is_the_cause_where_the_request_is_the_same(tmp_path: Path, effect: str, cause: str) -> None:
     """A reply or result that differs for one request has no other cause, however much the headers tell of."""

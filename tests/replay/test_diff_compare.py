@@ -13,15 +13,17 @@ import pytest
 from documents import edited, plain
 from frameengine.codec import dumps, loads
 from frameengine.diff.compare import compare
+from frameengine.diff.document import FLOW
 from frameengine.diff.result import TraceDiff
 from frameengine.diff.summary import summary
 from frameengine.errors import FrameEngineError, NothingCompared, TraceError, UsageError
 from frameengine.inputs import Clear
+from frameengine.node import NodeContext, NodeResult
 from frameengine.trace.reader import read_header
 from frameengine.trace.writer import TraceWriter
 from rebuild import rebuild, rechain
 from sample_traces import members, record, write_every_shape
-from toy import Do, bound
+from toy import Do, Note, bound, text_in
 from toy import record as record_toy
 
 
@@ -77,7 +79,21 @@ def test_only_leaves_out_the_rest_and_counts_it(trace: Path) -> None:
     assert (same.verdict, same.unmatched) == ("same", ())
 
 
-@pytest.mark.parametrize("filters", [{"only": ["/nowhere"]}, {"ignore": ["/*"]}, {"only": ["/a/b"], "ignore": ["/a", "/x"]}])
+MEMBERS = [*[f"/{name}" for name in FLOW if name != "phase"], "/figures"]
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"only": ["/nowhere"]},
+        {"ignore": ["/*"]},
+        {"ignore": ["/*/*"]},
+        {"ignore": MEMBERS},
+        {"only": ["/a/b"], "ignore": ["/a", "/x"]},
+        {"only": ["/route", "/nowhere"], "ignore": ["/route"]},
+        {"only": ["/calls/*/outcome"], "ignore": ["/calls/*/outcome/*"]},
+    ],
+)
 def test_filters_that_leave_nothing_are_an_error(trace: Path, filters: dict[str, list[str]]) -> None:
     """A comparison of nothing is no success, whatever the traces hold."""
     for other in (trace, changed(trace, *EDITS)):
@@ -85,6 +101,27 @@ def test_filters_that_leave_nothing_are_an_error(trace: Path, filters: dict[str,
             compare(trace, other, **filters)  # type: ignore[arg-type]
         assert caught.value.exit_code == 5
         assert caught.value.hint
+
+
+def test_a_filter_that_leaves_something_is_none(trace: Path) -> None:
+    """One kind of value that is left is enough, wherever it stands first; so is the sequence of nodes, for who asks for it."""
+    for left in ("/input", "/calls", "/output", "/changes", "/route", "/figures"):
+        assert compare(trace, trace, ignore=[name for name in MEMBERS if name != left]).verdict == "same"
+    assert compare(trace, trace, only=["/node"]).verdict == "same"
+
+
+def test_filters_look_at_the_chosen_message_alone(tmp_path: Path) -> None:
+    """What only another message has is nothing to compare in this one."""
+    path = tmp_path / "one.trace.jsonl"
+    record_toy(path, bound({"a": Do()}), ["one", "two"])
+
+    def show(whole: Any) -> None:
+        whole["messages"][1]["frames"][0][0]["emissions"] = [["x", {"v": 1}]]
+
+    other = edited(path, tmp_path / "two.trace.jsonl", show)
+    assert compare(other, other, message=2, only=["/emissions/*/1"]).verdict == "same"
+    with pytest.raises(NothingCompared, match="in message 1$"):
+        compare(other, other, message=1, only=["/emissions/*/1"])
 
 
 def test_frames_on_one_side_are_never_filtered(trace: Path) -> None:
@@ -117,6 +154,30 @@ def test_one_message_is_compared_alone(trace: Path) -> None:
     with pytest.raises(UsageError, match="no message 7") as caught:
         compare(trace, other, message=7)
     assert "1, 2, 3" in caught.value.hint
+
+
+def test_one_message_tells_of_a_record_that_came_from_another(tmp_path: Path) -> None:
+    """A message that lost or gained a record is not the same, from either side, though its other place is not looked at."""
+
+    async def hands_on(message: Any, ctx: NodeContext) -> NodeResult:
+        return NodeResult(Note(text=text_in(message)))
+
+    path = tmp_path / "one.trace.jsonl"
+    record_toy(path, bound({"a": hands_on, "b": hands_on, "c": hands_on}), ["one", "two"])
+
+    def move(whole: Any) -> None:
+        first, second = (message["frames"] for message in whole["messages"])
+        first[0] += second.pop(1)
+
+    other = edited(path, tmp_path / "two.trace.jsonl", move)
+    places = {(path, other): ("2.2 b", "1.1 b"), (other, path): ("1.1 b", "2.2 b")}
+    for (left, right), place in places.items():
+        assert [each.kind for each in compare(left, right).changes].count("moved") == 1
+        for number in (1, 2):
+            found = compare(left, right, message=number)
+            told = [(str(each.left), str(each.right), each.whole["node"]) for each in found.changes if each.kind == "moved"]
+            assert (found.verdict, told) == ("differs", [(*place, "b")])
+            assert found.messages[0].changes == len(found.changes)
 
 
 def test_equal_frames_in_other_groups_are_not_the_same(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from frameengine.effects import ModelCall, ToolCall
 from frameengine.graph.registry import BoundGraph, fingerprint
@@ -81,13 +82,14 @@ def diverging(path: Path, changed: BoundGraph, **more: Any) -> Divergence:
         ),
         (graph("X", prompts={"pa": "new"}, name="other"), "undetermined", "several changed: graph, prompt pa"),
         # What had not run yet, or is not used there, cannot have led to it.
-        (graph("X", prompts={"pb": "new"}), "undetermined", "had not been used yet: prompt pb"),
-        (graph("X", code={"c": "new"}), "undetermined", "had not been used yet: code of module toy (node c)"),
+        (graph("X", prompts={"pb": "new"}), "undetermined", "had no part in this: prompt pb"),
+        (graph("X", code={"c": "new"}), "undetermined", "had no part in this: code of module toy (node c)"),
         (graph("X", prompts={"pa": "new", "pb": "new"}), "prompt", "changed: prompt pa"),
         (graph("X", code={"a": "new", "c": "new"}), "node code", "changed: code of module toy (node a)"),
-        # What ran before may have.
+        # Code that ran before may have, where the node uses it; a prompt that led to the same requests as recorded has not.
         (graph(second="X", code={"a": "new"}), "node code", "changed: code of module toy (node a)"),
-        (graph(second="X", prompts={"pa": "new", "pb": "new"}), "prompt", "changed: prompt pa, prompt pb"),
+        (graph(second="X", prompts={"pa": "new", "pb": "new"}), "prompt", "changed: prompt pb"),
+        (graph(second="X", prompts={"pa": "new"}), "undetermined", "had no part in this: prompt pa"),
     ],
 )
 def test_the_cause_is_told_from_what_changed(trace: Path, changed: BoundGraph, cause: str, because: str) -> None:
@@ -96,6 +98,45 @@ def test_the_cause_is_told_from_what_changed(trace: Path, changed: BoundGraph, c
     assert found.kind == "request"
     assert found.cause == cause
     assert because in found.because
+
+
+@pytest.mark.parametrize("prompts", [{"pa": "new"}, {"pa": "new", "pb": "new"}])
+def test_a_prompt_is_no_cause_where_nothing_else_is_asked(tmp_path: Path, prompts: Mapping[str, str]) -> None:
+    """A node that shows something else, though it asked the same with its prompt, does so by other code."""
+
+    def shouting(word: str) -> Work:
+        async def work(message: Any, ctx: NodeContext) -> NodeResult:
+            await ctx.perform(ModelCall(model="m", messages=({"role": "system", "content": "one"},)))
+            await ctx.perform(ToolCall("show", {"text": word}))
+            return NodeResult()
+
+        return work
+
+    def made(word: str, prompts: Mapping[str, str]) -> BoundGraph:
+        return bound({"a": shouting(word)}, more={"a": 'prompts = ["pa", "pb"]'}, prompts=prompts)
+
+    path = tmp_path / "t.trace.jsonl"
+    record(path, made("A", {}))
+    found = diverging(path, made("B", prompts))
+    assert (found.kind, found.effect, found.cause) == ("request", "tool", "undetermined")
+    assert "nothing that was asked differs" in found.because
+
+
+def test_inherited_code_is_named_apart(trace: Path) -> None:
+    """What the class of a node inherits from another module is a cause too; a record that has no digest of it says nothing."""
+
+    def inheriting(digest: str, second: str = "two", **more: Any) -> BoundGraph:
+        return evolve(graph(second=second, **more), inherited={"b": digest})
+
+    path = trace.with_suffix(".inheriting")
+    record(path, inheriting("1" * 64))
+    assert replay(path, inheriting("1" * 64)).changed == ()
+    assert replay(path, inheriting("2" * 64)).changed == ("code that classes of module toy inherit (node b)",)
+    found = diverging(path, inheriting("2" * 64, second="X"))
+    assert (found.cause, found.because) == ("node code", "changed: code that classes of module toy inherit (node b)")
+    both = diverging(path, inheriting("2" * 64, second="X", code={"b": "new"}))
+    assert (both.cause, both.because.count("code")) == ("node code", 2)
+    assert replay(trace, inheriting("2" * 64)).changed == ()
 
 
 def edited(path: Path, kind: str, change: Any) -> Path:

@@ -94,9 +94,21 @@ def test_versions_that_are_good_again_are_told(trace: Path, tmp_path: Path) -> N
     result = Bisect(trace, history.paths).run(every=True)
     assert history.names(result) == ("v0", "v1", [])
     assert [Path(name).stem for name in result.again] == ["v2", "v3"]
-    ends = Counted(tmp_path, ["good", "bad", "good"])
-    assert Bisect(trace, ends.paths).run().verdict == "all good"
-    assert ends.names(Bisect(trace, ends.paths).run(every=True)) == ("v0", "v1", [])
+
+
+@given(kinds=st.lists(st.sampled_from(["good", "bad", "untestable"]), max_size=8))
+@settings(max_examples=15)
+def test_a_bad_version_between_good_ends_is_never_green(
+    kinds: list[str], trace: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Where oldest and newest replay, each version between them is tested: the first bad one is found, with or without asking."""
+    history = Counted(tmp_path_factory.mktemp("history"), ["good", *kinds, "good"])
+    result, asked = Bisect(trace, history.paths).run(), Bisect(trace, history.paths).run(every=True)
+    assert (result.verdict, result.again, *history.names(result)) == (asked.verdict, asked.again, *history.names(asked))
+    assert len(result.tested) == len(kinds) + 2
+    assert result.verdict == ("found" if "bad" in kinds else "all good")
+    if "bad" in kinds:
+        assert history.names(result)[1] == f"v{kinds.index('bad') + 1}"
 
 
 def test_a_fault_of_the_trace_is_no_fault_of_a_version(trace: Path, files: dict[str, Path], tmp_path: Path) -> None:
@@ -133,10 +145,10 @@ class Output:
 
 
 def test_versions_stand_in_order_of_name_or_as_listed(tmp_path: Path) -> None:
-    """Numbers in names count by value; a list gives paths relative to itself and names of shipped graphs; none is an error."""
-    for name in ("v10", "v2", "v1b", "v1"):
+    """Plain digits in names count by value; a list gives paths relative to itself and names of shipped graphs; none is an error."""
+    for name in ("v10", "v2", "v1b", "v1", "v1²3", "v٣"):
         (tmp_path / f"{name}.toml").write_text(GRAPH, encoding="utf-8")
-    assert [Path(name).stem for name in versions(tmp_path)] == ["v1", "v1b", "v2", "v10"]
+    assert [Path(name).stem for name in versions(tmp_path)] == ["v1", "v1b", "v1²3", "v2", "v10", "v٣"]
     listed = tmp_path / "versions.txt"
     listed.write_text("# oldest first\nv2.toml\n\ntool-loop  # as shipped\n", encoding="utf-8")
     assert versions(listed) == (str(tmp_path / "v2.toml"), "tool-loop")

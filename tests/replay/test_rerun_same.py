@@ -38,7 +38,9 @@ def test_a_random_run_comes_out_the_same(seed: int, tmp_path_factory: pytest.Tem
     result = rerun(path, bound, output=target)
     one, two = verify(path), verify(target)
     assert (two.canonical, two.counts) == (one.canonical, one.counts)
-    assert (result.verdict, result.counts) == ("exact", one.counts)
+    # A Cancel may have cut off all that was asked.
+    worth = "exact" if result.count["exact"] else "no replies"
+    assert (result.verdict, result.counts, result.ignored) == (worth, one.counts, ())
     assert (result.unused, result.moved, result.misses) == ((), (), ())
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from frameengine.cassette.match import Policy
-from frameengine.effects import Answer, ModelCall, ModelReply, ToolCall
+from frameengine.effects import Answer, ModelCall, ModelReply, Outcome, ToolCall
 from frameengine.engine.driver import Clock, Run
 from frameengine.engine.message import Engine
 from frameengine.engine.stops import Ask
@@ -90,7 +90,7 @@ def test_a_renamed_node_finds_its_replies_exactly(tmp_path: Path) -> None:
     """Another name for a node changes keys and paths, no request: every reply is found, and no run is called approximate."""
     renamed = variant({'name = "director"': 'name = "planner"', '"director"': '"planner"'})
     result = rerun(DEMO, renamed, output=tmp_path / "new.trace.jsonl")
-    assert (result.verdict, result.count, result.unused) == ("exact", {"exact": 46}, ())
+    assert (result.verdict, result.count, result.unused) == ("exact", {"exact": verify(DEMO).counts.calls}, ())
     assert {node.node: (node.calls, node.rate) for node in result.nodes}["planner"] == (8, 1.0)
     assert verify(tmp_path / "new.trace.jsonl").canonical != verify(DEMO).canonical
 
@@ -162,7 +162,7 @@ def test_ambiguous_hits_are_counted(tmp_path: Path) -> None:
 
     result = rerun(path, bound({"start": pass_on, "c": both}))
     assert [answer.recorded and str(answer.recorded.key) for answer in result.answered] == ["1.2 a[0]", "1.2 b[0]"]
-    assert [node.ambiguous for node in result.nodes] == [1]
+    assert [node.ambiguous for node in result.nodes] == [2]
     assert (result.verdict, result.unused) == ("exact", ())
 
 
@@ -407,6 +407,20 @@ def test_late_inputs_come_in_where_they_were_recorded(tmp_path: Path) -> None:
     assert placed(target) == placed(path)
 
 
+def test_a_late_input_that_no_node_takes_any_more_is_named(tmp_path: Path) -> None:
+    """A tick that a node was given, and for which the new graph has none, is as bad as an unused reply; others are no loss."""
+    path = tmp_path / "late.trace.jsonl"
+    record(path, watched("one", "two"), ["hello"], late=bringing({1: Tick(readings={"t": 1})}))
+    deaf = bound({name: asking(f"you are {name}") for name in ("one", "two")}, [edge("one", "two")])
+    result = rerun(path, deaf)
+    assert (result.verdict, result.ignored, result.unused) == ("exact", (2,), ())
+    with pytest.raises(CassetteUnused, match="takes no such input as 2"):
+        result.check_used()
+    assert rerun(path, watched("one", "two")).ignored == ()
+    record(path.with_name("deaf.trace.jsonl"), deaf, ["hello"], late=bringing({1: Tick(readings={"t": 1})}))
+    assert rerun(path.with_name("deaf.trace.jsonl"), deaf).ignored == ()
+
+
 def test_a_late_input_whose_frame_is_gone_comes_in_after_the_message(tmp_path: Path) -> None:
     """Where the message ends earlier, the tick is an input of its own: numbers and times stay, and the move is told."""
     path, target = tmp_path / "late.trace.jsonl", tmp_path / "new.trace.jsonl"
@@ -427,9 +441,45 @@ def test_a_cancel_cuts_off_the_same_call_though_its_request_changed(tmp_path: Pa
     changed = bound(nodes, [edge("one", "two")], entry=ENTRY)
     result = rerun(path, changed, policy="slot", output=target)
     assert keys(result, "cancelled") == ["1.2 two[0]"]
+    assert [str(answer.key) for answer in result.answered if not answer.equal] == ["1.2 two[0]"]
     assert [each.now.status for each in result.messages] == ["cancelled", "done"]
     assert (result.moved, placed(target)) == ((), placed(path))
     assert keys(result, "slot") == ["3.2 two[0]"]
+
+
+@pytest.mark.parametrize("prompt", ["you are two", "you are number two"])
+def test_what_was_cut_off_in_answer_to_another_request_is_approximate(tmp_path: Path, prompt: str) -> None:
+    """A cancelled call with another request than the recorded one is no exact match, though its message ends alike."""
+    path = tmp_path / "cancel.trace.jsonl"
+    record(path, watched("one", "two"), ["hello"], late=bringing({2: Cancel()}))
+    nodes = {"one": asking("you are one"), "two": asking(prompt), "sensor": pass_on}
+    result = rerun(path, bound(nodes, [edge("one", "two")], entry=ENTRY))
+    assert (dict(result.count), result.verdict) == (
+        {"exact": 1, "cancelled": 1},
+        "exact" if prompt == "you are two" else "approximate",
+    )
+    if result.verdict == "approximate":
+        with pytest.raises(CassetteApproximate, match="1 of 2 calls"):
+            result.check_exact()
+
+
+@pytest.mark.parametrize(("prompt", "worth"), [("be brief", "no replies"), ("be kind", "approximate")])
+def test_where_a_recording_stops_another_request_is_approximate(tmp_path: Path, prompt: str, worth: str) -> None:
+    """A call that stands where the recording stops is worth nothing by itself, and approximate where it asks something else."""
+    path = tmp_path / "open.trace.jsonl"
+    record(path, bound({"one": asking("be brief")}), performer=Echo(lambda call: Outcome(status="not_recorded")))
+    result = rerun(path, bound({"one": asking(prompt)}), policy="slot")
+    assert (dict(result.count), result.verdict) == ({"not recorded": 1}, worth)
+
+
+def test_where_no_call_got_a_reply_nothing_is_exact(tmp_path: Path) -> None:
+    """A trace without calls, or a graph that asks nothing, compares no request: it is not called exact, and can be refused."""
+    path = tmp_path / "quiet.trace.jsonl"
+    record(path, bound({"one": pass_on}), ["hello"])
+    for result in (rerun(path, bound({"one": pass_on})), rerun(path, bound({"one": pass_on, "two": pass_on}))):
+        assert (result.verdict, result.answered) == ("no replies", ())
+        with pytest.raises(NothingCompared, match="no call of the new run got a reply"):
+            result.check_answered()
 
 
 def test_of_twins_the_one_that_was_answered_is(tmp_path: Path) -> None:

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from frameengine.effects import Call, ModelCall, ModelReply, Outcome
+from frameengine.engine.driver import virtual_at
 from frameengine.errors import NothingCompared, UsageError
+from frameengine.jsonvalue import freeze
 from frameengine.node import NodeContext, NodeResult
 from frameengine.rerun.versions import matrix
-from toy import Note, bound, pass_on, record, text_in
+from toy import Echo, Note, bound, pass_on, record, text_in
 
 
 def saying(words: str, only: str = "") -> Any:
@@ -45,6 +48,41 @@ def test_a_matrix_tells_what_changed_in_which_version(goldens: list[Path]) -> No
     assert changes == [[(), (), ()], [(), ("answer",), ()], [("frames",)] * 3]
     assert [cell.answer for cell in versions.columns[1].cells.values()] == ["well: hello", "hm: bye", "well: again"]
     assert [column.graph for column in versions.columns] == ["toy v1"] * 3
+
+
+def test_the_same_figures_and_answer_are_not_the_same_record(tmp_path: Path) -> None:
+    """Another request, another state or another epilogue is a change, though nothing that is shown differs."""
+
+    async def asks(message: Any, ctx: NodeContext, prompt: str = "be brief") -> NodeResult:
+        await ctx.perform(ModelCall(model="m", messages=freeze([{"role": "user", "content": f"{prompt}: {text_in(message)}"}])))
+        ctx.say("well")
+        return NodeResult(Note(text=text_in(message)))
+
+    async def asks_kindly(message: Any, ctx: NodeContext) -> NodeResult:
+        return await asks(message, ctx, "be kind" if text_in(message) == "bye" else "be brief")
+
+    after = {"after": 'phase = "epilogue"'}
+    graphs = [
+        bound({"one": asks, "after": saying("done")}, more=after),
+        bound({"one": asks_kindly, "after": saying("done")}, more=after),
+        bound({"one": asks, "after": saying("all done", only="bye")}, more=after),
+        bound({"one": asks, "after": saying("done")}, more=after),
+        bound({"eins": asks, "after": saying("done")}, more=after),
+    ]
+    paths = [tmp_path / f"v{number}.trace.jsonl" for number in range(len(graphs))]
+    for path, graph in zip(paths, graphs, strict=True):
+        record(path, graph, ["hello", "bye"], Echo(reply_to))
+    versions = matrix(paths)
+    changes = [[versions.changes(column, row.number) for row in versions.rows] for column in versions.columns]
+    assert changes == [[(), ()], [(), ("record",)], [("record",), ("record",)], [(), ()], [(), ()]]
+    assert [versions.whole(column) for column in versions.columns] == [True, True, True, True, False]
+    assert versions.differ
+    assert not matrix([paths[0], paths[3]]).differ
+
+
+def reply_to(call: Call) -> Outcome:
+    """Answer every call alike."""
+    return Outcome(value=ModelReply(message=freeze({"role": "assistant", "content": "yes"})), at=virtual_at(call.key))
 
 
 def test_what_comes_after_the_answer_is_no_part_of_it(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frameengine.cassette.cassette import Cassette, Recorded
-from frameengine.cassette.match import Matcher
+from frameengine.cassette.match import Hit, Matcher
 from frameengine.effects import Call, EffectKey, ModelCall, ModelReply, Outcome, ToolCall
 from frameengine.engine.driver import Run
 from frameengine.engine.message import Engine
@@ -49,9 +49,17 @@ def recorded(calls: list[Call], replies: list[str]) -> Cassette:
     return Cassette(tuple(entries))
 
 
+def found(matcher: Matcher, call: Call) -> Hit:
+    """Return the reply that is found. Raises `CassetteMiss`."""
+    hit = matcher.look(call)
+    if hit is None:
+        raise matcher.miss(call)
+    return hit
+
+
 def text(matcher: Matcher, call: Call) -> str:
     """Return the text of the reply that is found."""
-    value = matcher.find(call).recorded.outcome.value
+    value = found(matcher, call).recorded.outcome.value
     assert isinstance(value, ModelReply)
     return value.text
 
@@ -72,23 +80,37 @@ def test_equal_requests_at_their_own_places(order: list[int]) -> None:
     """Equal requests asked at recorded places get the reply of that place, in whatever order they are asked."""
     calls = [asked("a", "same", call=number) for number in range(12)]
     matcher = Matcher(recorded(calls, [f"reply {number}" for number in range(12)]), "exact", NODES)
-    assert {number: text(matcher, calls[number]) for number in order} == {number: f"reply {number}" for number in range(12)}
-    assert not matcher.hits["ambiguous"]
+    hits = {number: found(matcher, calls[number]) for number in order}
+    assert all(hit.recorded.key == calls[number].key and not hit.ambiguous for number, hit in hits.items())
 
 
-def test_equal_requests_of_other_nodes_are_ambiguous() -> None:
-    """An equal request asked by a node that never asked it is answered, and counted as ambiguous where several could be meant."""
-    matcher = Matcher(recorded([asked("a", "same"), asked("a", "same", frame=2)], ["one", "two"]), "exact", NODES)
-    hit = matcher.find(asked("b", "same", frame=7))
-    assert hit.ambiguous
-    assert matcher.hits == {"exact": 1, "ambiguous": 1}
+@pytest.mark.parametrize("node", ["a", "b"])
+def test_an_equal_request_in_another_place_is_ambiguous(node: str) -> None:
+    """Whoever asks, where equal requests got different replies one of another place is ambiguous, the last one left as well."""
+    matcher = Matcher(recorded([asked("a", "same"), asked("a", "same", input=2)], ["one", "two"]), "exact", NODES)
+    assert [found(matcher, asked(node, "same", frame=7 + number)).ambiguous for number in (0, 1)] == [True, True]
+    alike = Matcher(recorded([asked("a", "same"), asked("a", "same", input=2)], ["one", "one"]), "exact", NODES)
+    assert not found(alike, asked(node, "same", frame=7)).ambiguous
+
+
+def test_a_second_request_takes_the_reply_of_another_message_visibly() -> None:
+    """A node that asks once more than it did gets the reply recorded for the next message, and that is no certain hit."""
+    matcher = Matcher(recorded([asked("a", "same"), asked("a", "same", input=2)], ["one", "two"]), "exact", NODES)
+    first, second = found(matcher, asked("a", "same")), found(matcher, asked("a", "same", call=1))
+    assert (first.ambiguous, second.ambiguous, str(second.recorded.key)) == (False, True, "2.1 a[0]")
+
+
+def test_of_equal_requests_that_of_the_same_message_is_taken() -> None:
+    """In another frame of a message its own reply goes before that of an earlier message which nothing asks for now."""
+    matcher = Matcher(recorded([asked("a", "same"), asked("a", "same", input=2)], ["one", "two"]), "exact", NODES)
+    assert text(matcher, asked("a", "same", input=2, frame=3)) == "two"
 
 
 def test_miss_names_the_nearest_and_why() -> None:
     """A request without a reply stops, naming the nearest recorded call and the place where it differs (N10)."""
     matcher = Matcher(recorded([asked("a", "how many customers are there"), asked("b", "zzz")], ["12", "no"]), "exact", NODES)
     with pytest.raises(CassetteMiss) as caught:
-        matcher.find(asked("a", "how many customers were there"))
+        found(matcher, asked("a", "how many customers were there"))
     nearest = caught.value.fields["nearest"][0]
     assert nearest["key"] == [1, 1, "a", 0]
     assert nearest["why"] == "it differs at /messages/0/content"
@@ -98,15 +120,15 @@ def test_miss_names_the_nearest_and_why() -> None:
 def test_miss_tells_consumed_from_absent() -> None:
     """A request whose replies were all used says so."""
     matcher = Matcher(recorded([asked("a", "once")], ["1"]), "exact", NODES)
-    matcher.find(asked("a", "once"))
+    found(matcher, asked("a", "once"))
     with pytest.raises(CassetteMiss, match="used already"):
-        matcher.find(asked("a", "once", frame=2))
+        found(matcher, asked("a", "once", frame=2))
 
 
 def test_slot_answers_a_changed_request() -> None:
     """By slot the nth call of a node's slot within an input is answered though its request changed, and the likeness is told."""
     matcher = Matcher(recorded([asked("a", "old prompt"), asked("a", "old prompt two", call=1)], ["1", "2"]), "slot", NODES)
-    first = matcher.find(asked("a", "new prompt"))
+    first = found(matcher, asked("a", "new prompt"))
     assert (first.how, first.recorded.nth) == ("slot", 0)
     assert 0 < first.similarity < 1
     assert text(matcher, asked("a", "newer", call=1)) == "2"
@@ -117,7 +139,7 @@ def test_contracts_never_mix() -> None:
     nodes = {"a": ("s", "plan"), "b": ("s", "chat")}
     matcher = Matcher(recorded([asked("a", "the very same words")], ["1"]), "nearest", {**nodes, "a": ("a", "plan")})
     with pytest.raises(CassetteMiss) as caught:
-        matcher.find(asked("a", "the very same word"))
+        found(matcher, asked("a", "the very same word"))
     assert "contract" in caught.value.fields["nearest"][0]["why"]
 
 
@@ -125,17 +147,17 @@ def test_nearest_reports_likeness() -> None:
     """The nearest request above the bound is answered with its likeness; an unlike one is a miss."""
     calls = [asked("a", "list all customers of the city of Bern", input=1), asked("a", "what is the weather like", input=2)]
     matcher = Matcher(recorded(calls, ["list", "weather"]), "nearest", NODES)
-    hit = matcher.find(asked("a", "list all customers of the city of Basel", input=9))
+    hit = found(matcher, asked("a", "list all customers of the city of Basel", input=9))
     assert hit.how == "nearest"
     assert hit.similarity < 1
     with pytest.raises(CassetteMiss):
-        matcher.find(Call.of(EffectKey(9, 1, "a", 1), ToolCall("query", {"q": "x"})))
+        found(matcher, Call.of(EffectKey(9, 1, "a", 1), ToolCall("query", {"q": "x"})))
 
 
 def test_unused_replies_fail() -> None:
     """A reply that nothing asked for is named."""
     matcher = Matcher(recorded([asked("a", "one"), asked("a", "two")], ["1", "2"]), "exact", NODES)
-    matcher.find(asked("a", "one"))
+    found(matcher, asked("a", "one"))
     with pytest.raises(CassetteUnused, match="1 of 2"):
         matcher.cassette.check_used()
 
@@ -154,19 +176,31 @@ def test_trace_as_cassette_gives_the_same_run(tmp_path: Path) -> None:
                 run.send(UserMessage.of(said))
             writer.seal()
     assert verify(paths[0]).canonical == verify(paths[1]).canonical
-    assert performer.verdict == "exact"
+    assert {hit.how for hit in performer.hits.values()} == {"exact"}
+
+
+def test_a_trace_that_is_given_twice_answers_once(tmp_path: Path) -> None:
+    """By its own name, by a link or as a copy, the same run puts its replies into a cassette once."""
+    path, copy, link = tmp_path / "t.trace.jsonl", tmp_path / "copy.trace.jsonl", tmp_path / "link.trace.jsonl"
+    bound = bind(load_graph("tool-loop"))
+    with TraceWriter(path, header(bound)) as writer:
+        Run(Engine(bound), Scripted({"model": ["one"]}), writer).send(UserMessage.of("hi"))
+        writer.seal()
+    copy.write_bytes(path.read_bytes())
+    link.symlink_to(path)
+    cassette = Cassette.of(path, path, copy, link)
+    assert [(entry.number, entry.source) for entry in cassette.recorded] == [(0, path)]
 
 
 def test_miss_can_be_answered_elsewhere() -> None:
-    """With on_miss the run goes on, the call is listed, and the verdict is approximate."""
+    """With on_miss the run goes on, and the call is no hit."""
     from frameengine.engine.stops import Ask
 
     call = asked("a", "new")
     fallback = Outcome(value=ModelReply(message=freeze({"role": "assistant", "content": "scripted"})))
     performer = Replaying(Matcher(recorded([], []), "exact", NODES), on_miss=lambda _: fallback)
     assert performer.perform(Ask((call,), {call.key: call}))[0].outcome is fallback
-    assert performer.missed == [call.key]
-    assert performer.verdict == "approximate"
+    assert performer.hits == {}
 
 
 def test_an_edited_trace_is_no_cassette(tmp_path: Path) -> None:

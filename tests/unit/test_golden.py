@@ -14,10 +14,11 @@ from frameengine.errors import TraceFormat, UsageError
 from frameengine.golden import (
     INDEX,
     digest_of,
+    divergence_path,
     files,
     golden_path,
     goldens,
-    index_above,
+    indexes_above,
     is_pending,
     is_trace,
     must_diverge,
@@ -73,6 +74,12 @@ def test_goldens_that_must_diverge_stand_in_a_folder_of_that_name() -> None:
     assert not must_diverge(Path("diverging/traces/a.trace.jsonl"))
 
 
+def test_where_a_golden_must_diverge_stands_beside_it() -> None:
+    """The file is named after the golden, compressed or not."""
+    wanted = Path("diverging/a.divergence.txt")
+    assert [divergence_path(Path("diverging") / name) for name in ("a.trace.jsonl", "a.trace.jsonl.zst")] == [wanted, wanted]
+
+
 def test_hidden_files_and_virtual_environments_are_passed_over(tmp_path: Path) -> None:
     """Files are listed by name, those of hidden folders, virtual environments and linked folders left out."""
     for name in ("b", "a", ".git/a", "env/a", "sub/a"):
@@ -93,7 +100,7 @@ def test_a_folder_as_it_was_approved_has_nothing_unsettled(folder: Path) -> None
     """Nothing is found where nothing is wrong; what is no golden does not matter."""
     (folder / "README.md").write_text("about")
     assert unsettled(folder) == []
-    assert index_above(folder / "sub") == folder
+    assert indexes_above(folder / "sub") == [folder]
 
 
 def _swap(folder: Path) -> None:

@@ -14,8 +14,8 @@ from attrs import evolve
 
 from cli_runs import JACKET, WEATHER, record_run
 from frameengine import review
-from frameengine.errors import StorageError, TraceError, TraceFormat, TraceIntegrity, TraceLocked, UsageError
-from frameengine.golden import INDEX, digest_of, pending_path, read_index, unsettled
+from frameengine.errors import StorageError, TraceError, TraceFormat, TraceIntegrity, TraceLocked, TraceNotFound, UsageError
+from frameengine.golden import INDEX, digest_of, pending_path, read_index, unsettled, write_index
 from frameengine.review import Decision, approve_all, candidate, commit, judged_path, pending_in, reviewing, unread
 
 RAIN = (WEATHER[0], [*WEATHER[1][:-1], "Rain all day."])
@@ -137,6 +137,100 @@ def test_a_golden_that_is_not_the_approved_one_is_refused(golden: Path) -> None:
     record_run(golden, [BOOTS])
     with pytest.raises(TraceIntegrity, match="changed without a review"):
         candidate(pending_path(golden))
+
+
+def test_a_golden_that_nobody_approved_is_no_baseline(golden: Path) -> None:
+    """A golden that an index does not have is refused, however little the pending one changes of it."""
+    new = record_run(golden.with_name("new.trace.jsonl"), [WEATHER, JACKET])
+    record_run(pending_path(new), [WEATHER, BOOTS])
+    with pytest.raises(TraceIntegrity, match="was approved by nobody") as caught:
+        candidate(pending_path(new))
+    assert "remove it" in caught.value.hint
+
+
+def test_a_pending_golden_put_in_place_by_hand_is_new(golden: Path) -> None:
+    """Copied over the golden it is judged whole, as if there had been none, and is listed when it is accepted."""
+    assert not candidate(pending_path(golden)).new
+    golden.write_bytes(pending_path(golden).read_bytes())
+    one = candidate(pending_path(golden))
+    assert (one.new, one.unapproved, one.parts) == (True, True, ())
+    decide(golden, "accepted")
+    assert unsettled(golden.parent) == []
+
+
+def nested(golden: Path) -> Path:
+    """Make the folder above the golden one with an index as well, and return it."""
+    above = golden.parent.parent
+    write_index(above, {f"{golden.parent.name}/{golden.name}": digest_of(golden)})
+    return above
+
+
+def test_every_index_above_is_written(golden: Path) -> None:
+    """Where folders with an index stand in each other, an accepted golden is listed in all of them."""
+    above = nested(golden)
+    decide(golden, "accepted")
+    assert unsettled(golden.parent) == unsettled(above) == []
+
+
+def test_every_index_above_is_asked(golden: Path) -> None:
+    """A golden that the nearest index has, and one above it has otherwise, is refused."""
+    above = nested(golden)
+    write_index(above, {f"{golden.parent.name}/{golden.name}": "0" * 64})
+    with pytest.raises(TraceIntegrity, match="changed without a review"):
+        candidate(pending_path(golden))
+
+
+def test_a_golden_that_is_a_link_is_refused(golden: Path) -> None:
+    """A review never puts a file in the place of a link; what it leads to stays as it is."""
+    real = golden.rename(golden.parent.parent / "real.trace.jsonl")
+    golden.symlink_to(real)
+    with pytest.raises(UsageError, match="is a link") as caught:
+        decide(golden, "accepted")
+    assert str(real) in caught.value.hint
+    assert golden.is_symlink()
+
+
+@pytest.mark.parametrize("verdict", ["accepted", "rejected"])
+def test_a_pending_golden_that_comes_meanwhile_stays(
+    golden: Path, verdict: review.Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One made anew after the last look at it, before it would have been removed, waits for the next review."""
+    other = record_run(golden.parent.parent / "other.trace.jsonl", [BOOTS])
+    wanted = other.read_bytes()
+    real = review._list_accepted
+
+    def listing(accepted: list[review.Candidate]) -> None:
+        real(accepted)
+        other.replace(pending_path(golden))
+
+    monkeypatch.setattr(review, "_list_accepted", listing)
+    decide(golden, verdict)
+    assert pending_path(golden).read_bytes() == wanted
+
+
+@pytest.mark.parametrize("way", ["by its folder", "by its name", "by its golden"])
+def test_a_pending_golden_that_leads_nowhere_can_be_rejected(golden: Path, way: str) -> None:
+    """A link to a file that is gone is found, refused as a candidate with that way out, and removed when it is rejected."""
+    pending = pending_path(golden)
+    pending.unlink()
+    pending.symlink_to(golden.parent / "gone")
+    (found,) = pending_in([{"by its folder": golden.parent, "by its name": pending, "by its golden": golden}[way]])
+    with pytest.raises(TraceNotFound, match="leads nowhere") as caught:
+        candidate(found)
+    assert f"snapshot reject {pending}" in caught.value.hint
+    with reviewing([found]):
+        commit([Decision(candidate=unread(found), verdict="rejected")])
+    assert not pending.is_symlink()
+
+
+def test_a_compressed_golden_is_not_approved(golden: Path) -> None:
+    """A golden that could never have a pending one comes into no index, and the way out is told."""
+    golden.with_name("b.trace.jsonl.zst").write_bytes(b"x")
+    before = (golden.parent / INDEX).read_bytes()
+    with pytest.raises(UsageError, match="is compressed") as caught:
+        approve_all(golden.parent)
+    assert "unpack it" in caught.value.hint
+    assert (golden.parent / INDEX).read_bytes() == before
 
 
 @pytest.mark.parametrize("which", ["golden", "pending"])

@@ -15,7 +15,7 @@ import pytest
 from frameengine.errors import GraphError, GraphValidation, ReadOnly
 from frameengine.graph import registry
 from frameengine.graph.model import Graph, NodeSpec
-from frameengine.graph.registry import bind, code_digest, fingerprint, missing, module_of, read_prompt, resolve
+from frameengine.graph.registry import bind, code_digest, fingerprint, inherited_digest, missing, module_of, read_prompt, resolve
 from frameengine.jsonvalue import freeze
 
 NODE = """
@@ -180,6 +180,40 @@ def test_code_digest_tells_structure_apart(write: Write) -> None:
     first = "class Toy:\n    async def run(self, m, c):\n        if m:\n            c\n        m\n"
     second = "class Toy:\n    async def run(self, m, c):\n        if m:\n            c\n            m\n"
     assert digest_of(write, first) != digest_of(write, second)
+
+
+def test_inherited_code_is_digested(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base class in another module of the package counts, however far up; imports and other packages do not."""
+    package = "toy_package_of_bases"
+    sources = {
+        "toy_nodes_top": f"from toy_nodes_far import Far\nimport {package}.toy_nodes_aside\nclass Top(Far):\n    x = 1\n",
+        "toy_nodes_base": f"from {package}.toy_nodes_top import Top\nclass Base(Top):\n    x = 2\n",
+        "toy_nodes_own": f"from {package}.toy_nodes_base import Base\nclass Toy(Base):\n    async def run(self, m, c): ...\n",
+        "toy_nodes_aside": "x = 1\n",
+    }
+    folder = Path(sys.path[0])
+    (folder / package).mkdir()
+
+    def digests(**changed: str) -> tuple[str, str]:
+        for name in [name for name in sys.modules if name.startswith(("toy_nodes_", package))]:
+            del sys.modules[name]
+        (folder / "toy_nodes_far.py").write_text(f"class Far:\n    y = {changed.pop('far', '1')}\n")
+        for name, source in sources.items():
+            (folder / package / f"{name}.py").write_text(source + changed.get(name.removeprefix("toy_nodes_"), ""))
+        importlib.invalidate_caches()
+        bound = bind(graph(NodeSpec(name="a", implementation=f"{package}.toy_nodes_own:Toy")))
+        told = fingerprint(bound)["nodes"]["a"]
+        return told["code"], told["inherited"]
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    code, inherited = digests()
+    assert digests() == digests(aside="y = 1\n") == digests(far="2") == digests(base="# a comment\n") == (code, inherited)
+    for name in ("top", "base"):
+        changed = digests(**{name: "y = 1\n"})
+        assert changed[0] == code
+        assert changed[1] != inherited
+    assert digests(own="y = 1\n")[1] == inherited
+    assert inherited_digest(resolve(f"{write()}:Outer.Inner")) == ""
 
 
 def test_code_without_source(write: Write, tmp_path: Path) -> None:

@@ -75,6 +75,14 @@ def test_whatever_is_said_it_replies(said: str, node: str, tools: bool) -> None:
     assert first.model == "scripted stand-in"
 
 
+@pytest.mark.parametrize(
+    "said", ["list the customers in Jena", "How many bills per year?", "compare buildings and flats", "flats above 80 m2"]
+)
+def test_what_it_has_no_rule_for_is_not_answered_with_something_wider(said: str) -> None:
+    """A word that may narrow the wish, or a second table, gets the list of what it can do, not an answer to another question."""
+    assert wish_of(said) == wish_of("something else")
+
+
 @pytest.mark.parametrize("said", TRY)
 def test_what_it_proposes_it_can_do(said: str) -> None:
     """Each message that it proposes to a newcomer is a wish that tools fulfil."""

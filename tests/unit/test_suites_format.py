@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
+from collections.abc import Callable
 from pathlib import Path
 from time import process_time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -171,8 +173,15 @@ def test_prose_may_have_lists_and_colons() -> None:
 def test_a_large_number_is_read_like_a_small_one(comparison: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether a comparison of numbers can fail is seen from a handful of them."""
     asked: list[int] = []
-    for name, compare in COMPARE.items():
-        monkeypatch.setitem(COMPARE, name, lambda one, other, compare=compare: asked.append(one) or compare(one, other))
+
+    def watched(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+        def holds(one: Any, other: Any) -> bool:
+            asked.append(one)
+            return compare(one, other)
+
+        return holds
+
+    monkeypatch.setattr("frameengine.suites.evidence.COMPARE", {name: watched(compare) for name, compare in COMPARE.items()})
     assert suite(GOOD + f"- expect_response: {comparison}\n").checks == 2
     assert 0 < len(asked) <= 4
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -151,7 +152,7 @@ def test_what_a_graph_does_not_have_cannot_be_expected(line: str, said: str) -> 
 def test_an_event_of_ones_own_may_be_missed_where_it_is_seen_elsewhere() -> None:
     """A suite that sees an event in one step may miss it in another: so its name is proven."""
     nodes = [evolve(spec, implementation="mine:Output") if spec.name == "output" else spec for spec in V3.graph.nodes]
-    graph = evolve(V3.graph, nodes=nodes)
+    graph = evolve(V3.graph, nodes=tuple(nodes))
     lines = ("1. a", "send: hi", "expect_trace: event output.fireworks seen")
     missed = ("send: hi", "expect_trace: event output.fireworks not seen")
     check_graph(suite(*lines, *missed), graph)
@@ -177,7 +178,7 @@ def test_what_a_request_holds_is_looked_at_with_the_calls_in_it() -> None:
     """The call of a tool that stands in a conversation is part of what a model is asked."""
     function = {"name": "query_db", "arguments": '{"query": "SELECT secret FROM bills"}'}
     calls = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": function}]}
-    replies = {
+    replies: dict[str, list[Any]] = {
         "input": ['{"intent": "request", "complexity": "complex"}'],
         "thinker": [calls, "There is one."],
         "director": ["{}", "{}"],

@@ -168,7 +168,11 @@ def _save(talk: Talk, argument: str) -> None:
     if not talk.session.writer.frames:
         raise UsageError("nothing was said yet: there is nothing to save", hint="say something first")
     target = Path(argument).expanduser() if argument else free_name(path.parent, stem(path))
-    talk.session.writer.save(target)
+    try:
+        talk.session.writer.save(target)
+    except UsageError as error:
+        error.hint = "choose another name"
+        raise
     receipt = verify(target)
     told = f"saved {target}  {short_id(receipt.head)}  sealed, {phrases.count(receipt.counts.inputs, 'input')}"
     talk.note("saved", told, path=str(target), id=short_id(receipt.head))

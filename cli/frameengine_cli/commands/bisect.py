@@ -30,7 +30,7 @@ def bisect(
 ) -> None:
     """Find the first of several versions of a graph whose replay of a trace diverges, and show where.
 
-    Versions that cannot be loaded are skipped and named. Exit 0 where none diverges, 4 where one does, 5 where none can be
+    Where oldest and newest replay, every version is tested. Those that cannot be loaded are skipped and named. Exit 0 where none diverges, 4 where one does, 5 where none can be
     tested. For versions in git: git bisect run frameengine replay TRACE --bisect.
 
     Example: frameengine bisect traces/demo.trace.jsonl --graphs graphs/
@@ -57,14 +57,13 @@ def bisect(
     if result.verdict == "untestable":
         raise untestable(result)
     diverged = result.verdict in ("found", "all bad")
-    if as_json:
-        output.document(_members(result), ok=not diverged)
-    else:
-        from frameengine_cli.screens.bisect import found
+    with output.ending(4 if diverged else 0):
+        if as_json:
+            output.document(_members(result), ok=not diverged)
+        else:
+            from frameengine_cli.screens.bisect import found
 
-        output.show(found(result, source, output.look()))
-    if diverged:
-        raise typer.Exit(4)
+            output.show(found(result, source, output.look()))
 
 
 def _members(result: BisectResult) -> dict[str, Any]:

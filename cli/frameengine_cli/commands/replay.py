@@ -111,12 +111,11 @@ def _one(
     with reports.about(ref), opened(ref, folder) as source:
         found = _kept(source, how, output, force=force, quiet=quiet or as_json or reports.github)
         reports.replayed(found.result)
-    if as_json:
-        out.document(_members(found), ok=found.same)
-    elif not reports.github:
-        _show(found)
-    if not found.same:
-        raise typer.Exit(4)
+    with out.ending(0 if found.same else 4):
+        if as_json:
+            out.document(_members(found), ok=found.same)
+        elif not reports.github:
+            _show(found)
 
 
 @frozen(kw_only=True)

@@ -124,12 +124,10 @@ def rerun(
     wanted = graph[0] if graph else None
     with opened(refs[0], traces) as source:
         if update:
-            code = _update(source, terms, wanted, template, as_json=as_json, approximate=allow_approximate)
+            _update(source, terms, wanted, template, as_json=as_json, approximate=allow_approximate)
         else:
-            allowed = (allow_approximate, allow_unused)
-            code = _single(source, terms, wanted, output, allowed, force=force, as_json=as_json)
-    if code:
-        raise typer.Exit(code)
+            allowed = {"approximate": allow_approximate, "unused": allow_unused}
+            _single(source, terms, wanted, output, allowed, force=force, as_json=as_json)
 
 
 def _check(refs: list[str], graphs: list[str], output: Path | None, template: Path | None, *, update: bool, matrix: bool) -> None:
@@ -167,12 +165,12 @@ def _single(
     terms: Terms,
     graph: str | None,
     output: Path | None,
-    allowed: tuple[bool, bool],
+    allowed: dict[str, bool],
     *,
     force: bool,
     as_json: bool,
-) -> int:
-    """Run one trace again and tell what it is worth; return the exit code."""
+) -> None:
+    """Run one trace again and tell what it is worth."""
     from attrs import evolve
 
     from frameengine.rerun.versions import matrix
@@ -187,53 +185,100 @@ def _single(
         made = again(source, terms, graph, target, replace=force)
         versions = matrix([source.path, target])
     result = evolve(made.result, path=source.name, output=output, head=made.result.head if output is not None else None)
-    problems = problems_of(result, *allowed)
-    if as_json:
-        out.document(_members(result, made.graph, versions, problems), ok=not problems)
-    else:
-        _show(receipt(Told(result=result, graph=made.graph, versions=versions), out.look()))
-        tell(problems)
-    return max([problem.exit_code for problem in problems], default=0)
+    problems = problems_of(result, **allowed, versions=versions)
+    with out.ending(_code(problems)):
+        if as_json:
+            out.document(_members(result, made.graph, versions, problems), ok=not problems)
+        else:
+            _show(receipt(Told(result=result, graph=made.graph, versions=versions), out.look()))
+            tell(problems)
 
 
-def _update(source: Source, terms: Terms, graph: str | None, template: Path | None, *, as_json: bool, approximate: bool) -> int:
-    """Make the pending golden of a trace, or say what it still needs; return the exit code."""
+def _update(source: Source, terms: Terms, graph: str | None, template: Path | None, *, as_json: bool, approximate: bool) -> None:
+    """Make the pending golden of a trace, or say what it still needs, or why it may be none."""
+    import os
+
+    from attrs import evolve
+
     from frameengine.errors import UsageError
-    from frameengine.golden import pending_path
+    from frameengine.golden import check_no_ci, pending_path
     from frameengine.rerun.versions import matrix
     from frameengine.trace.verify import verify
     from frameengine_cli import output as out
     from frameengine_cli.rerunning import again, problems_of, tell
-    from frameengine_cli.screens.rerun import Told, pending
+    from frameengine_cli.screens.rerun import Told, pending, receipt
 
+    check_no_ci(os.environ, "--update")
     if source.typed is None:
         raise UsageError("a pending golden stands beside its golden, and stdin has no place", hint="name the file")
     target = pending_path(source.path)
-    made = again(source, terms, graph, target, replace=True, explore=True)
-    result = made.result
-    if result.needed:
-        return _needed(source, result, template, graph=made.graph, as_json=as_json)
-    versions = matrix([source.path, target])
-    problems = problems_of(result, approximate, True)
-    changed = verify(source.path).canonical != verify(target).canonical
-    if not changed:
-        target.unlink()
-    if as_json:
-        members = _members(result, made.graph, versions, problems)
-        out.document({**members, "pending": str(target) if changed else None}, ok=not problems)
+    with _somewhere(None) as draft, _naming_older(target):
+        made = again(source, terms, graph, draft, explore=True)
+        result = evolve(made.result, path=source.name, output=None, head=None)
+        if result.needed:
+            _needed(source, result, template, target, graph=made.graph, as_json=as_json)
+            return
+        versions = matrix([source.path, draft])
+        problems = problems_of(result, approximate=approximate, unused=True)
+        changed = verify(source.path).canonical != verify(draft).canonical
+        if changed and not problems:
+            _publish(draft, target)
+            result = evolve(made.result, path=source.name, output=target)
+    if problems:
+        problems[-1].message += f"; {_nothing_written(target)}"
     elif not changed:
-        unseen = "; graph files were not looked at (--graph FILE)" if made.embedded else ""
-        out.say(f"✓ nothing has changed: {source.name} is what the code gives now")
-        out.say(f"  graph  {made.graph}{unseen}")
-    else:
-        _show(pending(Told(result=result, graph=made.graph, versions=versions), target, source.name, out.look()))
-        out.remark(f"  next: frameengine snapshot review {source.typed}")
-        tell(problems)
+        target.unlink(missing_ok=True)
+    told = Told(result=result, graph=made.graph, versions=versions)
+    with out.ending(_code(problems)):
+        if as_json:
+            members = _members(result, made.graph, versions, problems)
+            out.document({**members, "pending": None if result.output is None else str(target)}, ok=not problems)
+        elif problems:
+            _show(receipt(told, out.look()))
+            tell(problems)
+        elif not changed:
+            unseen = "; graph files were not looked at (--graph FILE)" if made.embedded else ""
+            out.say(f"✓ nothing has changed: {source.name} is what the code gives now")
+            out.say(f"  graph  {made.graph}{unseen}")
+        else:
+            _show(pending(told, target, source.name, out.look()))
+            out.remark(f"  next: frameengine snapshot review {source.typed}")
+
+
+def _code(problems: list[FrameEngineError]) -> int:
     return max([problem.exit_code for problem in problems], default=0)
 
 
-def _needed(source: Source, result: RerunResult, template: Path | None, *, graph: str, as_json: bool) -> int:
-    """Name every call that needs a reply, and write a script to fill in; return the exit code."""
+def _publish(draft: Path, target: Path) -> None:
+    from shutil import copyfileobj
+
+    from frameengine.trace.files import published
+
+    with draft.open("rb") as file, published(target, replace=True) as sink:
+        copyfileobj(file, sink)
+
+
+def _nothing_written(target: Path) -> str:
+    """Return what to say of a pending golden that was not made; one that stands there was made by code of before."""
+    return "nothing was written" + (f", and {target} is left from before" if target.is_symlink() or target.exists() else "")
+
+
+@contextmanager
+def _naming_older(target: Path) -> Iterator[None]:
+    """Let an error say that nothing was written."""
+    from frameengine.errors import FrameEngineError
+
+    try:
+        yield
+    except FrameEngineError as error:
+        error.message += f"; {_nothing_written(target)}"
+        raise
+
+
+def _needed(
+    source: Source, result: RerunResult, template: Path | None, target: Path, *, graph: str, as_json: bool
+) -> None:
+    """Name every call that needs a reply, write a script to fill in, and leave."""
     from frameengine.errors import CassetteMiss
     from frameengine.rerun.plan import read_plan
     from frameengine.rerun.template import template as script
@@ -251,15 +296,17 @@ def _needed(source: Source, result: RerunResult, template: Path | None, *, graph
         hint = f"look through {typed(template)}, then: {again} --script {typed(template)}"
     what = "1 call has" if count == 1 else f"{count:,} calls have"
     keys = [miss.call.key.wire() for miss in result.needed]
-    error = CassetteMiss(f"{source.name}: {what} no recorded reply; nothing was written", hint=hint, needed=keys, count=count)
-    if as_json:
-        out.document(_members(result, graph, None, [error]), ok=False)
-        return error.exit_code
-    inputs = {message.input.number: message.input for message in read_plan(source.path).messages}
-    _show(needed(result, inputs, out.look()))
-    if template is not None:
-        out.remark(f"{typed(template)} holds a reply for each, as it was recorded in that place")
-    return report(error, as_json=False)
+    told = f"{source.name}: {what} no recorded reply; {_nothing_written(target)}"
+    error = CassetteMiss(told, hint=hint, needed=keys, count=count)
+    with out.ending(error.exit_code):
+        if as_json:
+            out.document(_members(result, graph, None, [error]), ok=False)
+        else:
+            inputs = {message.input.number: message.input for message in read_plan(source.path).messages}
+            _show(needed(result, inputs, out.look()))
+            if template is not None:
+                out.remark(f"{typed(template)} holds a reply for each, as it was recorded in that place")
+            report(error, as_json=False)
 
 
 def _matrix(refs: list[str], graphs: list[str], terms: Terms, folder: Path | None, *, as_json: bool, approximate: bool) -> None:
@@ -283,31 +330,31 @@ def _matrix(refs: list[str], graphs: list[str], terms: Terms, folder: Path | Non
                 paths.append(place / f"{index}.trace.jsonl")
             names = ["recorded", *graphs]
         versions = matrix(paths)
-    code = _tell_matrix(versions, names, made, as_json=as_json, approximate=approximate)
-    if code:
-        raise typer.Exit(code)
+    _tell_matrix(versions, names, made, as_json=as_json, approximate=approximate)
 
 
-def _tell_matrix(versions: Matrix, names: list[str], made: list[Again], *, as_json: bool, approximate: bool) -> int:
+def _tell_matrix(versions: Matrix, names: list[str], made: list[Again], *, as_json: bool, approximate: bool) -> None:
     from frameengine_cli import output as out
     from frameengine_cli.rerunning import problems_of, tell
     from frameengine_cli.screens.rerun import by_node, matrix
 
-    differ = any(versions.changes(column, row.number) for column in versions.columns[1:] for row in versions.rows)
-    problems = [problem for one in made for problem in problems_of(one.result, approximate, True)]
-    if as_json:
-        reruns = [_members(one.result, one.graph, None, []) for one in made]
-        out.document({"versions": names, "rows": _rows(versions), "reruns": reruns}, ok=not (differ or problems))
-    else:
-        graphs = [column.graph for column in versions.columns]
-        alike = len(set(graphs)) < len(graphs)
-        titles = [f"{name}\n{graph}" for name, graph in zip(names, graphs, strict=True)] if alike or made else graphs
-        out.show(matrix(versions, titles, out.look()))
-        for name, one in zip(names[len(names) - len(made) :], made, strict=True):
-            out.say(f"\n{name}: {one.result.verdict}")
-            _show(by_node(one.result.nodes, out.look()))
-        tell(problems)
-    return max([1 if differ else 0, *[problem.exit_code for problem in problems]])
+    problems = [problem for one in made for problem in problems_of(one.result, approximate=approximate, unused=True)]
+    code = max(int(versions.differ), _code(problems))
+    with out.ending(code):
+        if as_json:
+            reruns = [_members(one.result, one.graph, None, []) for one in made]
+            compared = ["record" if versions.whole(column) else "figures" for column in versions.columns]
+            members = {"versions": names, "compared": compared, "rows": _rows(versions), "reruns": reruns}
+            out.document(members, ok=not code)
+        else:
+            graphs = [column.graph for column in versions.columns]
+            alike = len(set(graphs)) < len(graphs)
+            titles = [f"{name}\n{graph}" for name, graph in zip(names, graphs, strict=True)] if alike or made else graphs
+            out.show(matrix(versions, titles, out.look()))
+            for name, one in zip(names[len(names) - len(made) :], made, strict=True):
+                out.say(f"\n{name}: {one.result.verdict}")
+                _show(by_node(one.result.nodes, out.look()))
+            tell(problems)
 
 
 def _show(screen: RenderableType) -> None:
@@ -323,12 +370,14 @@ def _show(screen: RenderableType) -> None:
 def _rows(versions: Matrix) -> list[dict[str, Any]]:
     from attrs import asdict
 
+    from frameengine.codec import tagged
+
     rows = []
     for entered in versions.rows:
         cells = []
         for column in versions.columns:
             cell = column.cells.get(entered.number)
-            figures = None if cell is None else {**asdict(cell.figures), "answer": cell.answer}
+            figures = None if cell is None else {**asdict(cell.figures), "answer": cell.answer, "record": tagged(cell.record)}
             cells.append({"message": figures, "changes": list(versions.changes(column, entered.number))})
         rows.append({"input": entered.number, "versions": cells})
     return rows

@@ -37,7 +37,7 @@ def pending(paths: Anywhere = None, as_json: options.Json = False) -> None:
     Example: frameengine snapshot pending traces --json
     """
     from frameengine.errors import NothingCompared
-    from frameengine.golden import is_trace
+    from frameengine.golden import is_golden
     from frameengine.review import pending_in
     from frameengine_cli import output
 
@@ -45,7 +45,7 @@ def pending(paths: Anywhere = None, as_json: options.Json = False) -> None:
     waiting = pending_in(places, needed=False)
     candidates = _candidates(waiting)
     unsettled = [one for folder in _indexed(places) for one in _unsettled(folder)]
-    if not (waiting or unsettled or any(is_trace(file) for file in _files(places))):
+    if not (waiting or unsettled or any(is_golden(file) for file in _files(places))):
         named = ", ".join([str(place) for place in places])
         raise NothingCompared(f"{named}: there is no golden, and none is pending", hint="name the folder of your goldens")
     if as_json:
@@ -174,10 +174,9 @@ def index(
 
 
 def _refuse_in_ci() -> None:
-    from frameengine.errors import UsageError
+    from frameengine.golden import check_no_ci
 
-    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
-        raise UsageError("CI is set: goldens change through review, on somebody's own machine", hint="unset CI to do it here")
+    check_no_ci(os.environ, "a change of goldens")
 
 
 def _files(places: list[Path]) -> list[Path]:
@@ -188,10 +187,10 @@ def _files(places: list[Path]) -> list[Path]:
 
 def _indexed(places: list[Path]) -> list[Path]:
     """Return the folders with an index that *places* are, hold, or stand below."""
-    from frameengine.golden import INDEX, index_above
+    from frameengine.golden import INDEX, indexes_above
 
     found = [file.parent for file in _files(places) if file.name == INDEX]
-    above = [folder for place in places if (folder := index_above(place)) is not None and place.resolve() != folder]
+    above = [folder for place in places for folder in indexes_above(place) if place.resolve() != folder]
     known = {folder.resolve() for folder in found}
     return [*found, *dict.fromkeys([folder for folder in above if folder.resolve() not in known])]
 
@@ -266,6 +265,9 @@ def _judge_one(one: Candidate, number: int, total: int) -> tuple[set[str], str]:
         key = _ask(f"frame {part.place}" if part.frame else f"input {part.place}")
         if key == "a":
             seen |= {left.digest for left in one.open[position - 1 :]}
+            unseen = ", ".join([left.place for left in one.open[position:]])
+            if unseen:
+                output.say(f"  accepted without being shown: {unseen}")
         if key == "y":
             seen.add(part.digest)
         if key in ("a", "n", "q"):

@@ -45,7 +45,7 @@ def _title(result: BisectResult, names: Mapping[str, str]) -> str:
         return f"{DIFFERS} the first to diverge is {first}"
     if result.verdict == "all bad":
         return f"{DIFFERS} the oldest version diverges already: {first}"
-    return f"{SAME} no version that was tested diverges"
+    return f"{SAME} no version that can be tested diverges"
 
 
 def _versions(result: BisectResult, names: Mapping[str, str]) -> RenderableType:
@@ -80,12 +80,12 @@ def _words(result: BisectResult, names: Mapping[str, str]) -> list[RenderableTyp
     lines: list[RenderableType] = [pairs(rows)]
     if result.verdict == "all bad":
         lines.append(words(("nothing before it replays, so no change among these versions can be named: add older ones", "")))
-    if result.verdict == "all good" and len(result.tested) < len(result.versions):
-        lines.append(words(("oldest and newest replay; one between them could still diverge: --all tests each", "")))
+    judged = [one.judgement for one in result.tested if one.judgement != "untestable"]
+    if len(judged) > 2 and judged[0] == judged[-1] == "good":
+        lines.append(words(("oldest and newest replay, which says nothing of those between: every version was tested", "")))
     if result.again:
         again = ", ".join([names[version] for version in result.again])
-        note = "replays again after a version that diverges: halving alone could find either side"
-        lines.append(words((f"{again} {note}", BAD)))
+        lines.append(words((f"{again} replays again after a version that diverges: there may be several changes to find", BAD)))
     return lines
 
 

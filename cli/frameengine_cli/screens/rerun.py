@@ -15,9 +15,9 @@ from frameengine.effects import Call, EffectKey
 from frameengine.errors import CassetteMiss
 from frameengine.inputs import Input
 from frameengine.jsonvalue import Json
-from frameengine.rerun.rerun import APPROXIMATE, NodeHits, RerunResult
+from frameengine.rerun.rerun import NodeHits, RerunResult
 from frameengine.rerun.stage import Answered, Miss, Moved
-from frameengine.rerun.versions import Cell, Column, Matrix
+from frameengine.rerun.versions import RECORD, Cell, Column, Matrix
 from frameengine_cli import phrases
 from frameengine_cli.look import BAD, DIFFERS, GOOD, MODEL, OPEN, QUIET, SAME, STRONG, TOOL, Look, pairs, words
 from frameengine_cli.refs import short_id
@@ -30,12 +30,15 @@ GOT = 120
 """Code points of a reply that stood in."""
 OTHER_ANSWER = "≠"
 """Mark of a message whose answer is not that of the first version."""
-SIGNS = {"exact": SAME, "completed": SAME, "approximate": OPEN, "unfinished": DIFFERS}
+OTHER_RECORD = "≈"
+"""Mark of a message in whose record something else differs."""
+SIGNS = {"exact": SAME, "completed": SAME, "approximate": OPEN, "unfinished": DIFFERS, "no replies": OPEN}
 WORTH = {
     "exact": "every reply was recorded for an equal request",
     "completed": "recorded replies for equal requests, and new ones for the rest",
     "approximate": "some replies were recorded for other requests",
     "unfinished": "some calls have no reply",
+    "no replies": "no call got a reply, so no request was compared",
 }
 
 
@@ -54,7 +57,9 @@ class Told:
 def receipt(told: Told, look: Look) -> RenderableType:
     """Return what a rerun is worth, how its calls were answered, and how its messages differ from the record."""
     result = told.result
-    good = result.verdict in ("exact", "completed") and not (result.unused or result.ignored or result.failed)
+    as_recorded = told.versions is not None and not told.versions.differ
+    worth = result.verdict in ("exact", "completed") or (result.verdict == "no replies" and as_recorded)
+    good = worth and not (result.unused or result.ignored or result.failed)
     rows = [
         ("graph", _plain(told.graph)),
         ("ran", _plain(counted(result.counts))),
@@ -66,7 +71,7 @@ def receipt(told: Told, look: Look) -> RenderableType:
     parts: list[RenderableType] = [pairs(rows)]
     if any(how not in ("exact", "cancelled", "not recorded") for how in result.count):
         parts += [Text(""), by_node(result.nodes, look)]
-    loose = [answer for answer in result.answered if answer.how in APPROXIMATE]
+    loose = [answer for answer in result.answered if answer.loose]
     if loose:
         parts += [Text(""), _loose(loose)]
     if told.versions is not None:
@@ -81,7 +86,7 @@ def _replies(result: RerunResult) -> Text:
     ambiguous = sum(node.ambiguous for node in result.nodes)
     parts = [(", ".join(told) or "no calls", "")]
     if ambiguous:
-        parts.append((f"; {ambiguous:,} of them ambiguous: equal requests asked elsewhere", BAD))
+        parts.append((f"; {ambiguous:,} of them ambiguous: an equal request got another reply elsewhere", BAD))
     return words(*parts)
 
 
@@ -127,8 +132,10 @@ _FIGURES = ("calls", "exact", "slot", "nearest", "supplied", "hit rate")
 def _loose(loose: Sequence[Answered]) -> RenderableType:
     rows: list[RenderableType] = []
     for answer in loose[:LISTED]:
-        origin = f" the reply to {answer.recorded.key}" if answer.recorded is not None else ""
-        rows.append(words((f"{answer.key}", STRONG), (f"  {answer.how},{origin}, {_alike(answer.similarity)}", QUIET)))
+        origin = "as another request was in its place"
+        if answer.recorded is not None:
+            origin = f"the reply to {answer.recorded.key}, {_alike(answer.similarity)}"
+        rows.append(words((f"{answer.key}", STRONG), (f"  {answer.how}, {origin}", QUIET)))
     if len(loose) > LISTED:
         rows.append(words((f"… {len(loose) - LISTED:,} more (--json has all)", QUIET)))
     return Group(*rows)
@@ -143,11 +150,16 @@ def changed_messages(versions: Matrix) -> RenderableType:
     """Return the messages of two versions that differ, the new one's answer below the recorded one's."""
     one, other = versions.columns
     rows: list[RenderableType] = []
-    changed = [(entered, found) for entered in versions.rows if (found := versions.changes(other, entered.number))]
+    differing = [(entered, found) for entered in versions.rows if (found := versions.changes(other, entered.number))]
+    changed = [(entered, found) for entered, found in differing if found != (RECORD,)]
     whole = len(versions.rows)
+    if len(changed) < len(differing):
+        note = f"{len(differing) - len(changed)} of {phrases.count(whole, 'message')} with something else in the record"
+        rows.append(words((f"{OTHER_RECORD} {note}: keep the run with -o FILE, then frameengine diff", QUIET)))
     if not changed:
-        return words((f"{SAME} all {phrases.count(whole, 'message')} as recorded: path, frames, calls and answer", QUIET))
-    rows.append(words((f"{len(changed)} of {phrases.count(whole, 'message')} changed", STRONG)))
+        rows.insert(0, words((f"{SAME} all {phrases.count(whole, 'message')} as recorded: path, frames, calls and answer", QUIET)))
+        return Group(*rows)
+    rows.insert(0, words((f"{len(changed)} of {phrases.count(whole, 'message')} changed", STRONG)))
     for entered, found in changed[:LISTED]:
         rows.append(words((f"{entered.number:>4}  ", f"{STRONG} {GOOD}"), (phrases.cut(phrases.input_line(entered), 60), "")))
         before, after = one.cells.get(entered.number), other.cells.get(entered.number)
@@ -172,10 +184,10 @@ def _way(cell: Cell) -> str:
 
 
 def matrix(versions: Matrix, names: Sequence[str], look: Look) -> RenderableType:
-    """Return versions side by side: path and frames of each message, and whether its answer is that of the first version."""
+    """Return versions side by side: path and frames of each message, and whether its answer and record are the first's."""
     grid = look.table("#", "input", *names, right=("#",), wide="input")
-    for column, ratio in zip(grid.columns[1:], (3, *[4] * len(names)), strict=True):
-        column.ratio = ratio
+    for shown, ratio in zip(grid.columns[1:], (3, *[4] * len(names)), strict=True):
+        shown.ratio = ratio
     for entered in versions.rows:
         cells = []
         for column in versions.columns:
@@ -183,13 +195,18 @@ def matrix(versions: Matrix, names: Sequence[str], look: Look) -> RenderableType
             changes = versions.changes(column, entered.number)
             told = "none" if cell is None else f"{cell.figures.total_frames} {cell.figures.path}"
             status = "" if cell is None or cell.figures.status == "done" else f" {cell.figures.status}"
-            mark = OTHER_ANSWER if "answer" in changes else " "
-            cells.append(words((mark, BAD), (f" {told}{status}", BAD if changes else "")))
+            mark = OTHER_ANSWER if "answer" in changes else OTHER_RECORD if changes == (RECORD,) else " "
+            cells.append(words((mark, BAD), (f" {told}{status}", BAD if changes and changes != (RECORD,) else "")))
         grid.add_row(words((str(entered.number), f"{STRONG} {GOOD}")), words((phrases.input_line(entered), "")), *cells)
     sums = [_sum(versions, column) for column in versions.columns]
     grid.add_row("", words(("frames; messages that differ", QUIET)), *[words((f"  {told}", QUIET)) for told in sums])
-    legend = f"frames and path of each message; {OTHER_ANSWER} another answer than in the first"
-    return Group(grid, Text(""), words((legend, QUIET)))
+    legend = [f"frames and path of each message; {OTHER_ANSWER} another answer than in the first"]
+    whole = [versions.whole(column) for column in versions.columns[1:]]
+    if any(whole):
+        legend[0] += f"; {OTHER_RECORD} something else in its record"
+    if not all(whole):
+        legend.append("where the graph has other nodes than the first, only path, frames, calls, status and answer are compared")
+    return Group(grid, Text(""), *[words((line, QUIET)) for line in legend])
 
 
 def _sum(versions: Matrix, column: Column) -> str:

@@ -39,6 +39,8 @@ def opening(one: Candidate, number: int, total: int, look: Look) -> RenderableTy
 
 
 def _summary(one: Candidate) -> str:
+    if one.unapproved:
+        return "all of it: it stands in the golden's place, and nobody approved it"
     if one.new:
         return "a new golden: there was none"
     if not one.is_trace:
