@@ -35,9 +35,10 @@ from frameengine.golden import (
     read_index,
     write_index,
 )
-from frameengine.jsonvalue import Json, freeze
+from frameengine.jsonvalue import EMPTY, Json, freeze
 from frameengine.trace.files import published, storage_error
 from frameengine.trace.owner import owner_of
+from frameengine.trace.reader import read_header
 from frameengine.trace.verify import verify
 
 Verdict: TypeAlias = Literal["accepted", "rejected", "later"]
@@ -88,11 +89,18 @@ class Candidate:
     """Digests of the parts that were accepted before."""
     unapproved: bool = False
     """Whether it stands in the golden's place already, and an index does not have it."""
+    made: str = ""
+    """What the rerun that made it says of itself: its verdict, and how calls were answered; empty where none did."""
 
     @property
     def new(self) -> bool:
         """Whether there is no golden yet that somebody approved, so that all of it is to be judged."""
         return self.unapproved or not self.before
+
+    @property
+    def approximate(self) -> bool:
+        """Whether replies that were recorded for other requests stand in it."""
+        return self.made.startswith("approximate")
 
     @property
     def is_trace(self) -> bool:
@@ -148,11 +156,12 @@ def candidate(pending: Path) -> Candidate:
     actual = digest_of(pending)
     before = _digest_if_any(golden)
     changed: tuple[Change, ...] = ()
-    unapproved = False
+    unapproved, made = False, ""
     if not golden.name.endswith(TRACE):
         read_value(pending)
     else:
         verify(pending)
+        made = str(read_header(pending).get("provenance", EMPTY).get("rerun", ""))
         unapproved = bool(before) and not _approved(golden, before, placed=before == actual)
         if before and before != actual:
             verify(golden)
@@ -165,6 +174,7 @@ def candidate(pending: Path) -> Candidate:
         parts=_parts(changed),
         seen=_remembered(judged_path(pending)),
         unapproved=unapproved,
+        made=made,
     )
 
 

@@ -143,9 +143,7 @@ def explained(name: str, *, as_json: bool) -> Iterator[None]:
         raise
 
 
-def problems_of(
-    result: RerunResult, approximate: bool, unused: bool, versions: Matrix | None = None
-) -> list[FrameEngineError]:
+def problems_of(result: RerunResult, approximate: bool, unused: bool, versions: Matrix | None = None) -> list[FrameEngineError]:
     """Return what keeps a rerun from being good, but for what is allowed; *versions* are the record and the new run."""
     found: list[FrameEngineError] = []
     checks = [*([] if unused else [result.check_used]), *([] if approximate else [result.check_exact])]
@@ -169,3 +167,28 @@ def tell(problems: Iterable[FrameEngineError]) -> None:
     """Tell each problem on stderr."""
     for problem in problems:
         report(problem, as_json=False)
+
+
+def publish(draft: Path, target: Path) -> None:
+    """Put a finished trace in place as a pending golden."""
+    from shutil import copyfileobj
+
+    from frameengine.trace.files import published
+
+    with draft.open("rb") as file, published(target, replace=True) as sink:
+        copyfileobj(file, sink)
+
+
+def nothing_written(target: Path) -> str:
+    """Return what to say of a pending golden that was not made; one that stands there was made by code of before."""
+    return "nothing was written" + (f", and {target} is left from before" if target.is_symlink() or target.exists() else "")
+
+
+@contextmanager
+def naming_older(target: Path) -> Iterator[None]:
+    """Let an error say that nothing was written."""
+    try:
+        yield
+    except FrameEngineError as error:
+        error.message += f"; {nothing_written(target)}"
+        raise

@@ -88,9 +88,9 @@ class Matcher:
         for entry in equal:
             if entry.key == call.key:
                 return Hit(recorded=entry, how="exact")
-        node, input = call.key.node, call.key.input
+        asked = call.key
         # The first of the least: they stand in order.
-        chosen = min(equal, key=lambda entry: (entry.key.node != node, entry.key.input != input))
+        chosen = min(equal, key=lambda entry: (entry.key.node != asked.node, entry.key.input != asked.input))
         return Hit(recorded=chosen, how="exact", ambiguous=self.cassette.varied(call.digest))
 
     def _slot(self, call: Call, slot: str, contract: str, nth: int) -> Hit | None:

@@ -7,6 +7,7 @@ An implementation is a registered name or ``module:Class``. Names come from this
 from __future__ import annotations
 
 import ast
+import tokenize
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
@@ -309,15 +310,26 @@ def _texts(spec: NodeSpec, instance: Any) -> Iterator[tuple[str, str]]:
 
 
 def _tree(module: ModuleType) -> ast.Module | None:
-    get_source = getattr(getattr(module.__spec__, "loader", None), "get_source", None)
-    if get_source is None:
-        return None
     try:
-        source: str | None = get_source(module.__name__)
+        source = _source(module)
         return None if source is None else ast.parse(source)
     except (ImportError, OSError, SyntaxError, ValueError):
         # The file is gone, or was changed to something that is no module since it was imported.
         return None
+
+
+def _source(module: ModuleType) -> str | None:
+    """Return the text of a module; None where there is none, as in a module that was made by hand or compiled."""
+    spec = module.__spec__
+    get_source = getattr(getattr(spec, "loader", None), "get_source", None)
+    if get_source is not None:
+        text: str | None = get_source(module.__name__)
+        return text
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    # pytest imports the modules of its plugins, and of tests, with a loader of its own, which gives no source.
+    with tokenize.open(spec.origin) as file:
+        return file.read()
 
 
 def _normalised(tree: ast.AST) -> Iterator[str]:

@@ -93,7 +93,7 @@ class AuditingThinker:
         work = _Work(command, ctx)
         ctx.emit("thinking", detail=command.instruction[:200])
         before = (self._system, *history(ctx, LAST), *context_block(ctx))
-        own = (_task(message, command),)
+        own: Messages = (_task(message, command),)
         reply = await work.ask(before, own)
         while (more := await work.follow_up(reply)) is not None:
             own = (*own, _spoken(reply), *more)

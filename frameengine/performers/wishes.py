@@ -42,9 +42,10 @@ _WORDS: Final = {"kunde": "customers", "kunden": "customers", "gebäude": "build
 _WORD: Final = re.compile(r"\w+")
 _PLAIN: Final = frozenset(
     (
-        "hi hello hey hallo good morning day a all an and are at can could count database do exist first for get give has have how i in is it list many me need no now "
-        "number of off one our overview please s see show table tell ten that the them there these total us want we what which "
-        "with you your alle bitte das der die es gibt haben ich liste mir sind übersicht und viele von wie wieviele wir zeig zeige"
+        "hi hello hey hallo good morning day a all an and are at can could count database do exist first for get give "
+        "has have how i in is it list many me need no now number of off one our overview please s see show table tell "
+        "ten that the them there these total us want we what which with you your alle bitte das der die es gibt haben "
+        "ich liste mir sind übersicht und viele von wie wieviele wir zeig zeige"
     ).split()
 )
 """Words that a count or a list has rules for. Any other one may narrow it, and an answer to the wider question would be wrong."""

@@ -293,8 +293,8 @@ def test_a_rerun_without_replies_has_compared_nothing(
 ) -> None:
     """Where no call got a reply, a message that comes out otherwise is exit 5; where all is as recorded, 0."""
     code = "from frameengine.node import NodeResult\nclass Say:\n    async def run(self, message, ctx):\n"
-    graph = '''name = "{0}"\nversion = 1\n[entry]\nUserMessage = "say"\n[[nodes]]
-name = "say"\nimplementation = "{0}:Say"\n[state]\nhistory = []\n'''
+    graph = """name = "{0}"\nversion = 1\n[entry]\nUserMessage = "say"\n[[nodes]]
+name = "say"\nimplementation = "{0}:Say"\n[state]\nhistory = []\n"""
     for name, said in (("calm_words", "well"), ("loud_words", "WELL")):
         told = f"        ctx.say('{said}')\n        return NodeResult()\n"
         (tmp_path / f"{name}.py").write_text(code + told, encoding="utf-8")

@@ -8,6 +8,9 @@ import pytest
 
 from cli_runs import JACKET, WEATHER, Frameengine, Record, record_run
 from frameengine.golden import INDEX, is_pending, pending_path, unsettled, write_index
+from frameengine.trace.files import published
+from frameengine.trace.reader import read_header
+from frameengine.trace.writer import copy_under
 from frameengine_cli.refs import SUFFIXES, traces
 
 RAIN = (WEATHER[0], [*WEATHER[1][:-1], "Rain all day."])
@@ -58,6 +61,18 @@ def test_accepting_makes_everything_green(frameengine: Frameengine, golden: Path
     done = frameengine("snapshot", "pending")
     assert (done.code, done.out) == (0, "✓ nothing is pending, and every golden is the approved one\n")
     assert frameengine("snapshot", "pending", "traces", "--json").json["ok"]
+
+
+def test_an_approximate_golden_says_so(frameengine: Frameengine, golden: Path) -> None:
+    """Where replies to other requests stand in what is accepted, the line that tells of it says how many."""
+    draft = pending_path(golden).rename(golden.with_name("draft"))
+    members = {**read_header(draft), "provenance": {"rerun": "approximate: 3 exact, 1 slot"}}
+    with published(pending_path(golden)) as sink:
+        copy_under(members, draft, sink)
+    draft.unlink()
+    assert frameengine("snapshot", "pending", "--json").json["pending"][0]["made"] == "approximate: 3 exact, 1 slot"
+    done = frameengine("snapshot", "accept", golden)
+    assert done.out == f"✓ accepted  {golden} (approximate: 3 exact, 1 slot)\n"
 
 
 def test_frames_can_be_accepted_one_by_one(frameengine: Frameengine, golden: Path) -> None:
@@ -127,6 +142,7 @@ def test_values_are_goldens_too(frameengine: Frameengine, tmp_path: Path) -> Non
 
 def test_every_index_above_is_looked_at(frameengine: Frameengine, golden: Path) -> None:
     """What an outer index misses is told from the inner folder."""
+    pending_path(golden).unlink()
     write_index(golden.parent.parent, {"gone.trace.jsonl": "0" * 64})
     found = frameengine("snapshot", "pending", "traces", "--json").json["unsettled"]
     assert [one["kind"] for one in found] == ["missing", "unused"]

@@ -246,6 +246,7 @@ def test_a_frame_that_has_changed_since_names_what_did(frameengine: Frameengine,
     refused = frameengine("testcase", "desk.trace.jsonl@2.1", "-o", "tests", "--graph", "desk.toml")
     assert (refused.code, "cause     prompt: changed: prompt topic" in refused.err) == (4, True), refused.err
     assert not (desk / "tests").exists()
+    fresh()
 
 
 @pytest.mark.parametrize("name", PLANTED)

@@ -120,7 +120,7 @@ def test_filters_look_at_the_chosen_message_alone(tmp_path: Path) -> None:
 
     other = edited(path, tmp_path / "two.trace.jsonl", show)
     assert compare(other, other, message=2, only=["/emissions/*/1"]).verdict == "same"
-    with pytest.raises(NothingCompared, match="in message 1$"):
+    with pytest.raises(NothingCompared, match=r"in message 1$"):
         compare(other, other, message=1, only=["/emissions/*/1"])
 
 

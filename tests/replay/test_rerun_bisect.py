@@ -145,7 +145,7 @@ class Output:
 
 
 def test_versions_stand_in_order_of_name_or_as_listed(tmp_path: Path) -> None:
-    """Plain digits in names count by value; a list gives paths relative to itself and names of shipped graphs; none is an error."""
+    """Plain digits in names count by value; a list has paths relative to itself and names of shipped graphs; none is an error."""
     for name in ("v10", "v2", "v1b", "v1", "v1²3", "v٣"):
         (tmp_path / f"{name}.toml").write_text(GRAPH, encoding="utf-8")
     assert [Path(name).stem for name in versions(tmp_path)] == ["v1", "v1b", "v1²3", "v2", "v10", "v٣"]

@@ -467,7 +467,7 @@ def test_what_was_cut_off_in_answer_to_another_request_is_approximate(tmp_path: 
 def test_where_a_recording_stops_another_request_is_approximate(tmp_path: Path, prompt: str, worth: str) -> None:
     """A call that stands where the recording stops is worth nothing by itself, and approximate where it asks something else."""
     path = tmp_path / "open.trace.jsonl"
-    record(path, bound({"one": asking("be brief")}), performer=Echo(lambda call: Outcome(status="not_recorded")))
+    record(path, bound({"one": asking("be brief")}), performer=Echo(lambda _call: Outcome(status="not_recorded")))
     result = rerun(path, bound({"one": asking(prompt)}), policy="slot")
     assert (dict(result.count), result.verdict) == ({"not recorded": 1}, worth)
 

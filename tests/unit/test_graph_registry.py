@@ -377,3 +377,13 @@ def test_a_graph_that_is_not_trusted_imports_nothing(write: Write, monkeypatch: 
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: points)
     for name in ("toy", f"{registered}:Toy"):
         assert bind(graph(NodeSpec(name="a", implementation=name)), trusted=False).implementations["a"] is not None
+
+
+def test_a_loader_that_gives_no_source_does_not_change_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest imports plugins and tests with a loader of its own: the code is digested from the file all the same."""
+    from frameengine.nodes import sensor
+
+    before = code_digest(sensor.Sensor)
+    assert sensor.__spec__ is not None
+    monkeypatch.setattr(sensor.__spec__, "loader", object())
+    assert code_digest(sensor.Sensor) == before

@@ -30,8 +30,9 @@ def bisect(
 ) -> None:
     """Find the first of several versions of a graph whose replay of a trace diverges, and show where.
 
-    Where oldest and newest replay, every version is tested. Those that cannot be loaded are skipped and named. Exit 0 where none diverges, 4 where one does, 5 where none can be
-    tested. For versions in git: git bisect run frameengine replay TRACE --bisect.
+    Where oldest and newest replay, every version is tested. Those that cannot be loaded are skipped and named. Exit 0 where
+    none diverges, 4 where one does, 5 where none can be tested. For versions in git: git bisect run frameengine replay TRACE
+    --bisect.
 
     Example: frameengine bisect traces/demo.trace.jsonl --graphs graphs/
     """

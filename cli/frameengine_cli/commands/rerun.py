@@ -205,14 +205,14 @@ def _update(source: Source, terms: Terms, graph: str | None, template: Path | No
     from frameengine.rerun.versions import matrix
     from frameengine.trace.verify import verify
     from frameengine_cli import output as out
-    from frameengine_cli.rerunning import again, problems_of, tell
+    from frameengine_cli.rerunning import again, naming_older, nothing_written, problems_of, publish, tell
     from frameengine_cli.screens.rerun import Told, pending, receipt
 
     check_no_ci(os.environ, "--update")
     if source.typed is None:
         raise UsageError("a pending golden stands beside its golden, and stdin has no place", hint="name the file")
     target = pending_path(source.path)
-    with _somewhere(None) as draft, _naming_older(target):
+    with _somewhere(None) as draft, naming_older(target):
         made = again(source, terms, graph, draft, explore=True)
         result = evolve(made.result, path=source.name, output=None, head=None)
         if result.needed:
@@ -222,10 +222,10 @@ def _update(source: Source, terms: Terms, graph: str | None, template: Path | No
         problems = problems_of(result, approximate=approximate, unused=True)
         changed = verify(source.path).canonical != verify(draft).canonical
         if changed and not problems:
-            _publish(draft, target)
+            publish(draft, target)
             result = evolve(made.result, path=source.name, output=target)
     if problems:
-        problems[-1].message += f"; {_nothing_written(target)}"
+        problems[-1].message += f"; {nothing_written(target)}"
     elif not changed:
         target.unlink(missing_ok=True)
     told = Told(result=result, graph=made.graph, versions=versions)
@@ -249,35 +249,7 @@ def _code(problems: list[FrameEngineError]) -> int:
     return max([problem.exit_code for problem in problems], default=0)
 
 
-def _publish(draft: Path, target: Path) -> None:
-    from shutil import copyfileobj
-
-    from frameengine.trace.files import published
-
-    with draft.open("rb") as file, published(target, replace=True) as sink:
-        copyfileobj(file, sink)
-
-
-def _nothing_written(target: Path) -> str:
-    """Return what to say of a pending golden that was not made; one that stands there was made by code of before."""
-    return "nothing was written" + (f", and {target} is left from before" if target.is_symlink() or target.exists() else "")
-
-
-@contextmanager
-def _naming_older(target: Path) -> Iterator[None]:
-    """Let an error say that nothing was written."""
-    from frameengine.errors import FrameEngineError
-
-    try:
-        yield
-    except FrameEngineError as error:
-        error.message += f"; {_nothing_written(target)}"
-        raise
-
-
-def _needed(
-    source: Source, result: RerunResult, template: Path | None, target: Path, *, graph: str, as_json: bool
-) -> None:
+def _needed(source: Source, result: RerunResult, template: Path | None, target: Path, *, graph: str, as_json: bool) -> None:
     """Name every call that needs a reply, write a script to fill in, and leave."""
     from frameengine.errors import CassetteMiss
     from frameengine.rerun.plan import read_plan
@@ -285,6 +257,7 @@ def _needed(
     from frameengine_cli import output as out
     from frameengine_cli.failures import report
     from frameengine_cli.refs import typed
+    from frameengine_cli.rerunning import nothing_written
     from frameengine_cli.screens.rerun import needed
 
     if template is not None:
@@ -296,7 +269,7 @@ def _needed(
         hint = f"look through {typed(template)}, then: {again} --script {typed(template)}"
     what = "1 call has" if count == 1 else f"{count:,} calls have"
     keys = [miss.call.key.wire() for miss in result.needed]
-    told = f"{source.name}: {what} no recorded reply; {_nothing_written(target)}"
+    told = f"{source.name}: {what} no recorded reply; {nothing_written(target)}"
     error = CassetteMiss(told, hint=hint, needed=keys, count=count)
     with out.ending(error.exit_code):
         if as_json:

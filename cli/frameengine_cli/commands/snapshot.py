@@ -315,6 +315,8 @@ def _tell(decisions: list[Decision], *, as_json: bool) -> None:
     for one in decisions:
         left = [part.place for part in one.candidate.parts if part.digest not in one.seen]
         note = f" ({', '.join(left)} left to judge)" if one.verdict == "later" and left else ""
+        if one.verdict == "accepted" and one.candidate.approximate:
+            note = f" ({one.candidate.made})"
         word = "still pending" if one.verdict == "later" else one.verdict
         output.say(f"{signs[one.verdict]} {word}  {one.candidate.golden}{note}")
 
@@ -329,6 +331,7 @@ def _candidate_json(one: Candidate) -> dict[str, Any]:
         "pending": str(one.pending),
         "golden": str(one.golden),
         "new": one.new,
+        "made": one.made,
         "frames": [_part_json(part, accepted=part.digest in one.seen) for part in one.parts],
     }
 

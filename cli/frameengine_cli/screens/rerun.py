@@ -152,14 +152,14 @@ def changed_messages(versions: Matrix) -> RenderableType:
     rows: list[RenderableType] = []
     differing = [(entered, found) for entered in versions.rows if (found := versions.changes(other, entered.number))]
     changed = [(entered, found) for entered, found in differing if found != (RECORD,)]
-    whole = len(versions.rows)
+    whole = phrases.count(len(versions.rows), "message")
     if len(changed) < len(differing):
-        note = f"{len(differing) - len(changed)} of {phrases.count(whole, 'message')} with something else in the record"
+        note = f"{len(differing) - len(changed)} of {whole} with something else in the record"
         rows.append(words((f"{OTHER_RECORD} {note}: keep the run with -o FILE, then frameengine diff", QUIET)))
     if not changed:
-        rows.insert(0, words((f"{SAME} all {phrases.count(whole, 'message')} as recorded: path, frames, calls and answer", QUIET)))
+        rows.insert(0, words((f"{SAME} all {whole} as recorded: path, frames, calls and answer", QUIET)))
         return Group(*rows)
-    rows.insert(0, words((f"{len(changed)} of {phrases.count(whole, 'message')} changed", STRONG)))
+    rows.insert(0, words((f"{len(changed)} of {whole} changed", STRONG)))
     for entered, found in changed[:LISTED]:
         rows.append(words((f"{entered.number:>4}  ", f"{STRONG} {GOOD}"), (phrases.cut(phrases.input_line(entered), 60), "")))
         before, after = one.cells.get(entered.number), other.cells.get(entered.number)

@@ -33,6 +33,8 @@ def opening(one: Candidate, number: int, total: int, look: Look) -> RenderableTy
     """Return what is to be judged of one file."""
     rows: list[tuple[str, RenderableType]] = [("pending", words((str(one.pending), "")))]
     rows.append(("changes", words((_summary(one), STRONG))))
+    if one.made:
+        rows.append(("made by", words(("rerun, ", ""), (one.made, BAD if one.approximate else ""))))
     if one.parts:
         rows.append(("", words(("a trace is chained, so it is taken as a whole, once each changed frame is accepted", QUIET))))
     return look.panel(pairs(rows), f"{OPEN} {one.golden}", f"{number} of {total}", style=GOOD)
