@@ -10,7 +10,7 @@ from cli_runs import JACKET, WEATHER, Frameengine, Record, record_run
 from frameengine.golden import INDEX, is_pending, pending_path, unsettled, write_index
 from frameengine.trace.files import published
 from frameengine.trace.reader import read_header
-from frameengine.trace.writer import copy_under
+from frameengine.trace.reheaded import copy_under
 from frameengine_cli.refs import SUFFIXES, traces
 
 RAIN = (WEATHER[0], [*WEATHER[1][:-1], "Rain all day."])

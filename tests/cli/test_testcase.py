@@ -239,16 +239,6 @@ PLANTED: dict[str, tuple[str, str, str, str, tuple[str, ...]]] = {
 }
 
 
-def test_a_frame_that_has_changed_since_names_what_did(frameengine: Frameengine, desk: Path, fresh: Callable[[], None]) -> None:
-    """Where no test can be made because the frame no longer comes out as recorded, the trace's own digests tell the cause."""
-    edit(desk / "prompts/topic.md", "one word", "two words")
-    fresh()
-    refused = frameengine("testcase", "desk.trace.jsonl@2.1", "-o", "tests", "--graph", "desk.toml")
-    assert (refused.code, "cause     prompt: changed: prompt topic" in refused.err) == (4, True), refused.err
-    assert not (desk / "tests").exists()
-    fresh()
-
-
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_change_turns_the_test_red(frameengine: Frameengine, desk: Path, fresh: Callable[[], None], name: str) -> None:
     """Prompt, code, graph, message class or fixture: each change is told with its field, and undone it is green again."""
@@ -542,3 +532,12 @@ def test_the_fixture_shows_no_tricks(frameengine: Frameengine, record: Record, t
     assert ("\u202e" in text, "\x1b" in text, "\\u202e" in text) == (False, False, True)
     assert json.loads(text)["input"]["data"]["message"]["content"] == trick
     assert red(tmp_path / "test_trick_1_1.py") == ""
+
+
+def test_a_frame_that_has_changed_since_names_what_did(frameengine: Frameengine, desk: Path, fresh: Callable[[], None]) -> None:
+    """Where no test can be made because the frame no longer comes out as recorded, the trace's own digests tell the cause."""
+    edit(desk / "prompts/topic.md", "one word", "two words")
+    fresh()
+    refused = frameengine("testcase", "desk.trace.jsonl@2.1", "-o", "tests", "--graph", "desk.toml")
+    assert (refused.code, "cause     prompt: changed: prompt topic" in refused.err) == (4, True), refused.err
+    assert not (desk / "tests").exists()

@@ -380,7 +380,7 @@ def test_a_graph_that_is_not_trusted_imports_nothing(write: Write, monkeypatch: 
 
 
 def test_a_loader_that_gives_no_source_does_not_change_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pytest imports plugins and tests with a loader of its own: the code is digested from the file all the same."""
+    """Plugins and tests are imported by pytest with a loader of its own: the code is digested from the file all the same."""
     from frameengine.nodes import sensor
 
     before = code_digest(sensor.Sensor)
