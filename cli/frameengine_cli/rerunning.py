@@ -22,7 +22,7 @@ from frameengine.trace.reader import read_header
 from frameengine_cli.commands.replay import choose_graph, switched_graph
 from frameengine_cli.failures import Interrupted, report
 from frameengine_cli.progress import patience
-from frameengine_cli.refs import Source, last_seal
+from frameengine_cli.refs import Source, last_seal, typed
 
 OnMiss: TypeAlias = Literal["stop", "script", "live"]
 
@@ -43,6 +43,12 @@ class Terms:
     """Traces whose replies may be used besides the trace's own."""
     trust: bool = False
     """Whether what only the trace names may be imported."""
+
+    def typed(self, graph: str | None) -> list[str]:
+        """Return what a hint must repeat so that it can be pasted: the graph, trust, and replies that are written already."""
+        named = [] if graph is None else ["--graph", typed(graph)]
+        trusted = ["--trust"] if self.trust else []
+        return [*named, *trusted, *([] if self.script is None else ["--script", typed(self.script)])]
 
     def supply(self) -> Supply | None:
         """Return who answers what the cassette does not, anew for each run. Raises `UsageError` where options contradict."""

@@ -179,13 +179,16 @@ def test_update_names_every_reply_that_is_needed(
     for place in ("1.1 model[0]", "1.3 model[0]", "2.1 model[0]"):
         assert f"◇ {place}" in done.out
     assert "as 1.1 model[0] does" in done.out
-    assert f"--script {script}" in done.err
+    assert f"frameengine rerun --update {weather} --graph {graphs['warmer']} --script {script}" in done.err
     pending = weather.with_name("weather.trace.pending.jsonl")
     assert not pending.exists()
     replies = tomllib.loads(script.read_text(encoding="utf-8"))["model"]["model"]
     assert replies[0]["tool_calls"] == CALLS["tool_calls"]
     assert replies[1:] == [WEATHER[1][-1], JACKET[1][0]]
     script.write_text(script.read_text(encoding="utf-8").replace("for the evening", "and a scarf"), encoding="utf-8")
+    mine = script.read_bytes()
+    refused = frameengine(*wanted, "--template", script)
+    assert (refused.code, "exists" in refused.err, script.read_bytes()) == (2, True, mine)
     filled = frameengine(*wanted, "--script", script)
     assert filled.code == 0
     assert "3 script, 2 exact" in filled.out

@@ -43,6 +43,14 @@ def test_what_waits_for_review_is_listed(frameengine: Frameengine, golden: Path)
     assert (one["golden"], one["new"]) == (str(golden), False)
 
 
+def test_goldens_without_an_index_are_nobodys_approval(frameengine: Frameengine, record: Record) -> None:
+    """Where no index lists a golden, nothing says that it is the approved one: exit 1, and the way to approve it."""
+    record("weather", WEATHER)
+    for place in (".", "traces", "traces/weather.trace.jsonl"):
+        done = frameengine("snapshot", "pending", place)
+        assert (done.code, "has no goldens.sha256" in done.out, "snapshot index traces" in done.out) == (1, True, True), place
+
+
 def test_a_pending_golden_is_no_run(frameengine: Frameengine, golden: Path) -> None:
     """No reference but its path leads to a pending golden: not a name, not latest, not a pattern for traces."""
     assert traces(golden.parent) == [golden]

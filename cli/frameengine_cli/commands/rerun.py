@@ -106,7 +106,7 @@ def rerun(
     Examples: frameengine rerun latest --graph my-agent.toml --policy slot; frameengine rerun --update traces/demo.trace.jsonl;
     frameengine rerun --matrix v3.trace.jsonl v4.trace.jsonl
     """
-    from frameengine_cli.refs import find, opened, traces_folder
+    from frameengine_cli.refs import check_absent, find, opened, traces_folder
     from frameengine_cli.rerunning import Terms
 
     terms = Terms(
@@ -122,6 +122,9 @@ def rerun(
         _matrix(refs, graph or [], terms, traces, as_json=as_json, approximate=allow_approximate)
         return
     wanted = graph[0] if graph else None
+    if template is not None and template != script:
+        # What was filled in by hand is not to be lost; a script that is read is kept in what is written.
+        check_absent(template, force=force)
     with opened(refs[0], traces) as source:
         if update:
             _update(source, terms, wanted, template, as_json=as_json, approximate=allow_approximate)
@@ -216,7 +219,8 @@ def _update(source: Source, terms: Terms, graph: str | None, template: Path | No
         made = again(source, terms, graph, draft, explore=True)
         result = evolve(made.result, path=source.name, output=None, head=None)
         if result.needed:
-            _needed(source, result, template, target, graph=made.graph, as_json=as_json)
+            again_so = " ".join(["frameengine rerun --update", str(source.typed), *terms.typed(graph)])
+            _needed(source, result, template, target, graph=made.graph, again=again_so, as_json=as_json)
             return
         versions = matrix([source.path, draft])
         problems = problems_of(result, approximate=approximate, unused=True)
@@ -249,7 +253,9 @@ def _code(problems: list[FrameEngineError]) -> int:
     return max([problem.exit_code for problem in problems], default=0)
 
 
-def _needed(source: Source, result: RerunResult, template: Path | None, target: Path, *, graph: str, as_json: bool) -> None:
+def _needed(
+    source: Source, result: RerunResult, template: Path | None, target: Path, *, graph: str, again: str, as_json: bool
+) -> None:
     """Name every call that needs a reply, write a script to fill in, and leave."""
     from frameengine.errors import CassetteMiss
     from frameengine.rerun.plan import read_plan
@@ -263,8 +269,10 @@ def _needed(source: Source, result: RerunResult, template: Path | None, target: 
     if template is not None:
         out.save(template, script(result.misses, source.name.name))
     count = len(result.needed)
-    again = f"frameengine rerun --update {source.typed}"
-    hint = f"{again} --template replies.toml writes them down to be filled in; then --script replies.toml"
+    again, _, script_file = again.partition(" --script ")
+    # A script that was given is kept in what is written: the same file serves for both.
+    name, kept = script_file or "replies.toml", f" --script {script_file}" if script_file else ""
+    hint = f"{again}{kept} --template {name} writes them down to be filled in; then --script {name}"
     if template is not None:
         hint = f"look through {typed(template)}, then: {again} --script {typed(template)}"
     what = "1 call has" if count == 1 else f"{count:,} calls have"

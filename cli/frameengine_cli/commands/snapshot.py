@@ -44,7 +44,7 @@ def pending(paths: Anywhere = None, as_json: options.Json = False) -> None:
     places = paths or [Path()]
     waiting = pending_in(places, needed=False)
     candidates = _candidates(waiting)
-    unsettled = [one for folder in _indexed(places) for one in _unsettled(folder)]
+    unsettled = [one for folder in (*_indexed(places), *_loose(places)) for one in _unsettled(folder)]
     if not (waiting or unsettled or any(is_golden(file) for file in _files(places))):
         named = ", ".join([str(place) for place in places])
         raise NothingCompared(f"{named}: there is no golden, and none is pending", hint="name the folder of your goldens")
@@ -193,6 +193,14 @@ def _indexed(places: list[Path]) -> list[Path]:
     above = [folder for place in places for folder in indexes_above(place) if place.resolve() != folder]
     known = {folder.resolve() for folder in found}
     return [*found, *dict.fromkeys([folder for folder in above if folder.resolve() not in known])]
+
+
+def _loose(places: list[Path]) -> list[Path]:
+    """Return the folders of golden traces that no index lists: nobody approved those."""
+    from frameengine.golden import indexes_above, is_trace
+
+    folders = dict.fromkeys([file.parent for file in _files(places) if is_trace(file)])
+    return [folder for folder in folders if not indexes_above(folder)]
 
 
 def _unsettled(folder: Path) -> list[Unsettled]:
