@@ -160,7 +160,7 @@ def test_a_damaged_trace_is_a_bad_file(frameengine: Frameengine, weather: Path, 
     done = frameengine("diff", weather, torn, "--damaged")
     assert done.code == 3
     assert "✗ no difference as far as the files go" in done.out
-    assert "✗ " in done.out.split("✗ no difference")[0]
+    assert "✗" in done.out.split("✗ no difference")[0]
     assert frameengine("diff", weather, record("short", WEATHER, seal=False), "--damaged").code == 1
     as_json = frameengine("diff", weather, torn, "--damaged", "--json")
     assert (as_json.code, as_json.json["ok"], as_json.json["verdict"]) == (3, False, "incomplete")
@@ -255,7 +255,7 @@ def test_two_graphs_are_compared_on_one_trace(frameengine: Frameengine, weather:
     assert done.code == 1
     assert "1.4 output → 1.4 voice" in done.out
     assert "renamed" in done.out
-    assert " through " in done.out
+    assert "through" in done.out.split()
     as_json = frameengine("diff", "--graph", "tool-loop", "--graph", graphs["renamed"], weather, "--json")
     assert [rerun["verdict"] for rerun in as_json.json["reruns"]] == ["exact", "exact"]
     assert "frameengine-" not in as_json.out

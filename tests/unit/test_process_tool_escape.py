@@ -240,6 +240,7 @@ START = f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)',
 
 @pytest.mark.parametrize("name", SURVIVORS)
 @pytest.mark.parametrize("unsafe", [False, True])
+@pytest.mark.xdist_group("survivors")
 def test_nothing_outlives_the_code(name: str, unsafe: bool, sandbox: Sandbox) -> None:
     """What the code starts has ended when the result is there, in the sandbox and outside; an ordinary subprocess leaves it."""
     code = PRELUDE + SURVIVORS[name].format(start=START) + "\nprint('started')"
