@@ -4,6 +4,7 @@
 
     child.py runs FOLDER FIRST LAST [hashed]   the random runs of some seeds
     child.py fan FOLDER WIDTH [hashed]         one node with WIDTH effects at once, answered in an order that nothing seeds
+    child.py talks FOLDER DATABASE SCENARIO…   scenarios on the shipped graphs, with real queries
     child.py pure TRACE OUTPUT [hashed]        one replay, with the clock, chance and the world taken away
 
 ``hashed`` plants a defect, which the tests must notice: a node that takes an order from the hashes of the process, or an observer
@@ -21,17 +22,24 @@ import socket
 import sys
 import time
 import uuid
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
 import toy
 from frameengine.effects import ToolCall
+from frameengine.engine.driver import Run
 from frameengine.engine.guard import Guard
-from frameengine.graph.registry import BoundGraph
+from frameengine.engine.message import Engine
+from frameengine.graph.loader import load_graph
+from frameengine.graph.registry import BoundGraph, bind
 from frameengine.node import NodeContext, NodeResult
 from frameengine.replay.replayer import Replayer
+from frameengine.scenario import load_scenario
+from frameengine.trace.header import header
 from frameengine.trace.verify import verify
+from frameengine.trace.writer import TraceWriter
 
 PLANTED = Guard("off", static=False)
 
@@ -124,6 +132,22 @@ def fan(folder: Path, width: int, *, planted: bool) -> dict[str, Any]:
     return {"fan": [canonical, output]}
 
 
+def talks(folder: Path, database: Path, scenarios: Iterable[Path]) -> dict[str, Any]:
+    """Record and replay written conversations on the shipped graphs."""
+    found: dict[str, Any] = {}
+    for file in scenarios:
+        scenario = load_scenario(file).with_databases({"billing": database})
+        bound = bind(load_graph(scenario.graph))
+        path = folder / f"{file.stem}.trace.jsonl"
+        with TraceWriter(path, header(bound, seed=scenario.seed)) as writer:
+            run = Run(Engine(bound, seed=scenario.seed), scenario.performer(), writer)
+            for body in scenario.inputs:
+                run.send(body)
+            writer.seal()
+        found[file.stem] = digests(path, bound)[0]
+    return found
+
+
 def pure(path: Path, output: Path, *, planted: bool) -> dict[str, Any]:
     """Replay once with every source of chance replaced by one that raises, and list what was touched of the world."""
     touched: list[str] = []
@@ -177,6 +201,8 @@ def main(what: str, *arguments: str) -> None:
         found = runs(Path(arguments[0]), int(arguments[1]), int(arguments[2]), planted=planted)
     elif what == "fan":
         found = fan(Path(arguments[0]), int(arguments[1]), planted=planted)
+    elif what == "talks":
+        found = talks(Path(arguments[0]), Path(arguments[1]), map(Path, arguments[2:]))
     else:
         interfaces = networks()
         found = {**pure(Path(arguments[0]), Path(arguments[1]), planted=planted), "networks": interfaces}

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from attrs import field, frozen
 
+from billing_database import build_billing
+from frameengine.trace.verify import verify
 from toy import random_run
 
 HERE = Path(__file__).parent
@@ -94,7 +96,7 @@ def turkish(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"LOCPATH": str(folder)} if built.returncode == 0 else {}
 
 
-def run_rows(tmp_path: Path, turkish: Mapping[str, str], *arguments: str) -> list[dict[str, Any]]:
+def run_rows(tmp_path: Path, turkish: Mapping[str, str], *arguments: str, what: str = "runs") -> list[dict[str, Any]]:
     """Run all rows beside one another and return what they found."""
     children = []
     for number, row in enumerate(ROWS):
@@ -104,7 +106,7 @@ def run_rows(tmp_path: Path, turkish: Mapping[str, str], *arguments: str) -> lis
         env = environment(
             PYTHONHASHSEED=row.hashes, TZ=row.zone, LC_ALL=name, **row.more, **(turkish if name.startswith("tr") else {})
         )
-        children.append(start(["runs", str(cwd), *arguments], flags=row.flags, env=env, cwd=cwd))
+        children.append(start([what, str(cwd), *arguments], flags=row.flags, env=env, cwd=cwd))
     return [finished(child) for child in children]
 
 
@@ -130,6 +132,15 @@ def check_rows(tmp_path: Path, turkish: Mapping[str, str], seeds: int) -> None:
 def test_a_run_is_the_same_in_every_environment(tmp_path: Path, turkish: dict[str, str]) -> None:
     """N05, N21: random runs have one canonical digest, recording and replay, byte for byte, over all rows of environments."""
     check_rows(tmp_path, turkish, SEEDS)
+
+
+def test_one_conversation_is_the_same_on_each_graph_in_every_environment(tmp_path: Path, turkish: dict[str, str]) -> None:
+    """The ten inputs on the four cog graphs, with real queries: one canonical digest each over all rows, that of the golden."""
+    scenarios = sorted((ROOT / "fixtures" / "scenarios").glob("conversation-*.toml"))
+    assert len(scenarios) == 4
+    found = run_rows(tmp_path, turkish, str(build_billing(tmp_path)), *map(str, scenarios), what="talks")
+    goldens = {file.stem: verify(ROOT / "traces" / f"{file.stem}.trace.jsonl").canonical for file in scenarios}
+    assert [row["found"] for row in found] == [goldens] * len(ROWS)
 
 
 @pytest.mark.nightly
