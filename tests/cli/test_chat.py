@@ -23,6 +23,7 @@ from rich.cells import cell_len
 
 from cli_runs import Done, Frameengine
 from frameengine.errors import StorageError, TraceIncomplete
+from frameengine.hud.log import read as read_log
 from frameengine.inputs import SwitchGraph
 from frameengine.performers.live import Live
 from frameengine.trace.reader import TraceReader, read_header
@@ -272,6 +273,19 @@ def test_words_of_models_cannot_take_the_screen_over(talk: Talk, tmp_path: Path)
 
 
 # ---------------------------------------------------------------------- commands
+
+
+def test_every_event_is_appended_to_a_log(talk: Talk, tmp_path: Path) -> None:
+    """C54: with --feed each event stands in the log with time and session, and a second conversation goes on in it."""
+    log = tmp_path / "hud.jsonl"
+    assert talk("Hello!", options=("--feed", log)).code == 0
+    once = read_log(log, 1_000).lines
+    assert {"thinking", "perceived", "done", "frame_trace"} <= {line["event"] for line in once}
+    assert {line["session"] for line in once} == {"chat"}
+    assert talk("Hello!", options=("--feed", log, "--force")).code == 0
+    both = read_log(log, 1_000).lines
+    assert (len(both), both[: len(once)]) == (2 * len(once), once)
+    assert [line["ts"] for line in both] == sorted(line["ts"] for line in both)
 
 
 def test_frames_shows_the_timeline_of_a_message(talk: Talk) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from frameengine.engine.message import Engine
 from frameengine.errors import InternalError
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import BoundGraph, bind, fingerprint
-from frameengine.hud.feed import Feed
+from frameengine.hud.feed import Feed, Sink
 from frameengine.hud.view import Told
 from frameengine.inputs import Body, Cancel, SwitchGraph
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json
@@ -65,12 +65,23 @@ class View(Protocol):
 class Session:
     """Sends inputs and keeps the trace. Every line of it is in the file before anything follows from it."""
 
-    def __init__(self, bound: BoundGraph, who: Answering, path: Path, view: View, *, clock: Clock, replace: bool = False) -> None:
+    def __init__(
+        self,
+        bound: BoundGraph,
+        who: Answering,
+        path: Path,
+        view: View,
+        *,
+        clock: Clock,
+        replace: bool = False,
+        sinks: Sequence[Sink] = (),
+    ) -> None:
+        """*sinks* take every event of the feed besides *view*."""
         self.who = who
         self.view = view
         self.failed = False
         """Whether anything has failed so far."""
-        self.feed = Feed(bound.graph, view.hud, monotonic=clock.monotonic)
+        self.feed = Feed(bound.graph, view.hud, *sinks, monotonic=clock.monotonic)
         self.engine = Engine(bound, instruments=[self.feed, view], switch=lambda _: self._next)
         self._next = bound
         facts = header(bound, clock="recorded", provenance=who.provenance)

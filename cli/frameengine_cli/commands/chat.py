@@ -37,6 +37,10 @@ def chat(
             "-o", "--output", metavar="FILE", help="The trace; a free name in the traces folder without it.", show_default=False
         ),
     ] = None,
+    feed: Annotated[
+        Path | None,
+        typer.Option("--feed", metavar="FILE.jsonl", help="Append every event to a log, in segments.", show_default=False),
+    ] = None,
     unsafe_local: Annotated[
         bool, typer.Option("--unsafe-local", help="Run programs of models even where they cannot be shut in.")
     ] = False,
@@ -53,6 +57,7 @@ def chat(
     """
     from frameengine.graph.loader import load_graph
     from frameengine.graph.registry import bind
+    from frameengine.hud.log import FeedLog
     from frameengine.performers.clock import system_clock
     from frameengine_cli.chatting.answering import answering
     from frameengine_cli.chatting.people import People
@@ -60,7 +65,7 @@ def chat(
     from frameengine_cli.chatting.session import Session
     from frameengine_cli.chatting.talk import Talk
     from frameengine_cli.commands.options import databases
-    from frameengine_cli.refs import free_name, traces_folder
+    from frameengine_cli.refs import free_name, stem, traces_folder
 
     clock = system_clock()
     bound = bind(load_graph(graph))
@@ -68,12 +73,20 @@ def chat(
     who = answering(bound.graph, replies=replies, databases=places, unsafe_local=unsafe_local, clock=clock)
     target = output or free_name(traces_folder(traces), f"chat-{bound.graph.name}")
     view = Programs() if as_json else People()
-    session = Session(bound, who, target, view, clock=clock, replace=force)
+    sinks = [] if feed is None else [FeedLog(feed, session=stem(target), now=_now)]
+    session = Session(bound, who, target, view, clock=clock, replace=force, sinks=sinks)
     if isinstance(view, People):
         view.session = session
     talk = Talk(session, as_json=as_json)
     _talk(talk, bound.graph, target)
     _close(talk, target, as_json=as_json)
+
+
+def _now() -> str:
+    """Return the local time to the millisecond, as text that sorts by time."""
+    from datetime import datetime
+
+    return datetime.now().astimezone().isoformat(sep=" ", timespec="milliseconds")
 
 
 def _open(session: Session, graph: Graph) -> None:
