@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -17,6 +18,12 @@ from pathlib import Path
 HANG_SECONDS = 120
 """A command that shows nothing new for this long waits for something that will not come."""
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\r")
+
+
+def _own_terminal() -> None:
+    """Make the terminal the process's own, so that Ctrl-C is a signal, and hear a hang-up even where the tests' caller does not."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Terminal:
@@ -34,7 +41,7 @@ class Terminal:
             stdout=other,
             stderr=other,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - so that Ctrl-C is a signal
+            preexec_fn=_own_terminal,  # noqa: PLW1509 - what a shell does for a command of its own
         )
         os.close(other)
         self.shown = ""
