@@ -21,7 +21,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\r")
 
 
 def _own_terminal() -> None:
-    """Make the terminal the process's own, so that Ctrl-C is a signal, and hear a hang-up even where the tests' caller does not."""
+    """Make the terminal the process's own, so that Ctrl-C is a signal, and let a hang-up end it whoever started the tests."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
