@@ -62,16 +62,20 @@ class Scenario:
     def performer(self) -> ScenarioPerformer:
         """Return a performer that answers this scenario's run, once. Raises `UsageError` where a database is not there."""
         for name, database in self.databases.items():
-            where = f"{self.path}: tools.databases.{name}"
-            if isinstance(database, MariaDb):
-                try:
-                    database.check_installed()
-                except ToolFailed as error:
-                    raise UsageError(f"{where}: {error.message}", hint=error.hint, database=name) from None
-            elif not database.is_file():
-                hint = f"build it: python fixtures/billing.py {database}"
-                raise UsageError(f"{where}: there is no file {database}", hint=hint, database=name)
+            check_database(name, database, f"{self.path}: tools.databases.{name}")
         return ScenarioPerformer(self)
+
+
+def check_database(name: str, database: Database, where: str) -> None:
+    """Raise `UsageError` where a database cannot be opened here; *where* says who named it."""
+    if isinstance(database, MariaDb):
+        try:
+            database.check_installed()
+        except ToolFailed as error:
+            raise UsageError(f"{where}: {error.message}", hint=error.hint, database=name) from None
+    elif not database.is_file():
+        hint = f"build it: python fixtures/billing.py {database}"
+        raise UsageError(f"{where}: there is no file {database}", hint=hint, database=name)
 
 
 class ScenarioPerformer:

@@ -18,12 +18,12 @@ from frameengine.performers.live import Live, Model
 from frameengine.performers.scripted import Script
 from frameengine.performers.standin import StandIn
 from frameengine.performers.wishes import NAME, TRY
-from frameengine.scenario import load_scenario
+from frameengine.scenario import check_database, load_scenario
 from frameengine.tools.process import NAME as PYTHON
 from frameengine.tools.process import Processes, register_python
 from frameengine.tools.registry import ToolRegistry
 from frameengine.tools.sql import NAME as QUERY
-from frameengine.tools.sql import SCHEMA, Database, MariaDb, register_sql
+from frameengine.tools.sql import SCHEMA, Database, register_sql
 from frameengine_cli.staging import live_tools, with_passwords
 
 THREADS = 4
@@ -66,7 +66,8 @@ def answering(
         told, facts = f"replies of {replies.name}: no model is asked", {"model": "scripted", "replies": replies.name}
         databases = {**scenario.databases, **databases}
     databases = {**databases, **with_passwords(databases)}
-    _check(databases)
+    for name, database in databases.items():
+        check_database(name, database, f"--database {name}")
     registry, processes = ToolRegistry(), Processes(unsafe_local=unsafe_local, monotonic=clock.monotonic)
     guarded: dict[str, str] = {}
     if databases:
@@ -105,15 +106,3 @@ def _no_database(query: str, database: str) -> NoReturn:
 
 def _runs_python(graph: Graph) -> bool:
     return any(PYTHON in node.config.get("tools", ()) for node in graph.nodes)
-
-
-def _check(databases: Mapping[str, Database]) -> None:
-    for name, database in databases.items():
-        if isinstance(database, MariaDb):
-            try:
-                database.check_installed()
-            except ToolFailed as error:
-                raise UsageError(f"--database {name}: {error.message}", hint=error.hint, database=name) from None
-        elif not database.is_file():
-            hint = f"build it: python fixtures/billing.py {database}"
-            raise UsageError(f"--database {name}: there is no file {database}", hint=hint, database=name)
