@@ -10,7 +10,7 @@ from frameengine.effects import ModelReply, Outcome, ToolReply, text_of
 from frameengine.errors import ValueRefused
 from frameengine.inputs import Action, Given, Input, SwitchGraph, UserMessage, Webhook
 from frameengine.jsonvalue import FrozenMap, Json, thaw
-from frameengine_cli.reading import Made
+from frameengine.trace.messages import Made
 
 WIDE = 160
 """Code points of a phrase: more than a line of a wide terminal shows."""

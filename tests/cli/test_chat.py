@@ -31,7 +31,7 @@ from frameengine.trace.verify import verify
 from frameengine_cli.chatting.flow import MARGIN, Flow
 from frameengine_cli.chatting.reading import PROMPT
 from frameengine_cli.chatting.session import Session
-from frameengine_cli.reading import messages
+from frameengine.trace.messages import messages
 from terminal import Terminal
 
 ROOT = Path(__file__).parents[2]

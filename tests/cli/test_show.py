@@ -16,7 +16,7 @@ from frameengine.plaintext import is_visible
 from frameengine.trace.reader import TraceReader
 from frameengine_cli.look import Look
 from frameengine_cli.output import plain
-from frameengine_cli.reading import Message, messages
+from frameengine.trace.messages import Message, messages
 from frameengine_cli.screens.frame import frame
 from frameengine_cli.screens.timeline import timeline
 

@@ -148,7 +148,7 @@ def _tell(staged: Staged, target: Path, statuses: list[str], *, as_json: bool, q
 def _timelines(target: Path) -> None:
     from frameengine.trace.reader import TraceReader
     from frameengine_cli import output
-    from frameengine_cli.reading import messages
+    from frameengine.trace.messages import messages
     from frameengine_cli.screens.timeline import timeline
 
     with TraceReader(target) as reader:

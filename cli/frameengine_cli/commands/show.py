@@ -11,7 +11,7 @@ from frameengine_cli.commands import options
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from frameengine_cli.reading import Message, Step
+    from frameengine.trace.messages import Message, Step
     from frameengine_cli.refs import Place, Source
     from frameengine_cli.screens.run import Row, RunFacts
 
@@ -70,7 +70,7 @@ def _read(source: Source, place: Place | None, *, damaged: bool, keep_all: bool)
     from frameengine.errors import TraceError
     from frameengine.trace.reader import TraceReader
     from frameengine_cli.progress import patience
-    from frameengine_cli.reading import messages
+    from frameengine.trace.messages import messages
     from frameengine_cli.refs import short_id, size
     from frameengine_cli.screens.run import Row, RunFacts
 

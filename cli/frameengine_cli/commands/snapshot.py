@@ -291,7 +291,7 @@ def _show_whole(one: Candidate) -> None:
         output.show(screens.value(one))
     elif one.new:
         from frameengine.trace.reader import TraceReader
-        from frameengine_cli.reading import messages
+        from frameengine.trace.messages import messages
         from frameengine_cli.screens.timeline import timeline
 
         with TraceReader(one.pending) as reader:

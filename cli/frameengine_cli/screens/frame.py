@@ -12,7 +12,7 @@ from frameengine.effects import ModelReply, ToolReply
 from frameengine.jsonvalue import FrozenMap, Json
 from frameengine_cli import phrases
 from frameengine_cli.look import BAD, DIFFERS, GOOD, MODEL, QUIET, SHOWN, STRONG, TOOL, Look, block, pairs, words
-from frameengine_cli.reading import Made, Message, Step
+from frameengine.trace.messages import Made, Message, Step
 from frameengine_cli.screens.chat import chat
 from frameengine_cli.screens.timeline import record_lines
 

@@ -28,7 +28,7 @@ from frameengine_cli.look import (
     block,
     words,
 )
-from frameengine_cli.reading import Made, Message, Step
+from frameengine.trace.messages import Made, Message, Step
 from frameengine_cli.screens.chat import chat
 from frameengine_cli.screens.chat import parts as chat_parts
 

@@ -1,0 +1,1 @@
+"""Go about in a recorded run: places, states, breakpoints, watchpoints, forks."""
