@@ -26,12 +26,12 @@ from frameengine.errors import StorageError, TraceIncomplete
 from frameengine.hud.log import read as read_log
 from frameengine.inputs import SwitchGraph
 from frameengine.performers.live import Live
+from frameengine.trace.messages import messages
 from frameengine.trace.reader import TraceReader, read_header
 from frameengine.trace.verify import verify
 from frameengine_cli.chatting.flow import MARGIN, Flow
 from frameengine_cli.chatting.reading import PROMPT
 from frameengine_cli.chatting.session import Session
-from frameengine.trace.messages import messages
 from terminal import Terminal
 
 ROOT = Path(__file__).parents[2]

@@ -13,10 +13,10 @@ from cli_runs import ANSWER, JACKET, WEATHER, Frameengine, Record
 from frameengine.effects import Outcome
 from frameengine.inputs import Given, UserMessage
 from frameengine.plaintext import is_visible
+from frameengine.trace.messages import Message, messages
 from frameengine.trace.reader import TraceReader
 from frameengine_cli.look import Look
 from frameengine_cli.output import plain
-from frameengine.trace.messages import Message, messages
 from frameengine_cli.screens.frame import frame
 from frameengine_cli.screens.timeline import timeline
 

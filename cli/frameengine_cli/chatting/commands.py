@@ -73,9 +73,9 @@ def _screen(talk: Talk, _: str) -> None:
 
 
 def _frames(talk: Talk, argument: str) -> None:
+    from frameengine.trace.messages import Message, messages
     from frameengine.trace.reader import TraceReader
     from frameengine_cli.progress import patience
-    from frameengine.trace.messages import Message, messages
     from frameengine_cli.refs import size
     from frameengine_cli.screens.timeline import timeline
 

@@ -146,9 +146,9 @@ def _tell(staged: Staged, target: Path, statuses: list[str], *, as_json: bool, q
 
 
 def _timelines(target: Path) -> None:
+    from frameengine.trace.messages import messages
     from frameengine.trace.reader import TraceReader
     from frameengine_cli import output
-    from frameengine.trace.messages import messages
     from frameengine_cli.screens.timeline import timeline
 
     with TraceReader(target) as reader:

@@ -68,9 +68,9 @@ def _show(source: Source, place: Place | None, *, damaged: bool, full: bool, as_
 def _read(source: Source, place: Place | None, *, damaged: bool, keep_all: bool) -> tuple[RunFacts, list[Row], list[Message]]:
     """Read a trace to its end, keeping of its messages what will be shown."""
     from frameengine.errors import TraceError
+    from frameengine.trace.messages import messages
     from frameengine.trace.reader import TraceReader
     from frameengine_cli.progress import patience
-    from frameengine.trace.messages import messages
     from frameengine_cli.refs import short_id, size
     from frameengine_cli.screens.run import Row, RunFacts
 

@@ -290,8 +290,8 @@ def _show_whole(one: Candidate) -> None:
     if not one.is_trace:
         output.show(screens.value(one))
     elif one.new:
-        from frameengine.trace.reader import TraceReader
         from frameengine.trace.messages import messages
+        from frameengine.trace.reader import TraceReader
         from frameengine_cli.screens.timeline import timeline
 
         with TraceReader(one.pending) as reader:

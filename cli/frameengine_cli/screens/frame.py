@@ -10,9 +10,9 @@ from rich.text import Text
 
 from frameengine.effects import ModelReply, ToolReply
 from frameengine.jsonvalue import FrozenMap, Json
+from frameengine.trace.messages import Made, Message, Step
 from frameengine_cli import phrases
 from frameengine_cli.look import BAD, DIFFERS, GOOD, MODEL, QUIET, SHOWN, STRONG, TOOL, Look, block, pairs, words
-from frameengine.trace.messages import Made, Message, Step
 from frameengine_cli.screens.chat import chat
 from frameengine_cli.screens.timeline import record_lines
 

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from frameengine.errors import TraceError
 from frameengine.jsonvalue import EMPTY, FrozenMap
+from frameengine.trace.messages import Message
 from frameengine.trace.reader import Counts
 from frameengine_cli import phrases
 from frameengine_cli.look import BAD, DIFFERS, GOOD, OPEN, QUIET, SAME, STRONG, Look, words
-from frameengine.trace.messages import Message
 from frameengine_cli.screens.timeline import status_sign, status_style, token_sum
 
 

@@ -9,6 +9,7 @@ from rich.text import Text
 from frameengine.inputs import Given, UserMessage
 from frameengine.jsonvalue import FrozenMap
 from frameengine.node import ANSWER
+from frameengine.trace.messages import Made, Message, Step
 from frameengine_cli import phrases
 from frameengine_cli.look import (
     BAD,
@@ -28,7 +29,6 @@ from frameengine_cli.look import (
     block,
     words,
 )
-from frameengine.trace.messages import Made, Message, Step
 from frameengine_cli.screens.chat import chat
 from frameengine_cli.screens.chat import parts as chat_parts
 
