@@ -20,8 +20,8 @@ _WHOLE: Final = 1 << 62
 class Place:
     """A boundary of a run, or a stop inside a frame.
 
-    ``Place(2, 0)``: message 2 has entered, no frame of it has run. ``Place(2, 3)``: its frame 3 is committed. ``Place(2, 3, 1)``: inside
-    frame 3, which has begun, one of its effects has its outcome; the state is still the one of ``Place(2, 2)``.
+    ``Place(2, 0)``: message 2 has entered, no frame of it has run. ``Place(2, 3)``: its frame 3 is committed. ``Place(2, 3, 1)``:
+    inside frame 3, which has begun, one of its effects has its outcome; the state is still the one of ``Place(2, 2)``.
     """
 
     message: int
