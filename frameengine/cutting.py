@@ -134,7 +134,7 @@ class _Fold:
         self.entered, self.now = entered, max(self.now, entered.at)
         body = entered.body
         if isinstance(body, Given):
-            self._apply(line, [Change.append("/history", message) for message in body.messages])
+            self._apply(line, body.changes())
         elif isinstance(body, Clear):
             self.state = RunState(self.graph.state)
         elif isinstance(body, SwitchGraph):

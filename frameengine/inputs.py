@@ -10,7 +10,8 @@ from attrs import field, frozen
 from frameengine.codec import Shared, SharedOne
 from frameengine.effects import MAIN_STREAM, text_of
 from frameengine.errors import ValueRefused
-from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze
+from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze, pointer_step
+from frameengine.state import Change
 
 
 def _messages(items: Any) -> tuple[FrozenMap, ...]:
@@ -111,6 +112,13 @@ class Given:
 
     messages: tuple[FrozenMap, ...] = field(converter=_messages)
     """Chat messages, appended to the history as they are."""
+    state: FrozenMap = field(default=EMPTY, converter=_object)
+    """Sections of the state that are given as well, whole: the model, tools and parameters that hold from here on."""
+
+    def changes(self) -> list[Change]:
+        """Return what becomes of the state."""
+        sections = [Change.set(f"/{pointer_step(name)}", value) for name, value in self.state.items()]
+        return [*sections, *[Change.append("/history", message) for message in self.messages]]
 
 
 Body: TypeAlias = UserMessage | Action | Tick | Dashboard | Cancel | Clear | SwitchGraph | Webhook | Given
@@ -174,7 +182,8 @@ def _data(body: Body) -> dict[str, Any]:
                 data[name] = freeze(value)
         return data
     if isinstance(body, Given):
-        return {"messages": Shared(body.messages)}
+        given: dict[str, Any] = {"messages": Shared(body.messages)}
+        return {**given, "state": body.state} if body.state else given
     return {attribute.name: freeze(getattr(body, attribute.name)) for attribute in attrs.fields(type(body))}
 
 

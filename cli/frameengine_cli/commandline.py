@@ -12,6 +12,7 @@ from frameengine.errors import FrameEngineError, UsageError
 from frameengine_cli.commands import (
     bisect,
     chat,
+    debug,
     diff,
     exporting,
     graph,
@@ -110,6 +111,8 @@ app.add_typer(graph.app, name="graph")
 app.command("test")(suites.run_suites)
 # As for `show`: `-@2.3` is a frame of a trace on stdin.
 app.command("testcase", context_settings={"ignore_unknown_options": True})(testcase.make)
+# As for `show`: `-@2.3` is a frame of a trace on stdin.
+app.command("debug", context_settings={"ignore_unknown_options": True})(debug.debug)
 app.command("repair")(repair.repair)
 app.add_typer(snapshot.app, name="snapshot")
 app.command("schema")(schema.schema)

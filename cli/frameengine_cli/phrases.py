@@ -61,7 +61,8 @@ def input_line(entered: Input) -> str:
         return body.text or value(body.message)
     if isinstance(body, Given):
         roles = ", ".join([str(message.get("role", "?")) for message in body.messages[:8]])
-        return f"given: {count(len(body.messages), 'message')} ({roles})"
+        messages = [f"{count(len(body.messages), 'message')} ({roles})"] if body.messages or not body.state else []
+        return f"given: {', '.join([*messages, *_settings(body.state)])}"
     if isinstance(body, Action):
         return f"action: {body.name}({value(body.data)})"
     if isinstance(body, SwitchGraph):
@@ -70,6 +71,11 @@ def input_line(entered: Input) -> str:
         return f"webhook from {body.source}: {value(body.payload)}"
     held = getattr(body, "readings", None) or getattr(body, "controls", None)
     return entered.type.lower() + (f": {value(held)}" if held else "")
+
+
+def _settings(state: FrozenMap) -> list[str]:
+    """Return sections of a state in a word each: names of models as they are, sizes of what has parts."""
+    return [f"{name} {text if isinstance(text, str) else value(text)}" for name, text in state.items() if text]
 
 
 def asked(call: Made) -> str:

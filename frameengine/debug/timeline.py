@@ -10,7 +10,7 @@ from frameengine.debug.place import START, Place
 from frameengine.errors import TraceError, UnknownRef
 from frameengine.inputs import Clear, Given, SwitchGraph
 from frameengine.jsonvalue import EMPTY, FrozenMap
-from frameengine.state import Change, RunState, change_from_json
+from frameengine.state import RunState, change_from_json
 from frameengine.trace.messages import Made, Message, Step, messages
 from frameengine.trace.reader import Counts, TraceReader
 
@@ -58,7 +58,7 @@ class Timeline:
             if isinstance(body, Clear | SwitchGraph):
                 state = initial
             elif isinstance(body, Given):
-                state = state.apply([Change.append("/history", said) for said in body.messages])
+                state = state.apply(body.changes())
             self._states[Place(message.number, 0)] = state
             for step in message.steps:
                 for record in step.records:

@@ -25,7 +25,7 @@ from frameengine.limits import FRAMES_PER_MESSAGE_MAX, check
 from frameengine.messages import Envelope, to_json
 from frameengine.node import NodeContext
 from frameengine.records import CallRecord, Frame, FrameRecord, FrameTrace, Phase, TraceStatus
-from frameengine.state import Change, RunState
+from frameengine.state import RunState
 
 
 class Engine:
@@ -109,7 +109,7 @@ class Engine:
         """Apply an input that runs no node, and return its path label; None for inputs that run nodes."""
         body = input.body
         if isinstance(body, Given):
-            self.state = self.state.apply([Change.append("/history", message) for message in body.messages])
+            self.state = self.state.apply(body.changes())
             return "given"
         if isinstance(body, Clear):
             self.state = RunState(self.bound.graph.state)

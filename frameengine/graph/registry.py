@@ -29,6 +29,7 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
         "chat_model": "frameengine.nodes.tool_loop:ChatModel",
         "chat_tools": "frameengine.nodes.tool_loop:ChatTools",
         "chat_output": "frameengine.nodes.tool_loop:ChatOutput",
+        "http_exchange": "frameengine.nodes.exchange:HttpExchange",
         "input_v2": "frameengine.nodes.input:StructuredInput",
         "director_v2": "frameengine.nodes.director:DecidingDirector",
         "thinker_v2": "frameengine.nodes.thinker:PlanExecutor",

@@ -6,7 +6,7 @@ The trace that comes of it is one like any other: it replays, and `frameengine.e
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def import_messages(
         raise UsageError("a conversation without a message", hint="leave it out")
     planned = plan(conversation.messages)
     source = source or conversation.source
-    about, lost = _kept(conversation.about)
+    about, lost = fitting(conversation.about)
     bound = bound or tool_loop()
     state = RunState(
         freeze(
@@ -112,8 +112,8 @@ def import_messages(
     provenance = {"inputs": "imported", "model": "imported", "tools": "imported", "source": source, **about}
     with TraceWriter(target, header(bound, state=state, provenance=provenance), replace=replace) as writer:
         try:
-            performer = _FromPlan()
-            _run(planned, Run(Engine(bound, state=state), performer, writer), performer)
+            performer = FromPlan()
+            follow(planned.turns, Run(Engine(bound, state=state), performer, writer), performer)
             writer.seal()
         except BaseException:
             target.unlink(missing_ok=True)
@@ -133,13 +133,14 @@ def import_messages(
         )
 
 
-def _run(planned: Plan, run: Run, performer: _FromPlan) -> None:
-    for turn in planned.turns:
+def follow(turns: Iterable[Turn], run: Run, performer: FromPlan) -> None:
+    """Send each turn's input through a run whose performer is *performer*. Raises `InternalError` where it goes otherwise."""
+    for turn in turns:
         performer.begin(turn)
         performer.end(run.send(turn.body).status)
 
 
-def _kept(about: FrozenMap) -> tuple[dict[str, Json], list[Note]]:
+def fitting(about: FrozenMap) -> tuple[dict[str, Json], list[Note]]:
     """Return what the header keeps about a conversation, and a note for each member that is too large for it."""
     kept: dict[str, Json] = {}
     lost: list[Note] = []
@@ -154,7 +155,7 @@ def _kept(about: FrozenMap) -> tuple[dict[str, Json], list[Note]]:
     return ({"about": kept} if kept else {}), lost
 
 
-class _FromPlan:
+class FromPlan:
     """A performer that serves a turn's outcomes in the order in which they were planned, and nothing else."""
 
     def __init__(self) -> None:
@@ -174,15 +175,21 @@ class _FromPlan:
             if planned is None or planned.kind != call.effect.kind:
                 what = f"the import's plan has no {call.effect.kind} outcome for {call.key}"
                 raise InternalError(what, hint="please report it", key=call.key.wire())
-            status: Status = "ok" if planned.value is not None else "not_recorded"
-            answers.append(Answer(call.key, Outcome(status=status, value=planned.value, at=virtual_at(call.key))))
+            answers.append(Answer(call.key, _outcome(planned, virtual_at(call.key))))
         return answers
 
     def end(self, status: str) -> None:
         """Prove that the turn went as planned."""
-        expected = "open" if self._turn is not None and self._turn.open else "done"
+        turn = self._turn
+        failed = turn is not None and any(planned.failure is not None for planned in turn.outcomes)
+        expected = "failed" if failed else "open" if turn is not None and turn.open else "done"
         if self._left or status != expected:
             raise InternalError(
                 f"the import's plan was not followed: status {status}, expected {expected}; {len(self._left)} outcomes left",
                 hint="please report it",
             )
+
+
+def _outcome(planned: Planned, at: int) -> Outcome:
+    status: Status = "ok" if planned.value is not None else "error" if planned.failure is not None else "not_recorded"
+    return Outcome(status=status, value=planned.value, error=planned.failure, at=at, meta=planned.meta)

@@ -7,10 +7,10 @@ from typing import Literal
 
 from attrs import frozen
 
-from frameengine.effects import ModelReply, ToolReply
+from frameengine.effects import EffectFailure, ModelReply, ToolReply
 from frameengine.errors import UsageError
 from frameengine.inputs import Given, UserMessage
-from frameengine.jsonvalue import FrozenMap
+from frameengine.jsonvalue import EMPTY, FrozenMap
 from frameengine.limits import FRAMES_PER_MESSAGE_MAX
 
 ROUNDS_MAX = (FRAMES_PER_MESSAGE_MAX - 2) // 2
@@ -38,7 +38,13 @@ class Planned:
     kind: Literal["model", "tool"]
     """Kind of the effect."""
     value: ModelReply | ToolReply | None
-    """What came back; None where the recording stops."""
+    """What came back; None where the recording stops, or the call failed."""
+    message: int | None = None
+    """Index of the message that came back; where none did, of the place where it would stand."""
+    failure: EffectFailure | None = None
+    """Why the call failed, where it did."""
+    meta: FrozenMap = EMPTY
+    """What may differ between two equal runs."""
 
 
 @frozen(kw_only=True)
@@ -70,8 +76,8 @@ class Plan:
         return any(turn.open for turn in self.turns)
 
 
-def plan(messages: Sequence[FrozenMap]) -> Plan:
-    """Cut a conversation into turns that a tool loop can run, and messages that are given to it.
+def plan(messages: Sequence[FrozenMap], given: int = 0) -> Plan:
+    """Cut a conversation into turns that a tool loop can run, and messages that are given to it: the first *given*, at least.
 
     A turn is a user's message, replies that call tools with their results in call order, and a reply that calls none; the last
     turn may stop anywhere, and then ends in outcomes without a value. Raises `UsageError` for a message that has no role.
@@ -79,7 +85,7 @@ def plan(messages: Sequence[FrozenMap]) -> Plan:
     for index, message in enumerate(messages):
         check_message(message, index)
     planner = _Planner(tuple(messages))
-    planner.run()
+    planner.run(given)
     return Plan(turns=tuple(planner.turns), given=planner.given, notes=tuple(planner.notes))
 
 
@@ -101,9 +107,9 @@ class _Planner:
         self.given = 0
         self._waiting: list[FrozenMap] = []
 
-    def run(self) -> None:
+    def run(self, given: int) -> None:
         messages = self.messages
-        at = 0
+        at = given
         while at < len(messages) and messages[at]["role"] in ("system", "developer"):
             at += 1
         self._waiting.extend(messages[:at])
@@ -167,7 +173,7 @@ class _Attempt:
                 return problem
             self._odd_calls(message)
             reply = ModelReply(message=message, finish_reason="unknown")
-            self.outcomes.append(Planned(kind="model", value=reply))
+            self.outcomes.append(Planned(kind="model", value=reply, message=self.at))
             self.at += 1
             if not reply.tool_calls:
                 return ""
@@ -191,7 +197,7 @@ class _Attempt:
             if waiting and _fits(call, self.messages[waiting[0]]):
                 index = waiting.pop(0)
                 self._odd_result(call, self.messages[index], index)
-                self.outcomes.append(Planned(kind="tool", value=ToolReply(message=self.messages[index])))
+                self.outcomes.append(Planned(kind="tool", value=ToolReply(message=self.messages[index]), message=index))
             elif len(found) == len(calls):
                 return f"the tool result in message {waiting[0]} answers another call than the one in its place"
             else:
@@ -203,7 +209,7 @@ class _Attempt:
 
     def _stops(self, kind: Literal["model", "tool"]) -> None:
         self.open = True
-        self.outcomes.append(Planned(kind=kind, value=None))
+        self.outcomes.append(Planned(kind=kind, value=None, message=len(self.messages)))
 
     def _odd_calls(self, message: FrozenMap) -> None:
         calls = message.get("tool_calls")

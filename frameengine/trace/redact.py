@@ -24,6 +24,8 @@ from frameengine.effects import Call, EffectKey, ModelCall, ModelReply, Outcome,
 from frameengine.errors import UsageError
 from frameengine.inputs import Action, Body, Dashboard, Given, Tick, UserMessage, Webhook
 from frameengine.jsonvalue import FrozenMap, Json, freeze
+from frameengine.trace.spellings import spellings
+from frameengine.trace.streams import streamed
 
 SECRET_MIN = 12
 """Code points from which a text counts as a secret: shorter ones have no room for a placeholder."""
@@ -36,12 +38,29 @@ _RULES = (
     r"AIza[A-Za-z0-9_-]{35}",
     r"xox[abposr]-[A-Za-z0-9-]{10,}",
     r"hf_[A-Za-z0-9]{30,}",
+    r"(?:gsk_|xai-|pplx-|nvapi-|glpat-)[A-Za-z0-9_-]{20,}",
     r"eyJ[A-Za-z0-9_-]{8,4096}\.eyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,1024}",
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]{16,8192}?-----END [A-Z ]{0,40}PRIVATE KEY-----",
     r"(?<=[Bb]earer )[A-Za-z0-9._~+/-]{16,4096}={0,2}",
 )
 _PATTERN = re.compile("|".join(_RULES))
-_HINTS = ("sk-", "gh", "AKIA", "ASIA", "AIza", "xox", "hf_", "eyJ", "PRIVATE KEY", "earer ")
+_HINTS = (
+    "sk-",
+    "gh",
+    "AKIA",
+    "ASIA",
+    "AIza",
+    "xox",
+    "hf_",
+    "gsk_",
+    "xai-",
+    "pplx-",
+    "nvapi-",
+    "glpat-",
+    "eyJ",
+    "PRIVATE KEY",
+    "earer ",
+)
 """One of these stands in every text that a rule matches: the cheap look before the thorough one."""
 _PLACEHOLDER = re.compile(r"\[(?:secret:|s:)[0-9a-f.]++\**+\]")
 _MEMBERS = frozenset(
@@ -52,6 +71,7 @@ _MEMBERS = frozenset(
         "api-key",
         "apikey",
         "x-api-key",
+        "x-goog-api-key",
         "cookie",
         "set-cookie",
         "password",
@@ -77,19 +97,36 @@ class Redactor:
         self._texts: dict[str, str] = {}
         self._fresh: dict[str, list[str]] = {}
         self._count = 0
-        known = sorted(dict.fromkeys(filter(None, secrets)), key=lambda secret: (-len(secret), secret))
+        self._plain: dict[str, str] = {}
+        self._given: dict[str, str] = {}
+        known = list(dict.fromkeys(filter(None, secrets)))
         short = [secret for secret in known if len(secret) < SECRET_MIN]
         if short:
             raise UsageError(
                 f"{len(short)} of the given secrets are shorter than {SECRET_MIN} characters",
                 hint="a placeholder of equal length does not fit; use longer secrets, or leave them out",
             )
-        # A secret inside JSON inside a text, such as a tool call's arguments, is written with escapes.
-        forms = {form: secret for secret in known for form in (dumps(secret).decode()[1:-1], json.dumps(secret)[1:-1], secret)}
-        self._plain = {form: secret for form, secret in forms.items() if form != secret}
-        longest = sorted(forms, key=lambda form: (-len(form), form))
-        # Looked for at every place, since one secret may begin within another.
-        self._given = re.compile(f"(?=({'|'.join([re.escape(form) for form in longest])}))") if known else None
+        self.know(known)
+
+    def know(self, secrets: Iterable[str]) -> None:
+        """Replace these from now on as well; those too short for a placeholder are left alone."""
+        for secret in secrets:
+            if len(secret) >= SECRET_MIN and secret not in self._given:
+                # A secret inside JSON inside a text, such as a tool call's arguments, is written with escapes.
+                escaped = [dumps(secret).decode()[1:-1], json.dumps(secret)[1:-1]]
+                self._plain.update({form: secret for form in escaped if form != secret})
+                self._given.update(dict.fromkeys([secret, *escaped, *spellings(secret, SECRET_MIN)], secret))
+
+    def value(self, value: Json) -> Json:
+        """Return frozen JSON without its secrets."""
+        return self._clean(value, "")
+
+    def text(self, text: str) -> str:
+        """Return a text without its secrets, those included that a stream of JSON brings in pieces."""
+        return streamed(self._text(text, ""), lambda joined: _merged(sorted(self._spans(joined))), self._placeholder_of)
+
+    def _placeholder_of(self, secret: str) -> str:
+        return self._placeholder(secret, "")
 
     @property
     def count(self) -> int:
@@ -107,7 +144,7 @@ class Redactor:
                 channel=self._text(body.channel, ""),
             )
         elif isinstance(body, Given):
-            redacted = evolve(body, messages=self._clean(body.messages, ""))
+            redacted = evolve(body, messages=self._clean(body.messages, ""), state=self._clean(body.state, ""))
         elif isinstance(body, Action):
             redacted = evolve(body, name=self._text(body.name, ""), data=self._clean(body.data, ""))
         elif isinstance(body, Tick):
@@ -183,8 +220,12 @@ class Redactor:
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield where secrets stand in a text; they may overlap."""
-        if self._given is not None:
-            yield from [match.span(1) for match in self._given.finditer(text)]
+        for form in self._given:
+            # Looked for at every place, since one secret may begin within another.
+            start = text.find(form)
+            while start >= 0:
+                yield start, start + len(form)
+                start = text.find(form, start + 1)
         if any(hint in text for hint in _HINTS):
             yield from [match.span() for match in _PATTERN.finditer(text)]
         for named in _NAMED.finditer(text) if '":' in text or '" ' in text else ():
@@ -231,6 +272,11 @@ class Redactor:
         secret = self._texts.get(placeholder, placeholder)
         plain = self._plain.get(secret)
         return secret if plain is None or _is_json(around) else plain
+
+
+def neutral(text: str) -> str:
+    """Return *text* with each placeholder as one word, whichever secret it stands for and however it was numbered."""
+    return _PLACEHOLDER.sub("[secret]", text) if "[s" in text else text
 
 
 def _whole(value: str) -> bool:

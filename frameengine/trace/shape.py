@@ -112,7 +112,7 @@ _BODIES: Mapping[str, Mapping[str, type[Any]]] = MappingProxyType(
         "Dashboard": {"controls": tuple},
         "SwitchGraph": {"graph": str, "fingerprint": FrozenMap},
         "Webhook": {"source": str},
-        "Given": {"messages": tuple},
+        "Given": {"messages": tuple, "state": FrozenMap},
     }
 )
 _STATUSES = ("ok", "error", "cancelled", "not_recorded")

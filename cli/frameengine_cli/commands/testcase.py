@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from attrs import frozen
@@ -14,11 +14,14 @@ from attrs import frozen
 from frameengine_cli.commands import options
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from frameengine.cutting import Cut
     from frameengine.graph.model import Graph
     from frameengine.graph.registry import BoundGraph
     from frameengine.replay.divergence import Divergence
     from frameengine.testcase import FrameCase
+    from frameengine_cli.look import Look
     from frameengine_cli.refs import Place, Source
 
 FRAME_HELP = f"{options.REF_HELP} @2.3 is the third frame of its second message."
@@ -70,7 +73,7 @@ def make(
         raise UsageError(f"{ref} is no frame", hint=f"frameengine testcase {first}, or another of its frames", ref=ref)
     wanted = Wanted(graph=graph, node=node, folder=output, trust=trust, damaged=damaged, force=force)
     with opened(name, traces) as source:
-        made = _made(source, place, wanted)
+        made = make_test(source, place, wanted)
     _tell(made, as_json=as_json)
 
 
@@ -120,7 +123,7 @@ class Made:
     """Where it came from."""
 
 
-def _made(source: Source, place: Place, wanted: Wanted) -> Made:
+def make_test(source: Source, place: Place, wanted: Wanted) -> Made:
     """Cut the frame out, prove that the test passes, and write both files."""
     from frameengine.cutting import finished, name_of, only, source_of
     from frameengine.testcase import with_messages
@@ -239,39 +242,55 @@ def _check(case: FrameCase, left: tuple[Divergence, ...], source: Source) -> Non
     raise Diverged("\n".join(told), hint=hint, differences=[each.to_json() for each in left])
 
 
-def _tell(made: Made, *, as_json: bool) -> None:
-    from frameengine_cli import output, phrases
+def members(made: Made) -> dict[str, Any]:
+    """Return a test that was made, for programs."""
     from frameengine_cli.failures import error_members
-    from frameengine_cli.look import GOOD, SAME, pairs, words
-    from frameengine_cli.refs import typed
 
     case, problem = made.case, made.cut.problem
-    calls = sum(len(node.calls) for node in case.nodes)
-    if as_json:
-        members = {
-            "test": str(made.test),
-            "fixture": str(made.fixture),
-            "run": case.run or None,
-            "place": [case.input.number, case.frame],
-            "nodes": [node.node for node in case.nodes],
-            "calls": calls,
-            "graph": made.used.called,
-            "embedded": made.used.named is None,
-            "problem": None if problem is None else error_members(problem),
-        }
-        output.document(members)
-        return
+    return {
+        "test": str(made.test),
+        "fixture": str(made.fixture),
+        "run": case.run or None,
+        "place": [case.input.number, case.frame],
+        "nodes": [node.node for node in case.nodes],
+        "calls": _calls(case),
+        "graph": made.used.called,
+        "embedded": made.used.named is None,
+        "problem": None if problem is None else error_members(problem),
+    }
+
+
+def screen(made: Made, look: Look) -> RenderableType:
+    """Return a test that was made, for people."""
+    from frameengine_cli import phrases
+    from frameengine_cli.look import GOOD, SAME, pairs, words
+
+    case = made.case
     unseen = "; its file is not looked at (--graph FILE)" if made.used.named is None else ""
-    rows = [
+    rows: list[tuple[str, RenderableType]] = [
         ("frame", words((case.place, ""), (f"  {', '.join([node.node for node in case.nodes])}", ""))),
-        ("holds", words((f"{phrases.count(calls, 'call')}; {phrases.size(made.fixture.stat().st_size)}", ""))),
+        ("holds", words((f"{phrases.count(_calls(case), 'call')}; {phrases.size(made.fixture.stat().st_size)}", ""))),
         ("graph", words((f"{made.used.called}{unseen}", ""))),
         ("test", words((str(made.test), ""))),
         ("fixture", words((str(made.fixture), ""))),
     ]
-    output.show(output.look().panel(pairs(rows), f"{SAME} test made", "it passes now", style=GOOD))
+    return look.panel(pairs(rows), f"{SAME} test made", "it passes now", style=GOOD)
+
+
+def _calls(case: FrameCase) -> int:
+    return sum(len(node.calls) for node in case.nodes)
+
+
+def _tell(made: Made, *, as_json: bool) -> None:
+    from frameengine_cli import output
+    from frameengine_cli.refs import typed
+
+    if as_json:
+        output.document(members(made))
+        return
+    output.show(screen(made, output.look()))
     # What is told after it comes after it, where both go to one file as well.
     sys.stdout.flush()
-    if problem is not None:
-        output.remark(f"the trace is damaged behind this frame: {problem.message}")
+    if made.cut.problem is not None:
+        output.remark(f"the trace is damaged behind this frame: {made.cut.problem.message}")
     output.remark(f"  next: pytest {typed(made.test)}")

@@ -85,6 +85,11 @@ def _recorded(record: FrozenMap, call: Made) -> tuple[str, str]:
     return "", ""
 
 
+def call(made: Made, digests: tuple[str, str] = ("", "")) -> RenderableType:
+    """Return one effect whole: its request, the newest parts marked, and its outcome."""
+    return _call(made, digests)
+
+
 def _call(call: Made, digests: tuple[str, str]) -> RenderableType:
     sign = MODEL if call.effect == "model" else TOOL
     facts = [phrases.tokens(phrases.usage(call.outcome)), phrases.duration(phrases.milliseconds(call.outcome.meta))]

@@ -109,13 +109,25 @@ def token_sum(message: Message) -> tuple[int, int] | None:
     return (sum(read for read, _ in figures), sum(wrote for _, wrote in figures)) if figures else None
 
 
-def _frames(message: Message, look: Look) -> Table:
+def frame_lines(step: Step, look: Look) -> Table:
+    """Return one frame in short: its nodes, their calls, what they showed and changed."""
+    grid = _grid()
+    _frame(grid, step, look.gutter)
+    return grid
+
+
+def _grid() -> Table:
     grid = Table.grid(padding=(0, 1, 0, 0), expand=True)
     grid.add_column(justify="right", no_wrap=True, style=f"{STRONG} {GOOD}", min_width=3)
     grid.add_column(no_wrap=True, style=QUIET, width=1)
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     grid.add_column(justify="right", no_wrap=True, style=QUIET)
     grid.add_column(justify="right", no_wrap=True, style=QUIET)
+    return grid
+
+
+def _frames(message: Message, look: Look) -> Table:
+    grid = _grid()
     last = len(message.steps) - 1
     for index, step in enumerate(message.steps):
         gutter = look.gutter if index < last or message.loose else ""

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from frameengine.tools.sandbox import jail
 from frameengine.tools.sandbox.kernel import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
+from frameengine.tools.sandbox.processes import descendants, kill_rest, open_processes, read
 
 _TICK_MILLISECONDS: Final = 50
 """Between two looks at the memory of all processes together."""
@@ -31,7 +32,7 @@ def main() -> None:
         order = json.loads(_line())
         # What the code leaves behind when it ends becomes our child, and is killed.
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+        processes = open_processes()
         if order["isolate"]:
             jail.enter()
         child = os.fork()
@@ -102,7 +103,7 @@ def _reap_until(code: int) -> int:
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == code:
-            return _exit_code(status)
+            return exit_code(status)
 
 
 def _become_code(order: jail.Order, status: int) -> None:
@@ -131,8 +132,8 @@ def _watch(child: int, order: jail.Order, processes: int) -> dict[str, Any]:
         ready = [file for file, _ in poll.poll(_TICK_MILLISECONDS)]
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
-            _kill_rest(processes)
-            return {"exit": _exit_code(status), "ended": "exit"}
+            kill_rest(processes)
+            return {"exit": exit_code(status), "ended": "exit"}
         if 0 in ready:
             ended = "cancel"
         elif wakes in ready and signal.SIGALRM in os.read(wakes, 512):
@@ -143,73 +144,20 @@ def _watch(child: int, order: jail.Order, processes: int) -> dict[str, Any]:
             continue
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        _kill_rest(processes)
-        return {"exit": _exit_code(status), "ended": ended}
+        kill_rest(processes)
+        return {"exit": exit_code(status), "ended": ended}
 
 
-def _exit_code(status: int) -> int:
+def exit_code(status: int) -> int:
     """Return the code as a shell does: 128 and the number of the signal where one ended it."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
 
-def _kill_rest(processes: int) -> None:
-    """Kill what is left until nothing is; what loses its parent meanwhile comes to us."""
-    while True:
-        for pid in _descendants(processes):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        try:
-            os.waitpid(-1, 0)
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-
-
 def _memory(processes: int) -> int:
     """Return how much memory all processes of the code hold together, in bytes; shared parts count for each."""
     pages = 0
-    for pid in _descendants(processes):
-        fields = _read(f"{pid}/statm", processes).split()
+    for pid in descendants(processes):
+        fields = read(f"{pid}/statm", processes).split()
         pages += int(fields[1]) if fields else 0
     return pages * os.sysconf("SC_PAGESIZE")
-
-
-def _descendants(processes: int) -> list[int]:
-    found, left = [], [os.getpid()]
-    while left:
-        pid = left.pop()
-        for task in _tasks(pid, processes):
-            left += [int(child) for child in _read(f"{pid}/task/{task}/children", processes).split()]
-        found.append(pid)
-    return found[1:]
-
-
-def _tasks(pid: int, processes: int) -> list[str]:
-    try:
-        folder = os.open(f"{pid}/task", os.O_RDONLY | os.O_DIRECTORY, dir_fd=processes)
-    except OSError:
-        return []
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
-    finally:
-        os.close(folder)
-
-
-def _read(path: str, folder: int) -> bytes:
-    """Return what stands in a file; nothing where its process is gone."""
-    try:
-        file = os.open(path, os.O_RDONLY, dir_fd=folder)
-    except OSError:
-        return b""
-    try:
-        return os.read(file, 1 << 16)
-    except OSError:
-        return b""
-    finally:
-        os.close(file)

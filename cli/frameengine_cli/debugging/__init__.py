@@ -1,0 +1,1 @@
+"""The commands of the debugger: the same objects serve the line mode and the screen."""

@@ -1,0 +1,120 @@
+"""Commands that change the past: an edit waits, a fork makes a new run of it, and compare shows what became of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast, get_args
+
+from frameengine.cassette.match import Policy
+from frameengine.debug.edit import parse_edit
+from frameengine.debug.fork import compare, fork
+from frameengine.errors import UsageError
+from frameengine_cli import phrases
+from frameengine_cli.debugging.command import Command, no_argument, number_of, split
+from frameengine_cli.debugging.looking import effect
+from frameengine_cli.debugging.screens import edit_list, forked, noted
+from frameengine_cli.debugging.session import Answer, Session
+from frameengine_cli.refs import Place, Source, free_name, stem, typed
+
+POLICIES = get_args(Policy)
+WHATS = ("input", "reply", "result")
+
+
+def _edit(session: Session, argument: str) -> Answer:
+    """Take an edit: ``reply [NUMBER] VALUE``, ``result [NUMBER] VALUE``, ``input VALUE``, ``/pointer VALUE``."""
+    if not argument:
+        return _edits(session, "")
+    what, rest = split(argument)
+    if what in ("reply", "result"):
+        first, after = split(rest)
+        numbered = first.isdecimal() and bool(after)
+        made = effect(session, first if numbered else "", f"edit {what}")
+        edit = parse_edit(session.timeline, session.place, what, after if numbered else rest, key=made.key)
+    elif what == "input" or what.startswith("/"):
+        edit = parse_edit(session.timeline, session.place, what, rest)
+    else:
+        hint = "edit reply TEXT, edit result JSON, edit input TEXT, edit /POINTER JSON"
+        raise UsageError(f"edit {what}: that cannot be changed", hint=hint)
+    session.edits.append(edit)
+    note = f"{len(session.edits)}: {edit.text}\nfork makes a new run with it; this one stays as it is"
+    return Answer(data={"edit": edit.to_json(), "waiting": len(session.edits)}, screen=lambda _: noted(note))
+
+
+def _edits(session: Session, argument: str) -> Answer:
+    no_argument(argument, "edits")
+    rows = list(session.edits)
+    return Answer(data={"edits": [edit.to_json() for edit in rows]}, screen=lambda _: edit_list(rows))
+
+
+def _drop(session: Session, argument: str) -> Answer:
+    number = number_of(argument, "drop", len(session.edits))
+    if not session.edits or number > len(session.edits):
+        waiting = phrases.count(len(session.edits), "edit")
+        raise UsageError(f"there is no edit {argument or 'to drop'}: {waiting} so far", hint="edits lists them")
+    dropped = session.edits.pop(number - 1)
+    return Answer(data={"dropped": dropped.to_json()}, screen=lambda _: noted(f"dropped: {dropped.text}"))
+
+
+def _fork(session: Session, argument: str) -> Answer:
+    if not session.edits:
+        raise UsageError("there is nothing to fork: no edit waits", hint="edit reply TEXT, edit result JSON, edit /POINTER JSON")
+    policy, rest = "exact", argument
+    if rest.startswith("--policy "):
+        policy, rest = split(rest.removeprefix("--policy "))
+    if policy not in POLICIES:
+        raise UsageError(f"--policy {policy}: there is no such policy", hint=f"it is one of {', '.join(POLICIES)}")
+    folder, name = session.timeline.path.parent, f"{stem(session.timeline.path)}-fork"
+    target = Path(rest) if rest else free_name(folder, name)
+    result = fork(
+        session.timeline, session.edits, target, bound=session.bound(), policy=cast("Policy", policy), trust=session.trust
+    )
+    if result.path is not None:
+        session.forked = Source(path=result.path, name=result.path, typed=typed(result.path))
+        session.edits.clear()
+    return Answer(data={"fork": result.to_json()}, screen=lambda look: forked(result, look))
+
+
+def _compare(session: Session, argument: str) -> Answer:
+    from frameengine_cli import output
+    from frameengine_cli.screens.diff import Shown, screen
+
+    other = Path(argument) if argument else None if session.forked is None else session.forked.path
+    if other is None:
+        raise UsageError("compare with what? no fork was made in this session", hint="fork, or compare FILE")
+    found = compare(session.timeline.path, other)
+    shown = Shown(found=found, facts=("", ""), every=False, width=output.width())
+    return Answer(data={"compare": found.to_json()}, screen=lambda look: screen(shown, look))
+
+
+def _testcase(session: Session, argument: str) -> Answer:
+    from frameengine_cli.commands.testcase import Wanted, make_test, members, screen
+
+    message, step = session.message(), session.frame()
+    wanted = Wanted(
+        graph=session.graph, node=None, folder=Path(argument), trust=session.trust, damaged=session.timeline.problem is not None,
+        force=False,
+    )  # fmt: skip
+    made = make_test(session.forked_or_own(), Place(message=message.number, frame=step.number), wanted)
+    return Answer(data={"testcase": members(made)}, screen=lambda look: screen(made, look))
+
+
+CHANGING = (
+    Command(
+        name="edit", short=("ed",), argument="WHAT VALUE", help="change a reply, a result, an input or a value of the state",
+        more="reply [NUMBER] TEXT|JSON, result [NUMBER] TEXT|JSON, input TEXT|JSON, /POINTER JSON. Without NUMBER the newest "
+        'effect that has arrived. It waits until fork. Example: edit result {"rows": [[12]]}', run=_edit,
+        complete=lambda _: list(WHATS),
+    ),
+    Command(name="edits", help="list what waits for a fork", run=_edits),
+    Command(name="drop", argument="[NUMBER]", help="forget an edit; the newest, if no number is said", run=_drop),
+    Command(
+        name="fork", argument="[--policy exact|slot|nearest] [FILE]", help="make a new run with the edits",
+        more="What comes before the first edit is replayed and must be the same; behind it recorded replies answer where "
+        "requests still match. This run stays as it is.", run=_fork,
+    ),
+    Command(name="compare", short=("comp",), argument="[FILE]", help="show how the fork differs from this run", run=_compare),
+    Command(
+        name="testcase", short=("tc",), argument="[DIR]", help="make a pytest test of this frame",
+        more="Of the newest fork's frame at this place, where there is one: that is how it should be.", run=_testcase,
+    ),
+)  # fmt: skip

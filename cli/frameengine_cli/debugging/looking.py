@@ -1,0 +1,241 @@
+"""Commands that look: at the place, the frame, its effects, the state, and who changed it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+
+from frameengine.debug.facts import facts
+from frameengine.debug.history import changes, who
+from frameengine.errors import UnknownRef, UsageError
+from frameengine.expr import compile_expression
+from frameengine.jsonvalue import Json, point
+from frameengine.trace.messages import Made
+from frameengine_cli import phrases
+from frameengine_cli.debugging.command import Command, no_argument, number_of
+from frameengine_cli.debugging.screens import (
+    change_table,
+    effect_list,
+    found_line,
+    message_table,
+    noted,
+    one_change,
+    state_rows,
+    stopped,
+    value,
+)
+from frameengine_cli.debugging.searching import search
+from frameengine_cli.debugging.session import Answer, Session
+from frameengine_cli.look import Look
+from frameengine_cli.screens import frame as frame_screen
+from frameengine_cli.screens.timeline import timeline as timeline_screen
+
+MESSAGES_AROUND = 8
+"""Messages before and behind this one that `messages` shows."""
+
+
+def _where(session: Session, argument: str) -> Answer:
+    no_argument(argument, "where")
+    data = {"where": session.place.to_json(), "last": session.timeline.last.to_json()}
+    return Answer(data=data, screen=lambda look: stopped(session, None, look))
+
+
+def _frame(session: Session, argument: str) -> Answer:
+    no_argument(argument, "frame")
+    message, step = session.message(), session.frame()
+    return Answer(data={"frame": step.to_json()}, screen=lambda look: frame_screen.frame(message, step, look))
+
+
+def _list(session: Session, argument: str) -> Answer:
+    number = number_of(argument, "list", session.place.message or 1)
+    message = session.timeline.message(number)
+    return Answer(data={"message": message.to_json()}, screen=lambda look: timeline_screen(message, look))
+
+
+def _messages(session: Session, argument: str) -> Answer:
+    no_argument(argument, "messages")
+    listed = session.timeline.messages
+    here = session.place.message
+    first = max(0, here - 1 - MESSAGES_AROUND)
+    around = listed[first : here + MESSAGES_AROUND]
+    data = {"count": len(listed), "messages": [row.to_json() for row in listed]}
+    return Answer(data=data, screen=lambda look: message_table(around, here, len(listed), look))
+
+
+def _member(name: str) -> Any:
+    """Return a command that shows a member of the frame's records."""
+
+    def run(session: Session, argument: str) -> Answer:
+        records = [record for record in session.frame().records if not argument or record["node"] == argument]
+        if not records:
+            nodes = ", ".join([str(record["node"]) for record in session.frame().records])
+            raise UsageError(f"no node {argument!r} ran in this frame", hint=f"{name} {nodes}", node=argument)
+        found = [(str(record["node"]), record.get(name)) for record in records]
+
+        def screen(_: Look) -> RenderableType:
+            return Group(*[value(node, held) for node, held in found])
+
+        return Answer(data={name: [{"node": node, name: held} for node, held in found]}, screen=screen)
+
+    return run
+
+
+def arrived(session: Session) -> tuple[Made, ...]:
+    """Return the effects of the frame whose outcomes have arrived at the session's place, in order of arrival."""
+    session.frame()
+    effects = session.timeline.effects(session.place)
+    return effects if session.place.effects is None else effects[: session.place.effects]
+
+
+def _effects(session: Session, argument: str) -> Answer:
+    no_argument(argument, "effects")
+    every = session.timeline.effects(session.place)
+    come = arrived(session)
+    data = {"effects": [made.to_json() for made in come], "outstanding": len(every) - len(come)}
+    return Answer(data=data, screen=lambda _: effect_list(come, len(every) - len(come)))
+
+
+def effect(session: Session, argument: str, command: str) -> Made:
+    """Return the effect that is typed, by its position from 1; the newest that has arrived, where none is."""
+    come = arrived(session)
+    if not come:
+        raise UsageError("this frame has no effect whose outcome has arrived", hint="effects, or into")
+    number = number_of(argument, command, len(come))
+    if number > len(come):
+        raise UsageError(f"{command} {number}: the frame has {phrases.count(len(come), 'effect')}", hint="effects lists them")
+    return come[number - 1]
+
+
+def _effect(session: Session, argument: str) -> Answer:
+    made = effect(session, argument, "effect")
+    return Answer(data={"effect": made.to_json()}, screen=lambda _: frame_screen.call(made))
+
+
+def _state(session: Session, argument: str) -> Answer:
+    sections = session.timeline.state(session.place).sections
+    if argument and not argument.startswith("/"):
+        argument = f"/{argument}"
+    try:
+        held: Json = point(sections, argument)
+    except (KeyError, IndexError, TypeError):
+        known = ", ".join([f"/{name}" for name in sections]) or "none"
+        raise UnknownRef(f"the state has nothing at {argument!r} here", hint=f"its sections are {known}", at=argument) from None
+    data = {"at": argument, "value": held}
+    if argument:
+        return Answer(data=data, screen=lambda _: value(argument, held))
+    return Answer(data=data, screen=lambda _: state_rows(sections))
+
+
+def _changes(session: Session, argument: str) -> Answer:
+    if argument:
+        found = list(changes(session.timeline, argument))
+        data = {"at": argument, "changes": [change.to_json() for change in found]}
+        return Answer(data=data, screen=lambda _: change_table(argument, found, session.place))
+    records = session.frame().records
+    lines = [(str(record["node"]), line) for record in records for line in phrases.changes_line(record.get("changes", ()))]
+    data = {"changes": [{"node": record["node"], "changes": record.get("changes", ())} for record in records]}
+    return Answer(data=data, screen=lambda _: value("changes", [f"{node}: {line}" for node, line in lines] or None))
+
+
+def _who(session: Session, argument: str) -> Answer:
+    if not argument:
+        raise UsageError("who changed what?", hint="who /memory/topic")
+    pointer = argument if argument.startswith("/") else f"/{argument}"
+    found = who(session.timeline, pointer, session.place)
+    if found is None:
+        text = f"nothing has changed {pointer} up to here: it is as the run began"
+        return Answer(data={"at": pointer, "changed": None}, screen=lambda _: noted(text))
+    return Answer(data={"at": pointer, "changed": found.to_json()}, screen=lambda _: one_change(pointer, found))
+
+
+def _print(session: Session, argument: str) -> Answer:
+    if not argument:
+        raise UsageError("print what?", hint="print state.memory, or print len(state.history)")
+    result = compile_expression(argument).evaluate(facts(session.timeline, session.place))
+    return Answer(data={"expression": argument, "value": result}, screen=lambda _: value(argument, result))
+
+
+def _display(session: Session, argument: str) -> Answer:
+    if not argument:
+        rows = list(session.shown)
+        return Answer(data={"display": rows}, screen=lambda _: noted("\n".join(rows) or "nothing is shown at each stop"))
+    compile_expression(argument)
+    if argument not in session.shown:
+        session.shown.append(argument)
+    return Answer(data={"display": list(session.shown)}, screen=lambda _: noted(f"{argument} is shown at each stop"))
+
+
+def _undisplay(session: Session, argument: str) -> Answer:
+    if argument and argument not in session.shown:
+        raise UsageError(f"{argument} is not shown", hint="display lists what is")
+    session.shown[:] = [text for text in session.shown if argument and text != argument]
+    return Answer(data={"display": list(session.shown)})
+
+
+def _search(session: Session, argument: str) -> Answer:
+    back = argument.startswith("?")
+    text = argument.lstrip("?").strip() or session.found
+    if not text:
+        raise UsageError("search for what?", hint="search timeout, or search ? timeout to look backwards")
+    session.found = text
+    found = search(session, text, back=back)
+    if found is None:
+        raise UnknownRef(f"{text!r} stands nowhere {'before' if back else 'behind'} this place", hint="", text=text)
+    stop = session.debugger.go(found.place)
+    return Answer(data={**stop.to_json(), "found": found.to_json()}, stop=stop, screen=lambda _: found_line(found))
+
+
+def _sections(session: Session) -> list[str]:
+    return [f"/{name}" for name in session.timeline.state(session.place).sections]
+
+
+LOOKING = (
+    Command(name="where", short=("w",), help="say where this is", run=_where),
+    Command(name="list", short=("l",), argument="[MESSAGE]", help="show this message, frame by frame", run=_list),
+    Command(name="messages", short=("ms",), help="list the messages around this one", run=_messages),
+    Command(name="frame", short=("f",), help="show the frame whole: nothing is cut", run=_frame),
+    Command(name="input", short=("in",), argument="[NODE]", help="show what the frame's nodes were given", run=_member("input")),
+    Command(name="output", short=("out",), argument="[NODE]", help="show what they returned", run=_member("output")),
+    Command(name="emissions", short=("em",), argument="[NODE]", help="show what they showed the user", run=_member("emissions")),
+    Command(name="effects", short=("e",), help="list the frame's effects in order of arrival", run=_effects),
+    Command(name="effect", short=("ef",), argument="[NUMBER]", help="show one whole: request and outcome", run=_effect),
+    Command(
+        name="state", short=("st",), argument="[POINTER]", help="show the state here, or a part of it", run=_state,
+        complete=_sections, more="Example: state /memory/topic",
+    ),
+    Command(
+        name="changes", short=("ch",), argument="[POINTER]", help="show what the frame changed, or every change of a value",
+        run=_changes, complete=_sections,
+    ),
+    Command(
+        name="who", argument="POINTER", help="say what changed a value last, and where", run=_who, complete=_sections,
+        more="Example: who /director/plan",
+    ),
+    Command(
+        name="print", short=("p",), argument="EXPRESSION", help="work out an expression here", run=_print,
+        more="The names are those of a breakpoint's condition: state, before, node, input, output, calls, … "
+        "Example: print len(state.history)",
+    ),
+    Command(name="display", short=("disp",), argument="[EXPRESSION]", help="show its value at every stop", run=_display),
+    Command(name="undisplay", argument="[EXPRESSION]", help="show it no more", run=_undisplay),
+    Command(
+        name="search", short=("/",), argument="[?] TEXT", help="go to the next frame that has a text; with ? to the one before",
+        more="In inputs, requests, replies, outputs, emissions, changes. Without a text it goes on. Example: search 429",
+        run=_search, repeats=True,
+    ),
+)  # fmt: skip
+
+
+def displayed(session: Session) -> list[tuple[str, Json, str]]:
+    """Return the expressions that are shown at each stop, with their values, or with what is wrong with them here."""
+    from frameengine.errors import FrameEngineError
+
+    rows: list[tuple[str, Json, str]] = []
+    names = facts(session.timeline, session.place) if session.shown else {}
+    for text in session.shown:
+        try:
+            rows.append((text, compile_expression(text).evaluate(names), ""))
+        except FrameEngineError as error:
+            rows.append((text, None, error.message))
+    return rows

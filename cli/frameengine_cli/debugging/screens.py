@@ -1,0 +1,243 @@
+"""What the debugger's commands show, in lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from frameengine.debug.place import Place
+from frameengine.debug.stop import Hit, Stop
+from frameengine.jsonvalue import FrozenMap, Json
+from frameengine.trace.messages import Made
+from frameengine_cli import phrases
+from frameengine_cli.look import (
+    BAD,
+    DELTA,
+    DIFFERS,
+    ENTERS,
+    GOOD,
+    MODEL,
+    NODE,
+    QUIET,
+    SAME,
+    STRONG,
+    TOOL,
+    Look,
+    block,
+    pairs,
+    words,
+)
+from frameengine_cli.screens.timeline import frame_lines, status_sign, status_style
+
+if TYPE_CHECKING:
+    from frameengine.debug.breakpoints import Breakpoint, Watchpoint
+    from frameengine.debug.edit import Edit
+    from frameengine.debug.fork import ForkResult
+    from frameengine.debug.history import Changed
+    from frameengine_cli.debugging.searching import Found
+    from frameengine_cli.debugging.session import Session
+
+HALT = "■"
+"""Stands before what stopped a move."""
+HERE = "▶"
+"""Stands before the place in a list."""
+
+
+def stopped(session: Session, stop: Stop | None, look: Look) -> RenderableType:
+    """Return the place in a few lines: where it is, what stopped there, and what the frame did."""
+    place, timeline = session.place, session.timeline
+    parts: list[RenderableType] = [_headline(session)]
+    parts += [_hit_line(hit) for hit in (() if stop is None else stop.hits)]
+    if stop is not None and stop.reason in ("start", "end", "interrupted"):
+        said = {"start": "the start of the run", "end": "the end of the run", "interrupted": "stopped on the way"}[stop.reason]
+        parts.append(words((f" {HALT} ", BAD if stop.reason == "interrupted" else QUIET), (said, QUIET)))
+    step = timeline.frame(place) if place.message else None
+    if place.effects is not None:
+        effects = timeline.effects(place)
+        parts.append(effect_list(effects[: place.effects], len(effects) - place.effects))
+    elif step is not None:
+        parts.append(frame_lines(step, look))
+    elif place.message:
+        parts.append(words((f" {ENTERS} ", GOOD), (phrases.input_line(timeline.message(place.message).input), "")))
+    return Group(*parts)
+
+
+def _headline(session: Session) -> Text:
+    place, timeline = session.place, session.timeline
+    if not place.message:
+        return words(
+            ("start", f"{STRONG} {GOOD}"), (f"  {timeline.counts.inputs:,} inputs, {timeline.counts.frames:,} frames", QUIET)
+        )
+    message = timeline.message(place.message)
+    facts = [message.path, message.status if message.status != "done" else ""]
+    within = "has entered" if not place.frame else f"frame {place.frame} of {len(message.steps)}"
+    if place.effects is not None:
+        within = f"inside frame {place.frame} of {len(message.steps)}"
+    parts = [(str(place), f"{STRONG} {GOOD}"), (f"  {within}", ""), (f"  {' · '.join([fact for fact in facts if fact])}", QUIET)]
+    return words(*parts)
+
+
+def _hit_line(hit: Hit) -> Text:
+    parts = [(f" {HALT} ", BAD), (f"{hit.number}  ", STRONG), (hit.what, "")]
+    if hit.before is not None or hit.after is not None:
+        parts += [("  ", ""), (phrases.value(hit.before, 60), QUIET), (" → ", QUIET), (phrases.value(hit.after, 60), "")]
+    return words(*parts)
+
+
+def noted(text: str) -> RenderableType:
+    """Return a note."""
+    return Group(*[words((line, QUIET if index else "")) for index, line in enumerate(text.split("\n"))])
+
+
+def value(name: str, held: Json) -> RenderableType:
+    """Return a value under its name: texts as they read, the rest as JSON over several lines."""
+    shown = (
+        block(held) if isinstance(held, str) else block(phrases.pretty(held)) if held is not None else words(("nothing", QUIET))
+    )
+    return Group(words((name, f"{STRONG} {GOOD}")), Padding(shown, (0, 0, 0, 2)))
+
+
+def shown_rows(rows: Iterable[tuple[str, Json, str]]) -> RenderableType:
+    """Return the expressions that are shown at every stop."""
+    lines = [
+        words((f" {text} ", QUIET), ("= ", QUIET), (wrong or phrases.value(held), BAD if wrong else ""))
+        for text, held, wrong in rows
+    ]
+    return Group(*lines)
+
+
+def state_rows(sections: FrozenMap) -> RenderableType:
+    """Return the sections of a state, one line each."""
+    if not sections:
+        return words(("the state is empty", QUIET))
+    rows: list[tuple[str, RenderableType]] = []
+    for name, held in sections.items():
+        text = words((phrases.value(held) if held else "empty", "" if held else QUIET))
+        text.no_wrap, text.overflow = True, "ellipsis"
+        rows.append((words((f"/{name}", "")).plain, text))
+    return pairs(rows)
+
+
+def effect_list(come: Sequence[Made], outstanding: int) -> RenderableType:
+    """Return effects in order of arrival, numbered, and how many are still awaited."""
+    lines: list[RenderableType] = []
+    for number, made in enumerate(come, 1):
+        good = made.outcome.status == "ok"
+        facts = [phrases.tokens(phrases.usage(made.outcome)), phrases.duration(phrases.milliseconds(made.outcome.meta))]
+        lines.append(
+            words(
+                (f" {number} ", QUIET),
+                (f"{MODEL if made.effect == 'model' else TOOL} ", GOOD if good else BAD),
+                (f"{made.key.node}  ", STRONG),
+                (phrases.asked(made), ""),
+                ("  ⇒ ", QUIET),
+                ("" if good else f"{DIFFERS} ", BAD),
+                (phrases.answered(made.outcome), "" if good else BAD),
+                ("  " + " · ".join([fact for fact in facts if fact]), QUIET),
+            )
+        )
+    if outstanding:
+        lines.append(words((f" … {phrases.count(outstanding, 'effect')} outstanding", QUIET)))
+    return Group(*lines) if lines else words((" no effects", QUIET))
+
+
+def message_table(rows: Sequence[Any], here: int, count: int, look: Look) -> RenderableType:
+    """Return messages, the one that the session stands in marked."""
+    table = look.table("", "#", "input", "path", "frames", "calls", "", right=("#", "frames", "calls"), wide="input")
+    for row in rows:
+        mark = words((HERE if row.number == here else "", GOOD))
+        sign = words((status_sign(row.status), status_style(row.status)))
+        text = words((phrases.cut(row.text), STRONG if row.number == here else ""))
+        table.add_row(mark, f"{row.number:,}", text, words((row.path, "")), str(row.frames), str(row.calls), sign)
+    return Group(table, words((f"{phrases.count(count, 'message')} in all", QUIET))) if count > len(rows) else table
+
+
+def breakpoint_table(rows: Sequence[tuple[Breakpoint | Watchpoint, int]], look: Look) -> RenderableType:
+    """Return breakpoints and watchpoints, and how often each was hit."""
+    if not rows:
+        return noted("no breakpoints; break tool NAME sets one, watch /POINTER stops where a value changes")
+    table = look.table("#", "", "stops at", "hits", right=("#", "hits"), wide="stops at")
+    for point, hits in rows:
+        sign = words((HALT, BAD) if point.enabled else ("□", QUIET))
+        table.add_row(str(point.number), sign, words((point.text, "" if point.enabled else QUIET)), f"{hits:,}")
+    return table
+
+
+def hit_table(text: str, hits: Sequence[Hit], count: int, here: Place) -> RenderableType:
+    """Return the places where something holds."""
+    if not count:
+        return noted(f"{text}: holds nowhere in this run")
+    lines: list[RenderableType] = [words((text, STRONG), (f"  holds at {phrases.count(count, 'place')}", QUIET))]
+    for hit in hits:
+        mark = HERE if hit.place == here else " "
+        change = [] if hit.before is None and hit.after is None else [
+            (phrases.value(hit.before, 40), QUIET), (" → ", QUIET), (phrases.value(hit.after, 40), ""),
+        ]  # fmt: skip
+        lines.append(words((f" {mark} ", GOOD), (f"{hit.place!s:<8} ", STRONG), (f"{hit.what}  ", ""), *change))
+    if count > len(hits):
+        lines.append(words((f"   … {count - len(hits):,} more (--json lists all)", QUIET)))
+    return Group(*lines)
+
+
+def change_table(pointer: str, found: Sequence[Changed], here: Place) -> RenderableType:
+    """Return every change of a value, oldest first."""
+    if not found:
+        return noted(f"nothing changes {pointer} in this run")
+    return Group(
+        words((pointer, STRONG), (f"  {phrases.count(len(found), 'change')}", QUIET)), *[_change(one, here) for one in found]
+    )
+
+
+def _change(found: Changed, here: Place) -> Text:
+    return words(
+        (f" {HERE if found.place == here else DELTA} ", GOOD),
+        (f"{found.place!s:<8} ", STRONG),
+        (f"{found.node or found.input}  ", ""),
+        (phrases.value(found.before, 50), QUIET),
+        (" → ", QUIET),
+        (phrases.value(found.after, 50), ""),
+    )
+
+
+def one_change(pointer: str, found: Changed) -> RenderableType:
+    """Return the change that made a value what it is."""
+    by = f"{NODE} node {found.node}" if found.node else f"{ENTERS} input {found.input}"
+    head = words((pointer, STRONG), ("  changed last at ", QUIET), (str(found.place), f"{STRONG} {GOOD}"), (f" by {by}", ""))
+    rows: list[tuple[str, RenderableType]] = [("before", _one(found.before)), ("after", _one(found.after))]
+    return Group(head, Padding(pairs(rows), (0, 0, 0, 2)))
+
+
+def _one(held: Json) -> RenderableType:
+    return words(("nothing", QUIET)) if held is None else block(held if isinstance(held, str) else phrases.pretty(held), lines=12)
+
+
+def found_line(found: Found) -> RenderableType:
+    """Return where a text was found."""
+    return words((f" {HALT} ", GOOD), (f"{found.what}  ", QUIET), (found.around, ""))
+
+
+def edit_list(rows: Sequence[Edit]) -> RenderableType:
+    """Return the edits that wait for a fork."""
+    if not rows:
+        return noted("no edit waits; edit reply TEXT, edit result JSON, edit input TEXT, edit /POINTER JSON")
+    return Group(*[words((f" {number}  ", QUIET), (edit.text, "")) for number, edit in enumerate(rows, 1)])
+
+
+def forked(result: ForkResult, look: Look) -> RenderableType:
+    """Return what became of a fork."""
+    rows: list[tuple[str, RenderableType]] = [
+        ("edits", Group(*[words((edit.text, "")) for edit in result.edits])),
+        ("answered", words((", ".join([f"{count:,} {how}" for how, count in result.hows.items() if count]), ""))),
+    ]
+    rows += [
+        ("needed", words((f"{miss.call.key}: {miss.call.effect.kind} {miss.call.effect.name}", BAD))) for miss in result.needed
+    ]
+    if result.path is None:
+        why = "no recorded reply fits behind the edit: no fork was written"
+        return look.panel(pairs(rows), f"{DIFFERS} fork stops", why, style=BAD)
+    rows.append(("fork", words((str(result.path), STRONG))))
+    return look.panel(pairs(rows), f"{SAME} forked at {result.first}", "compare shows what changed", style=GOOD)

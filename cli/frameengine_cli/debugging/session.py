@@ -1,0 +1,87 @@
+"""A debugging session: a run, a place in it, what stops there, and what is to be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field, frozen
+from rich.console import RenderableType
+
+from frameengine.debug.debugger import Debugger
+from frameengine.debug.edit import Edit
+from frameengine.debug.place import Place
+from frameengine.debug.stop import Stop
+from frameengine.debug.timeline import Timeline
+from frameengine.errors import UsageError
+from frameengine.graph.registry import BoundGraph
+from frameengine.trace.messages import Message, Step
+from frameengine_cli.look import Look
+from frameengine_cli.refs import Source
+
+
+@frozen(kw_only=True)
+class Answer:
+    """What a command gave."""
+
+    data: dict[str, Any] = field(factory=dict)
+    """For programs."""
+    screen: Callable[[Look], RenderableType] | None = None
+    """For people; None where there is nothing to see."""
+    stop: Stop | None = None
+    """Where the session came to; None where the command did not move."""
+    leave: bool = False
+    """Whether the session is to end."""
+
+
+@define(kw_only=True)
+class Session:
+    """What the commands work on."""
+
+    source: Source
+    """The trace."""
+    timeline: Timeline
+    """The same, opened."""
+    debugger: Debugger
+    """Place, moves, breakpoints."""
+    graph: str | None = None
+    """The graph that forks run, as it is named; None for the shipped one of the recorded name, or the definition in the trace."""
+    trust: bool = False
+    """Whether code that only the trace names may be imported."""
+    edits: list[Edit] = field(factory=list)
+    """Changes of the past that wait for a fork."""
+    forked: Source | None = None
+    """The newest fork."""
+    shown: list[str] = field(factory=list)
+    """Expressions whose values are shown at every stop."""
+    found: str = ""
+    """The text that was searched for last."""
+
+    @property
+    def place(self) -> Place:
+        """Where the session stands."""
+        return self.debugger.place
+
+    def message(self) -> Message:
+        """Return the message that the session stands in. Raises `UsageError` at the start of the run."""
+        if not self.place.message:
+            raise UsageError("this is the start of the run: no message has entered", hint="step")
+        return self.timeline.message(self.place.message)
+
+    def frame(self) -> Step:
+        """Return the frame that the session stands in. Raises `UsageError` where none has begun."""
+        message = self.message()
+        step = self.timeline.frame(self.place)
+        if step is None:
+            raise UsageError(f"message {message.number} has just entered: no frame of it has run", hint="step")
+        return step
+
+    def bound(self) -> BoundGraph | None:
+        """Return the graph that forks run, chosen as a replay does; None for the definition in the trace."""
+        from frameengine_cli.commands.replay import choose_graph
+
+        return choose_graph(self.timeline.header, self.graph)[0]
+
+    def forked_or_own(self) -> Source:
+        """Return the newest fork, or else the run itself."""
+        return self.forked or self.source

@@ -1,0 +1,128 @@
+"""What panels show: rows of text with something to do on them. Made out of `look`, so all of it is safe for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import StringIO
+from typing import Final
+
+from attrs import define, field, frozen
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from frameengine.debug.place import Place
+from frameengine_cli.look import QUIET, words
+
+OPENED, CLOSED = "▾", "▸"
+STEP: Final = 2
+"""Columns of an indentation."""
+BODY_LINES_MAX: Final = 2_000
+"""Lines of one opened value; what is beyond is said, and `effect`, `state` and `frame` write it whole."""
+
+_CONSOLE: Final = Console(
+    file=StringIO(), width=80, color_system="truecolor", force_terminal=True, markup=False, emoji=False, highlight=False,
+    legacy_windows=False,
+)  # fmt: skip
+
+
+@frozen(kw_only=True)
+class Row:
+    """One line of a panel."""
+
+    text: Text
+    """What it says."""
+    facts: Text | None = None
+    """What stands at the right end, where there is room."""
+    place: Place | None = None
+    """Where choosing it goes."""
+    subject: str = ""
+    """What can be edited here: ``reply 1``, ``result 2``, ``input``, or a JSON pointer into the state."""
+    stop: str = ""
+    """The breakpoint that suits it: ``node pa``, ``tool query_db``."""
+    number: int = 0
+    """The breakpoint that it is about."""
+    fold: str = ""
+    """Name of the part that it opens and closes."""
+    here: bool = False
+    """Whether it is where the session stands."""
+
+
+@define
+class Folds:
+    """Which parts a person has opened or closed; the others are as their panel likes."""
+
+    turned: dict[str, bool] = field(factory=dict)
+    shown: dict[str, bool] = field(factory=dict)
+    """Of the rows that were made last: which parts were open."""
+
+    def is_open(self, name: str, usual: bool) -> bool:
+        """Return whether a part is open."""
+        opened = self.shown[name] = self.turned.get(name, usual)
+        return opened
+
+    def turn(self, name: str) -> None:
+        """Open what is closed, and close what is open."""
+        self.turned[name] = not self.shown.get(name, False)
+
+    def turn_all(self) -> None:
+        """Open everything that is shown; close it where it is open already."""
+        wanted = not all(self.shown.values())
+        self.turned.update(dict.fromkeys(self.shown, wanted))
+
+
+def lines(body: RenderableType, width: int) -> list[Text]:
+    """Return what a screen shows as lines of *width* columns."""
+    options = _CONSOLE.options.update(width=max(width, 8), height=None)
+    drawn = []
+    for segments in _CONSOLE.render_lines(body, options, pad=False):
+        line = Text(no_wrap=True)
+        for segment in segments:
+            line.append(segment.text, segment.style)
+        line.rstrip()
+        drawn.append(line)
+    while drawn and not drawn[-1].plain:
+        drawn.pop()
+    return drawn
+
+
+class Outline:
+    """Rows with parts that open and close."""
+
+    def __init__(self, folds: Folds, width: int) -> None:
+        self.rows: list[Row] = []
+        self.width = width
+        self._folds = folds
+        folds.shown.clear()
+
+    def line(self, text: Text, depth: int = 0, **rest: object) -> None:
+        """Add one row."""
+        self.rows.append(Row(text=_indented(text, depth), **rest))  # type: ignore[arg-type]
+
+    def part(self, name: str, text: Text, *, usual: bool = False, depth: int = 0, **rest: object) -> bool:
+        """Add the row of a part that opens and closes; return whether it is open."""
+        opened = self._folds.is_open(name, usual)
+        sign = words((f"{OPENED if opened else CLOSED} ", QUIET))
+        self.line(sign.append_text(text), depth, fold=name, **rest)
+        return opened
+
+    def body(self, shown: RenderableType, depth: int = 0, **rest: object) -> None:
+        """Add the lines of a value."""
+        drawn = lines(shown, self.width - depth * STEP)
+        for text in drawn[:BODY_LINES_MAX]:
+            self.line(text, depth, **rest)
+        if len(drawn) > BODY_LINES_MAX:
+            self.line(words((f"… {len(drawn) - BODY_LINES_MAX:,} more lines", QUIET)), depth, **rest)
+
+    def gap(self) -> None:
+        """Add an empty row, but none at the top and no second one."""
+        if self.rows and self.rows[-1].text.plain:
+            self.rows.append(Row(text=Text()))
+
+
+def _indented(text: Text, depth: int) -> Text:
+    return Text(" " * (depth * STEP)).append_text(text) if depth else text
+
+
+def notes(*said: str) -> Sequence[Row]:
+    """Return quiet rows, one for each text."""
+    return [Row(text=words((text, QUIET))) for text in said]

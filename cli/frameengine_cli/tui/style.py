@@ -1,0 +1,150 @@
+"""How the debugger's screen looks: two themes of our own, one without colour, and the sheet of sizes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from rich.color import Color
+from rich.style import Style
+from textual.theme import Theme
+
+from frameengine_cli.look import BAD, GOOD, QUIET
+
+DARK, LIGHT, BARE = "frames-dark", "frames-light", "frames-bare"
+
+THEMES: Final = (
+    Theme(
+        name=DARK,
+        dark=True,
+        primary="#4aa5e4",
+        secondary="#8fa3b8",
+        accent="#4aa5e4",
+        warning="#f0932b",
+        error="#f0932b",
+        success="#4aa5e4",
+        foreground="#d3dae3",
+        background="#10141a",
+        surface="#10141a",
+        panel="#1a2029",
+        variables={"edge": "#2c3642", "cursor": "#24415c", "here": "#1b2734", "quiet": "#7f8c9b"},
+    ),
+    Theme(
+        name=LIGHT,
+        dark=False,
+        primary="#0b66a8",
+        secondary="#52606d",
+        accent="#0b66a8",
+        warning="#a85100",
+        error="#a85100",
+        success="#0b66a8",
+        foreground="#1d2730",
+        background="#fbfaf7",
+        surface="#fbfaf7",
+        panel="#efede7",
+        variables={"edge": "#d0ccc2", "cursor": "#cfe3f5", "here": "#ebf1f6", "quiet": "#66717c"},
+    ),
+    Theme(
+        name=BARE,
+        ansi=True,
+        primary="ansi_default",
+        secondary="ansi_default",
+        accent="ansi_default",
+        warning="ansi_default",
+        error="ansi_default",
+        success="ansi_default",
+        foreground="ansi_default",
+        background="ansi_default",
+        surface="ansi_default",
+        panel="ansi_default",
+        variables={"edge": "ansi_default", "cursor": "ansi_default", "here": "ansi_default", "quiet": "ansi_default"},
+    ),
+)
+
+_PALETTES: Final = {
+    theme.name: {
+        Color.parse(GOOD).triplet: Color.parse(theme.primary),
+        Color.parse(BAD).triplet: Color.parse(theme.warning or ""),
+        Color.parse(QUIET).triplet: Color.parse(theme.variables["quiet"]),
+    }
+    for theme in THEMES
+    if not theme.ansi
+}
+_QUIET_NUMBER: Final = Color.parse(QUIET).number
+_BARE_QUIET: Final = Style(dim=True)
+
+
+@lru_cache(maxsize=4096)
+def recoloured(style: Style, theme: str) -> Style:
+    """Return a style of `look` in the colours of a theme: strong enough on its ground."""
+    color = style.color
+    if color is None:
+        return style
+    quiet = color.number is not None and color.number == _QUIET_NUMBER
+    palette = _PALETTES.get(theme)
+    if palette is None:
+        return style + _BARE_QUIET if quiet else style
+    found = palette.get(Color.parse(QUIET).triplet if quiet else color.triplet)
+    return style if found is None else style + Style(color=found)
+
+
+SHEET: Final = """
+Screen { background: $background; color: $foreground; layers: base over; }
+#head { height: 1; background: $panel; }
+#panels { height: 1fr; }
+#left { width: 28; }
+#middle { width: 1fr; }
+#right { width: 52; display: none; }
+#messages { height: 2fr; }
+#frames { height: 3fr; }
+#graph-side { height: 2fr; }
+#state-side { height: 3fr; }
+RowView {
+    height: 1fr; border: round $edge; padding: 0 1; background: $background; color: $foreground;
+    border-title-color: $secondary; border-subtitle-color: $quiet; border-subtitle-align: right;
+    scrollbar-size-vertical: 1; overflow-x: hidden; overflow-y: auto;
+    scrollbar-color: $edge; scrollbar-color-hover: $secondary; scrollbar-color-active: $primary;
+    scrollbar-background: $background; scrollbar-background-hover: $background; scrollbar-background-active: $background;
+    scrollbar-corner-color: $background;
+}
+RowView:focus { border: round $primary; border-title-color: $primary; border-title-style: bold; }
+RowView:nocolor { border: round ansi_default; border-title-color: ansi_default; border-title-style: none; }
+RowView:nocolor:focus { border: heavy ansi_default; border-title-style: bold; }
+.rows--cursor { background: $cursor; }
+.rows--here { background: $here; }
+#tabs { height: 1; padding: 0 1; }
+#answer { height: auto; max-height: 50%; display: none; border: round $primary; }
+#answer.open { display: block; }
+#answer.tall { height: 60%; max-height: 60%; }
+#scrubber { height: 2; padding: 0 1; }
+#status { height: 1; padding: 0 1; }
+#command { height: 1; display: none; border: none; padding: 0 1; background: $panel; color: $foreground; }
+#command.open { display: block; }
+#command:focus { border: none; }
+.typing #status { display: none; }
+#keys { height: 1; background: $panel; }
+.wide #left { width: 40; }
+.wider #left { width: 46; }
+.wider #right { width: 60; display: block; }
+.zoomed #left, .zoomed #right, .zoomed #middle { display: none; }
+.zoom-left #left { display: block; width: 1fr; }
+.zoom-middle #middle { display: block; width: 1fr; }
+.zoom-right #right { display: block; width: 1fr; }
+#small { display: none; width: 100%; height: 100%; content-align: center middle; text-align: center; }
+.small #small { display: block; }
+.small #work { display: none; }
+#work { height: 100%; }
+#loading { display: none; height: 1fr; content-align: center middle; text-align: center; }
+.loading #loading { display: block; }
+.loading #panels, .loading #scrubber { display: none; }
+.loading.begun #panels { display: block; }
+.loading.begun #loading { height: 1; }
+ModalScreen { align: center middle; background: $background 60%; }
+ModalScreen:nocolor { background: ansi_default; }
+#sheet { width: 92; max-width: 96%; height: auto; max-height: 94%; border: round $primary; background: $background; padding: 0 1; }
+#editor { width: 96%; height: 88%; border: round $primary; background: $background; padding: 0 1; }
+#editor TextArea { height: 1fr; border: none; background: $background; padding: 0; }
+#editor TextArea:focus { border: none; }
+#editor-what, #editor-keys, #editor-fault { height: 1; }
+"""
+"""Sizes and places. Widths come in three steps: 80 columns, from 110 `wide`, from 160 `wider`."""

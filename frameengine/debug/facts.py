@@ -1,0 +1,217 @@
+"""What a condition sees: the facts of one record in one frame, each decoded when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Final
+
+from frameengine.debug.place import Place
+from frameengine.debug.timeline import Timeline
+from frameengine.effects import ModelReply, ToolReply, text_of
+from frameengine.errors import UsageError
+from frameengine.inputs import UserMessage
+from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze, frozen_map
+from frameengine.trace.messages import Made
+
+
+class Moment:
+    """One frame boundary, with what happened in the frame before it; nothing is decoded that nobody asks for."""
+
+    def __init__(self, timeline: Timeline, position: int) -> None:
+        self.timeline = timeline
+        self.position = position
+        """Position in the timeline, from 0: the start of the run."""
+        self.place = timeline.place(position)
+
+    @cached_property
+    def line(self) -> bytes:
+        """The frame's line as it stands in the file; empty where no frame is."""
+        return self.timeline.line(self.place)
+
+    @cached_property
+    def records(self) -> tuple[FrozenMap, ...]:
+        """The records of the frame."""
+        return self.timeline.records(self.place)
+
+    @cached_property
+    def effects(self) -> tuple[Made, ...]:
+        """The effects of the frame, in order of their keys."""
+        return tuple(sorted(self.timeline.effects(self.place), key=lambda made: made.key))
+
+    def calls(self, record: FrozenMap) -> list[Made]:
+        """Return the effects of one record, in call order."""
+        return [made for made in self.effects if made.key.node == record["node"]] if record.get("calls") else []
+
+    @property
+    def ends_message(self) -> bool:
+        """Whether no frame of the message follows."""
+        after = self.position + 1
+        return after >= self.timeline.places or self.timeline.place(after).message != self.place.message
+
+
+class Facts(Mapping[str, Json]):
+    """The names that a condition may use, for one record; *made* is the effect that it is about.
+
+    Without a *record* they are those of a message that ran no frame.
+    """
+
+    __slots__ = ("_known", "_made", "_moment", "_record")
+
+    def __init__(self, moment: Moment, record: FrozenMap | None, made: Made | None = None) -> None:
+        self._moment, self._record, self._made = moment, record, made
+        self._known: dict[str, Json] = {}
+
+    def __getitem__(self, name: str) -> Json:
+        """Return a fact. Raises `KeyError` where the record has none of that name."""
+        if name not in self._known:
+            if name in _OF_MOMENT:
+                self._known[name] = _OF_MOMENT[name](self._moment)
+            elif name == "call" and self._made is not None:
+                self._known[name] = call_fact(self._made)
+            elif self._record is not None and name in _OF_RECORD:
+                self._known[name] = _OF_RECORD[name](self._moment, self._record)
+            else:
+                raise KeyError(name)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in NAMES if self._has(name))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._has(name)
+
+    def _has(self, name: str) -> bool:
+        if name == "ms":
+            return _ms_known(self._moment)
+        if name == "call":
+            return self._made is not None
+        return name in _OF_MOMENT or (self._record is not None and name in _OF_RECORD)
+
+
+def facts(timeline: Timeline, place: Place, node: str | None = None) -> Mapping[str, Json]:
+    """Return the facts of a node's record at a place; of the last node that ran in the frame, where none is named.
+
+    Inside a frame that is not committed they are what the node was given, the effects whose outcomes have arrived, and the
+    state before the frame. Raises `UsageError` where the node did not run in the frame.
+    """
+    moment = Moment(timeline, timeline.index(place))
+    if place.effects is not None:
+        return _inside(moment, place, node)
+    record = _record_of(moment, node)
+    return Facts(moment, record)
+
+
+def _record_of(moment: Moment, node: str | None) -> FrozenMap | None:
+    records = moment.records
+    if node is None:
+        return records[-1] if records else None
+    for record in records:
+        if record["node"] == node:
+            return record
+    ran = ", ".join([str(record["node"]) for record in records]) or "no node"
+    raise UsageError(f"node {node!r} did not run at {moment.place}", hint=f"here ran {ran}", node=node)
+
+
+def _inside(moment: Moment, place: Place, node: str | None) -> Mapping[str, Json]:
+    arrived = moment.timeline.effects(place)[: place.effects]
+    if node is None and arrived:
+        node = arrived[-1].key.node
+    whole = Facts(moment, _record_of(moment, node))
+    calls = tuple([call_fact(made) for made in sorted(arrived, key=lambda made: made.key) if made.key.node == whole["node"]])
+    state = moment.timeline.state(place).sections
+    tools = tuple([call["name"] for call in calls if call["kind"] == "tool"])
+    given = {name: whole[name] for name in ("message", "frame", "node", "phase", "path", "type", "text", "input") if name in whole}
+    return {**given, "calls": calls, "tools": tools, "state": state, "before": state}
+
+
+def call_fact(made: Made) -> FrozenMap:
+    """Return an effect as conditions see it: kind, name, status, request, reply, error.
+
+    The reply of a model has ``text`` beside the members that it is recorded with; that of a tool is what it returned.
+    """
+    outcome, request = made.outcome, made.request
+    reply: Json = None
+    if isinstance(outcome.value, ModelReply):
+        reply = freeze({"text": outcome.value.text, **outcome.value.wire(), "message": outcome.value.message, "usage": outcome.value.usage})
+    elif isinstance(outcome.value, ToolReply):
+        value = outcome.value
+        reply = value.content if value.message is None else value.message.get("content")
+    return frozen_map(
+        {
+            "kind": made.effect,
+            "name": request["model" if made.effect == "model" else "name"],
+            "status": outcome.status,
+            "request": request,
+            "reply": reply,
+            "error": None if outcome.error is None else freeze(outcome.error.wire()),
+        }
+    )
+
+
+def _text(moment: Moment) -> str:
+    body = moment.timeline.input(moment.place.message).body
+    return body.text if isinstance(body, UserMessage) else ""
+
+
+def _state(moment: Moment) -> FrozenMap:
+    return moment.timeline.state(moment.place).sections
+
+
+def _before(moment: Moment) -> FrozenMap:
+    return moment.timeline.state(moment.timeline.place(max(moment.position - 1, 0))).sections
+
+
+def _ms_known(moment: Moment) -> bool:
+    step = moment.timeline.frame(moment.place)
+    return step is not None and "ms" in step.meta
+
+
+def _ms(moment: Moment) -> Json:
+    if not _ms_known(moment):
+        raise KeyError("ms")
+    return moment.timeline.frame(moment.place).meta["ms"]  # type: ignore[union-attr]
+
+
+def _tools(_: Moment, record: FrozenMap) -> Json:
+    return tuple([call[2] for call in record.get("calls", ()) if call[1] == "tool"])
+
+
+def _emissions(_: Moment, record: FrozenMap) -> Json:
+    return tuple([frozen_map({"event": event, "data": data}) for event, data in record.get("emissions", ())])
+
+
+def _member(name: str, missing: Json = None) -> Callable[[Moment, FrozenMap], Json]:
+    return lambda _moment, record: record.get(name, missing)
+
+
+_OF_MOMENT: Final[Mapping[str, Callable[[Moment], Json]]] = {
+    "message": lambda moment: moment.place.message,
+    "frame": lambda moment: moment.place.frame,
+    "path": lambda moment: moment.timeline.row(moment.place.message).path,
+    "type": lambda moment: moment.timeline.input(moment.place.message).type,
+    "text": _text,
+    "state": _state,
+    "before": _before,
+    "ms": _ms,
+}
+_OF_RECORD: Final[Mapping[str, Callable[[Moment, FrozenMap], Json]]] = {
+    "node": _member("node"),
+    "phase": lambda moment, _: getattr(moment.timeline.frame(moment.place), "phase", "main"),
+    "input": _member("input", EMPTY),
+    "output": _member("output"),
+    "error": _member("error"),
+    "calls": lambda moment, record: tuple([call_fact(made) for made in moment.calls(record)]),
+    "tools": _tools,
+    "emissions": _emissions,
+    "route": _member("route", ()),
+    "changes": _member("changes", ()),
+}
+NAMES: Final = (
+    "message", "frame", "node", "phase", "path", "type", "text", "input", "output", "error", "calls", "call", "tools",
+    "emissions", "route", "state", "before", "changes", "ms",
+)  # fmt: skip
+"""Every name that a condition may use."""

@@ -1,0 +1,118 @@
+"""What a debugger stops at: breakpoints and watchpoints, as values."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from attrs import field, frozen
+
+from frameengine.expr import Expression
+
+Kind: TypeAlias = Literal[
+    "node",
+    "frame",
+    "path",
+    "effect",
+    "tool",
+    "model",
+    "emission",
+    "error",
+    "status",
+    "text",
+    "regex",
+    "divergence",
+    "if",
+]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+"""What a breakpoint can be about; ``if`` is a condition alone."""
+ALONE: Final = ("error", "divergence", "if")
+"""Kinds that take no argument."""
+_QUOTED: Final = ('"', "'")
+
+
+@frozen(kw_only=True)
+class Breakpoint:
+    """Something that may hold in a frame."""
+
+    number: int = 0
+    """Its number in the debugger, from 1; 0 where it only was parsed."""
+    on: Kind
+    """What it is about."""
+    argument: str = ""
+    """The name, number, text or pattern that it wants; empty for kinds that take none."""
+    condition: Expression | None = field(default=None)
+    """What must hold as well."""
+    ignore: int = 0
+    """How many of the next stops are passed over."""
+    once: bool = False
+    """Whether it goes away with its first stop."""
+    enabled: bool = True
+    """Whether it stops anything."""
+
+    @property
+    def text(self) -> str:
+        """The breakpoint as it is typed."""
+        words = [] if self.on == "if" else [self.on]
+        if self.on not in ALONE:
+            words.append(_quoted(self.argument))
+        if self.condition is not None:
+            words += ["if", self.condition.text]
+        return " ".join(words)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the breakpoint as plain JSON."""
+        return {
+            "number": self.number,
+            "kind": self.on,
+            "argument": self.argument,
+            "condition": None if self.condition is None else self.condition.text,
+            "text": self.text,
+            "ignore": self.ignore,
+            "once": self.once,
+            "enabled": self.enabled,
+        }
+
+
+@frozen(kw_only=True)
+class Watchpoint:
+    """A value of the state that may change."""
+
+    number: int = 0
+    """Its number in the debugger, from 1; 0 where it only was parsed."""
+    pointer: str
+    """JSON pointer of the value."""
+    ignore: int = 0
+    """How many of the next stops are passed over."""
+    once: bool = False
+    """Whether it goes away with its first stop."""
+    enabled: bool = True
+    """Whether it stops anything."""
+
+    @property
+    def text(self) -> str:
+        """The watchpoint as it is typed."""
+        return self.pointer
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the watchpoint as plain JSON."""
+        return {
+            "number": self.number,
+            "kind": "watch",
+            "pointer": self.pointer,
+            "text": self.text,
+            "ignore": self.ignore,
+            "once": self.once,
+            "enabled": self.enabled,
+        }
+
+
+Point: TypeAlias = Breakpoint | Watchpoint
+
+
+def _quoted(argument: str) -> str:
+    """Return an argument so that it is read as the same one again."""
+    plain = argument and argument == argument.strip() and " if " not in f" {argument} " and argument[0] not in _QUOTED
+    if plain:
+        return argument
+    sign = next((sign for sign in _QUOTED if f"{sign} if " not in f"{argument}{sign} if"[:-1] and not argument.endswith(sign)), '"')
+    return f"{sign}{argument}{sign}"

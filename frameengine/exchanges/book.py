@@ -1,0 +1,189 @@
+"""A recording of exchanges to answer from: which recorded answer a request gets, and what is left when nobody asks any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+from typing import Literal, TypeAlias
+
+from attrs import field, frozen
+
+from frameengine.cassette.cassette import Cassette
+from frameengine.effects import ToolCall
+from frameengine.errors import CassetteMiss, NothingCompared, TraceFormat
+from frameengine.exchanges.exchange import Exchange, Request
+from frameengine.exchanges.near import chain_key, nearest
+from frameengine.exchanges.recorder import GRAPH, redacted_request
+from frameengine.jsonvalue import EMPTY
+from frameengine.trace.reader import TraceReader
+from frameengine.trace.redact import Redactor
+
+Match: TypeAlias = Literal["exact", "chain"]
+Verdict: TypeAlias = Literal["same", "missed", "unused", "approximate", "nothing"]
+EXITS: dict[Verdict, int] = {"same": 0, "approximate": 1, "missed": 4, "unused": 4, "nothing": 5}
+
+
+@frozen(kw_only=True)
+class Receipt:
+    """What a replay came to."""
+
+    recorded: int
+    """Exchanges of the recording."""
+    replayed: int
+    """Requests that were answered from it."""
+    unused: int
+    """Exchanges that nobody asked for."""
+    missed: int
+    """Requests that it has no answer for."""
+    ambiguous: int
+    """Requests for which an equal one of another lane, with another answer, could have been meant."""
+    approximate: int
+    """Requests that were answered by their place in a conversation, and are not equal to what was recorded there."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst that can be said of it."""
+        if self.missed:
+            return "missed"
+        if not self.replayed:
+            return "nothing"
+        if self.unused:
+            return "unused"
+        return "approximate" if self.approximate else "same"
+
+    @property
+    def exit_code(self) -> int:
+        """0 same, 1 approximate, 4 missed or unused, 5 where nobody asked for anything."""
+        return EXITS[self.verdict]
+
+
+def read_exchanges(path: Path) -> Iterator[Exchange]:
+    """Yield the exchanges of a sealed recording, in the order in which they were complete.
+
+    Raises `TraceError` where it is none, and `NothingCompared` where it holds none.
+    """
+    with TraceReader(path) as reader:
+        graph = reader.header.get("graph", EMPTY).get("name", "")
+        if graph != GRAPH:
+            what = f"{path} records a run of the graph {graph!r}, not HTTP exchanges"
+            raise TraceFormat(what, hint="name a file of 'frameengine proxy record'", path=str(path), line=1)
+        sent = {line.value["number"]: line.at or 0 for line in reader.lines() if line.kind == "input"}
+    recorded = Cassette.of(path).recorded
+    if not recorded:
+        raise NothingCompared(f"{path} holds no exchange", hint="record again, and let the agent ask something")
+    for entry in recorded:
+        effect = entry.effect
+        try:
+            if not isinstance(effect, ToolCall):
+                raise TypeError("a model call")
+            found = Exchange.from_outcome(effect.name, effect.arguments, entry.outcome, sent.get(entry.key.input, 0))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"{path}: input {entry.key.input} is no exchange: {error!r}"
+            raise TraceFormat(what, hint="the file was not written by this tool", path=str(path)) from None
+        yield found
+
+
+@frozen(eq=False)
+class _Place:
+    """One recorded exchange, and what it is found by."""
+
+    number: int
+    """Position in the recording, from 0."""
+    exchange: Exchange
+    digest: str
+    """Of the request."""
+    chain: str | None = field(default=None)
+    """Of the conversation that the request holds; None where it holds none, or nobody asks for it."""
+
+
+class Book:
+    """A recording to answer from, each exchange once; from any thread."""
+
+    def __init__(self, exchanges: list[Exchange], *, match: Match = "exact") -> None:
+        """Answer from *exchanges*. With ``chain`` a place in a conversation will do where nothing equals a request."""
+        self.match = match
+        self.used = self.ambiguous = self.approximate = self.missed = 0
+        self._lock = Lock()
+        self._redactor = Redactor()
+        self._bound: dict[str, str] = {}
+        self._places = [
+            _Place(number, one, one.request.digest, chain_key(one.request) if match == "chain" else None)
+            for number, one in enumerate(exchanges)
+        ]
+        self._left = {place.number: place for place in self._places}
+        self._equal: dict[str, list[_Place]] = {}
+        self._alike: dict[str, list[_Place]] = {}
+        for place in sorted(self._places, key=lambda place: (place.exchange.issued, place.number)):
+            self._equal.setdefault(place.digest, []).append(place)
+            if place.chain is not None:
+                self._alike.setdefault(place.chain, []).append(place)
+
+    @classmethod
+    def read(cls, path: Path, *, match: Match = "exact") -> Book:
+        """Read a sealed recording. Raises `TraceError` where it is none, and `NothingCompared` where it is empty."""
+        return cls(list(read_exchanges(path)), match=match)
+
+    def claim(self, request: Request, lane: str = "") -> Exchange:
+        """Return the exchange that answers *request*, and take it out. *lane* is the task, thread or connection that asks.
+
+        Raises `CassetteMiss`: ``nearest`` has up to three recorded exchanges and why each was rejected, ``used`` says whether an
+        equal one was there and is used up.
+        """
+        with self._lock:
+            self._redactor.know(request.secrets)
+            asked = redacted_request(request, self._redactor)
+            digest = asked.digest
+            found = self._take(self._equal.get(digest), lane)
+            if found is None and self.match == "chain":
+                key = chain_key(asked)
+                found = self._take(self._alike.get(key), lane) if key is not None else None
+                self.approximate += found is not None
+            if found is None:
+                self.missed += 1
+                raise self._miss(asked, used=digest in self._equal)
+            self.used += 1
+            return found.exchange
+
+    def _take(self, places: list[_Place] | None, lane: str) -> _Place | None:
+        """Return the next of some equal exchanges for *lane*: first of the lane it is bound to, then of one that is free."""
+        left = [place for place in places or () if place.number in self._left]
+        if not left:
+            return None
+        lanes = dict.fromkeys(place.exchange.lane for place in sorted(left, key=lambda place: place.number))
+        chosen = self._bound.get(lane)
+        if chosen not in lanes:
+            others = [bound for live, bound in self._bound.items() if live != lane]
+            chosen = next((one for one in lanes if one not in others), next(iter(lanes)))
+            self.ambiguous += len(lanes) > 1 and len({_said(place) for place in left}) > 1
+        self._bound[lane] = chosen
+        found = next(place for place in left if place.exchange.lane == chosen)
+        del self._left[found.number]
+        return found
+
+    def _miss(self, asked: Request, *, used: bool) -> CassetteMiss:
+        what = "every equal recorded request has been answered already" if used else "no recorded request equals it"
+        near = nearest(asked, [(place.exchange, place.number in self._left) for place in self._places])
+        hint = "record again; where only ids or settings differ, say --match chain"
+        return CassetteMiss(f"{asked.name}: {what}", hint=hint, used=used, nearest=near, request=asked.name)
+
+    def unused(self) -> tuple[Exchange, ...]:
+        """Return the exchanges that nobody asked for, in order."""
+        with self._lock:
+            return tuple([place.exchange for place in self._left.values()])
+
+    def receipt(self) -> Receipt:
+        """Return what the replay has come to so far."""
+        with self._lock:
+            return Receipt(
+                recorded=len(self._places),
+                replayed=self.used,
+                unused=len(self._left),
+                missed=self.missed,
+                ambiguous=self.ambiguous,
+                approximate=self.approximate,
+            )
+
+
+def _said(place: _Place) -> tuple[int, bytes]:
+    return place.exchange.response.status, place.exchange.response.body

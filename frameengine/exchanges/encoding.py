@@ -1,0 +1,83 @@
+"""Take the content encoding off a body as it comes, piece by piece."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+from frameengine.trace.source import MAGIC, zstd
+
+KNOWN = ("gzip", "x-gzip", "deflate", "zstd", "identity", "")
+"""Encodings that can be taken off. A recording proxy asks for no others."""
+DECODED_BYTES_MAX = 256 << 20
+"""What a body may come to: a few bytes can stand for any number of them."""
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Decoder:
+    """One body being decoded. `failed` says that its bytes are not what its header says of them."""
+
+    def __init__(self, encoding: str) -> None:
+        self.encoding = encoding.strip().lower()
+        self.failed = self.encoding not in KNOWN
+        self._inner: Any = None
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what *data* adds to the body; nothing once it has failed."""
+        if self.failed or not data:
+            return b""
+        if self.encoding in ("", "identity"):
+            return data
+        try:
+            found = self._feed(data)
+        except (zlib.error, ValueError, EOFError):
+            found = None
+        except Exception as error:
+            # Each binding of zstd has an error of its own, and all of them are called so.
+            if type(error).__name__ != "ZstdError":
+                raise
+            found = None
+        if found is None or self._size + len(found) > DECODED_BYTES_MAX:
+            self.failed = True
+            return b""
+        self._size += len(found)
+        return found
+
+    @property
+    def inside(self) -> bool:
+        """Whether what was fed stops in the middle of something packed."""
+        return self._inner is not None
+
+    def _feed(self, data: bytes) -> bytes | None:
+        """Return what *data* adds; None where it is not in this encoding. Another member may follow where one ends."""
+        parts = []
+        while data:
+            if self._inner is None:
+                self._inner = _opened(self.encoding, data)
+                if self._inner is None:
+                    return None
+            parts.append(self._inner.decompress(data, DECODED_BYTES_MAX + 1))
+            data = b""
+            if self._inner.eof:
+                data, self._inner = self._inner.unused_data, None
+        return b"".join(parts)
+
+
+def decoded(body: bytes, encoding: str) -> bytes | None:
+    """Return *body* without its content encoding; None where it is in another, or an unknown one."""
+    decoder = Decoder(encoding)
+    found = decoder.feed(body)
+    return None if decoder.failed else found
+
+
+def _opened(encoding: str, data: bytes) -> Any:
+    """Return what unpacks *data*, which begins here; None where it does not begin as its encoding does."""
+    if encoding == "zstd":
+        return zstd(Path("body")).ZstdDecompressor() if data[: len(MAGIC)] == MAGIC[: len(data)] else None
+    if encoding == "deflate":
+        # Some send it bare, which a wrapped one never looks like: 8 in the low bits, and a check sum.
+        wrapped = len(data) < 2 or (data[0] & 15 == 8 and (data[0] << 8 | data[1]) % 31 == 0)
+        return zlib.decompressobj() if wrapped else zlib.decompressobj(-zlib.MAX_WBITS)
+    return zlib.decompressobj(16 + zlib.MAX_WBITS) if data[:2] == _GZIP_MAGIC[: len(data)] else None

@@ -1,0 +1,287 @@
+"""A request, its answer, and both together: values, and the JSON in which a trace holds them.
+
+A request keeps what a model or tool may go by: method, path, query, a few headers, and the body. What proves who is asking
+(headers and query members that carry keys) never becomes a part of it, so a recording made with a key matches without one.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from attrs import field, frozen
+
+from frameengine import foreign
+from frameengine.codec import canonical, dumps, written
+from frameengine.effects import EffectFailure, Outcome, ToolReply
+from frameengine.errors import LimitError, ValueRefused
+from frameengine.exchanges.encoding import decoded
+from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
+from frameengine.trace.redact import neutral
+
+REQUEST_HEADERS = ("content-type", "anthropic-version", "anthropic-beta", "openai-beta")
+"""Headers of a request that are kept. Others say who asks, by which library and from where."""
+RESPONSE_HEADERS = ("content-type", "content-encoding", "retry-after", "retry-after-ms", "x-should-retry", "request-id")
+RESPONSE_PREFIXES = ("x-request-id", "x-ratelimit-", "anthropic-ratelimit-", "openai-")
+"""Headers of an answer that are kept, and beginnings of their names. Those that say whose account it was are not."""
+PRIVATE_HEADERS = ("openai-organization", "openai-project")
+SECRET_HEADERS = ("authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie")
+SECRET_MEMBERS = (
+    "key",
+    "api_key",
+    "api-key",
+    "apikey",
+    "access_token",
+    "token",
+    "auth",
+    "sig",
+    "signature",
+    "password",
+    "secret",
+    "client_secret",
+)
+"""Members of a query that carry a key: left out, as the headers that do."""
+INLINE_BYTES_MAX = 256 << 10
+"""Canonical size up to which a body stands in a line as JSON; beyond it is one text, which a trace stores in pieces."""
+REQUEST_BYTES_MAX = 12 << 20
+"""Encoded size up to which a body is kept; a larger one is known by its digest. A trace holds it three times in a frame."""
+UNANSWERED = "exchange.unanswered"
+
+
+@frozen(kw_only=True)
+class Request:
+    """What an agent asked for."""
+
+    method: str
+    """GET, POST, …."""
+    path: str
+    """Path of the URL, as it was sent."""
+    query: str = ""
+    """Query of the URL, as it was sent, without members that carry keys."""
+    headers: FrozenMap = EMPTY
+    """The few that are kept, in lower case."""
+    body: FrozenMap = EMPTY
+    """``json``, ``text`` or ``base64``; ``sha256`` and ``bytes`` of one too large to be kept; nothing where there is none."""
+    secrets: tuple[str, ...] = field(default=(), eq=False, repr=False)
+    """What was left out: a recorder replaces it wherever else it stands."""
+
+    @classmethod
+    def of(cls, method: str, path: str, query: str, headers: Iterable[tuple[str, str]], body: bytes) -> Request:
+        """Return the request that these make. *headers* in any case; *body* as it was sent, whatever its encoding."""
+        fields = {name.lower(): value for name, value in headers}
+        query, secrets = _query(query)
+        plain = decoded(body, fields.get("content-encoding", ""))
+        return cls(
+            method=method.upper(),
+            path=path,
+            query=query,
+            headers=freeze({name: _kept(name, fields[name]) for name in REQUEST_HEADERS if name in fields}),
+            body=_body(body if plain is None else plain),
+            secrets=(*secrets, *_secrets(fields)),
+        )
+
+    @property
+    def name(self) -> str:
+        """Method and path: what the exchange is called in lists."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def digest(self) -> str:
+        """sha256, in hex, of all that makes requests equal: placeholders count as equal, whichever secret they stand for."""
+        return sha256(neutral(written([self.name, self.wire()]).decode()).encode()).hexdigest()
+
+    def content(self) -> bytes:
+        """Return the body as bytes; of one that was JSON, the same value written anew; none where only its digest is kept."""
+        if "json" in self.body:
+            return written(self.body["json"])
+        if "base64" in self.body:
+            return b64decode(self.body["base64"])
+        return str(self.body.get("text", "")).encode()
+
+    def wire(self) -> FrozenMap:
+        """Return query, headers and body as frozen JSON; what is empty is left out."""
+        members = {"query": self.query, "headers": self.headers}
+        wire: FrozenMap = freeze({**{name: value for name, value in members.items() if value}, **self.body})
+        return wire
+
+    @classmethod
+    def from_wire(cls, name: str, wire: Mapping[str, Any]) -> Request:
+        """Return the request that `name` and `wire` gave."""
+        method, _, path = name.partition(" ")
+        body = {key: value for key, value in wire.items() if key not in ("query", "headers")}
+        headers = wire.get("headers", EMPTY)
+        return cls(method=method, path=path, query=wire.get("query", ""), headers=headers, body=freeze(body))
+
+
+@frozen(kw_only=True)
+class Response:
+    """What came back, or that nothing did."""
+
+    status: int
+    """HTTP status; 0 where no answer came."""
+    headers: FrozenMap = EMPTY
+    """Those that are kept, in lower case."""
+    body: bytes = b""
+    """The body, its content encoding removed; as it came where the encoding is not known here, which ``headers`` then names."""
+    complete: bool = True
+    """Whether it came to its end."""
+    error: str = ""
+    """What went wrong, where something did."""
+    chunks: tuple[tuple[float, int], ...] = ()
+    """Of each piece the milliseconds since the request was sent, and its size: code points of a text, else bytes."""
+    ms: float = 0.0
+    """Milliseconds until it was complete."""
+
+    def pieces(self) -> Iterator[tuple[float, bytes]]:
+        """Yield the body in the pieces in which it came, each with its milliseconds."""
+        text = _text(self.body)
+        whole: str | bytes = self.body if text is None else text
+        start = 0
+        for number, (ms, size) in enumerate(self.chunks or ((self.ms, len(whole)),), start=1):
+            end = len(whole) if number >= len(self.chunks) else start + size
+            piece = whole[start:end]
+            start = end
+            if piece:
+                yield ms, piece.encode() if isinstance(piece, str) else piece
+
+    def wire(self) -> FrozenMap:
+        """Return the answer as frozen JSON, without times."""
+        text = _text(self.body)
+        body = {"base64": b64encode(self.body).decode()} if text is None else {"text": text}
+        error = {"error": self.error} if self.error else {}
+        wire: FrozenMap = freeze({"status": self.status, "headers": self.headers, **body, "complete": self.complete, **error})
+        return wire
+
+
+@frozen(kw_only=True)
+class Exchange:
+    """A request and its answer."""
+
+    request: Request
+    """What was asked."""
+    response: Response
+    """What came back."""
+    lane: str = ""
+    """The task, thread or connection that asked: what keeps order."""
+    issued: int = 1
+    """Position in the order of issue within the lane, from 1."""
+    at: int = 0
+    """When it was sent, in microseconds of the wall clock; 0 where nobody said."""
+
+    def outcome(self) -> Outcome:
+        """Return the outcome by which a trace holds the answer."""
+        response = self.response
+        meta = freeze({"chunks": response.chunks, "lane": self.lane, "issued": self.issued, "ms": response.ms})
+        at = self.at + round(response.ms * 1000)
+        if response.status:
+            return Outcome(value=ToolReply(content=response.wire()), at=at, meta=meta)
+        return Outcome(status="error", error=EffectFailure(type=UNANSWERED, message=response.error), at=at, meta=meta)
+
+    @classmethod
+    def from_outcome(cls, name: str, arguments: FrozenMap, outcome: Outcome, sent: int = 0) -> Exchange:
+        """Return the exchange of a recorded call; *sent* is when. Raises `KeyError` or `TypeError` where it is none."""
+        meta = outcome.meta
+        times = {"chunks": tuple([(ms, size) for ms, size in meta.get("chunks", ())]), "ms": meta.get("ms", 0.0)}
+        if isinstance(outcome.value, ToolReply):
+            content = outcome.value.content
+            body = b64decode(content["base64"]) if "base64" in content else content["text"].encode()
+            response = Response(
+                status=content["status"],
+                headers=content["headers"],
+                body=body,
+                complete=content["complete"],
+                error=content.get("error", ""),
+                **times,
+            )
+        else:
+            said = outcome.status if outcome.error is None else outcome.error.message
+            response = Response(status=0, complete=False, error=said, **times)
+        request = Request.from_wire(name, arguments)
+        return cls(request=request, response=response, lane=meta.get("lane", ""), issued=meta.get("issued", 1), at=sent)
+
+
+def kept_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the headers of an answer that are kept, in lower case, those of one name joined."""
+    kept: dict[str, str] = {}
+    for raw, value in headers:
+        name = raw.lower()
+        if name in PRIVATE_HEADERS or not (name in RESPONSE_HEADERS or name.startswith(RESPONSE_PREFIXES)):
+            continue
+        kept[name] = f"{kept[name]}, {value}" if name in kept else value
+    return kept
+
+
+def public_host(url: str) -> str:
+    """Return scheme, host and port of a URL: what may be told of it, since the rest may hold a key."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _kept(name: str, value: str) -> str:
+    """Return a header without what differs between equal requests: a content type's parameters."""
+    return value.partition(";")[0].strip().lower() if name == "content-type" else value
+
+
+def _query(query: str) -> tuple[str, list[str]]:
+    """Return a query without the members that carry keys, and what these were."""
+    kept, secrets = [], []
+    for member in query.split("&") if query else ():
+        name, value = (parse_qsl(member, keep_blank_values=True) or [("", "")])[0]
+        if name.lower() in SECRET_MEMBERS:
+            secrets.append(value)
+        else:
+            kept.append(member)
+    return "&".join(kept), secrets
+
+
+def _secrets(fields: Mapping[str, str]) -> list[str]:
+    secrets: list[str] = []
+    for name in SECRET_HEADERS:
+        value = fields.get(name, "")
+        if name == "cookie":
+            secrets += [part.partition("=")[2].strip() for part in value.split(";")]
+        else:
+            # A scheme may stand before it, and what it names may stand in a body without it.
+            scheme, _, rest = value.strip().partition(" ")
+            secrets.append(rest.strip() or scheme)
+            if scheme.lower() == "basic":
+                secrets += _basic(rest)
+    return [secret for secret in secrets if secret]
+
+
+def _basic(credentials: str) -> list[str]:
+    try:
+        return b64decode(credentials, validate=True).decode().split(":", 1)
+    except ValueError:
+        return []
+
+
+def _body(data: bytes) -> FrozenMap:
+    body: FrozenMap
+    if not data:
+        return EMPTY
+    text = _text(data)
+    carried = b64encode(data).decode() if text is None else text
+    if 6 * len(data) > REQUEST_BYTES_MAX and len(dumps(carried)) > REQUEST_BYTES_MAX:
+        body = freeze({"sha256": sha256(data).hexdigest(), "bytes": len(data)})
+        return body
+    if text is not None:
+        try:
+            body = freeze({"json": foreign.parse(text)})
+            # With what stands around it, it must not be nested too deep for a trace either.
+            if len(canonical(freeze({"payload": body}))) <= INLINE_BYTES_MAX:
+                return body
+        except (LimitError, ValueRefused):
+            pass
+    body = freeze({"base64" if text is None else "text": carried})
+    return body
+
+
+def _text(data: bytes) -> str | None:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None

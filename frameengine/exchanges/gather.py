@@ -1,0 +1,101 @@
+"""Gather an answer from the pieces in which it comes."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from codecs import getincrementaldecoder
+from collections.abc import Iterable
+
+from frameengine.codec import dumps
+from frameengine.exchanges.encoding import Decoder
+from frameengine.exchanges.exchange import Response, kept_headers
+from frameengine.jsonvalue import freeze
+
+RESPONSE_BYTES_MAX = 20 << 20
+"""Encoded size of an answer that is kept; a longer one is cut, and counts as incomplete."""
+CHUNKS_MAX = 20_000
+"""Pieces whose times are kept; what comes after them counts to the last: they must fit into a line."""
+_WORST = 6
+"""Bytes that a byte can take when it is encoded."""
+
+
+class Gathering:
+    """An answer that is coming in. `add` takes bytes as they came, compressed or not; `response` says what they were."""
+
+    def __init__(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
+        self.status = status
+        self.headers = kept_headers(headers)
+        self._decoder = Decoder(self.headers.get("content-encoding", ""))
+        self._raw: list[bytes] = []
+        self._plain: list[bytes] = []
+        self._ms: list[float] = []
+        self._size = 0
+        self._cut = False
+
+    def add(self, ms: float, data: bytes) -> None:
+        """Take a piece that came *ms* milliseconds after the request was sent."""
+        if self._cut or not data:
+            return
+        plain = self._decoder.feed(data)
+        self._size += max(len(plain), len(data))
+        if self._size > RESPONSE_BYTES_MAX:
+            self._cut = True
+            return
+        if len(self._ms) == CHUNKS_MAX:
+            self._raw[-1] += data
+            self._plain[-1] += plain
+            return
+        self._raw.append(data)
+        self._plain.append(plain)
+        self._ms.append(round(ms, 3))
+
+    def response(self, ms: float, *, complete: bool = True, error: str = "") -> Response:
+        """Return the answer, which ended after *ms* milliseconds."""
+        # What ends too early, though nobody cut it, fails in whoever unpacks it: so it must again.
+        raw = self._decoder.failed or (complete and self._decoder.inside)
+        parts = self._raw if raw else self._plain
+        body = b"".join(parts)
+        cut = self._cut
+        if _WORST * len(body) > RESPONSE_BYTES_MAX and _encoded(body) > RESPONSE_BYTES_MAX:
+            body, cut = body[: RESPONSE_BYTES_MAX // _WORST], True
+        if cut:
+            complete, error = False, error or f"longer than the {RESPONSE_BYTES_MAX:,} bytes that are kept of an answer"
+        headers = dict(self.headers)
+        if not raw or _plainly(body):
+            # A stale header would have a client unpack what is not packed.
+            headers.pop("content-encoding", None)
+        return Response(
+            status=self.status,
+            headers=freeze(headers),
+            body=body,
+            complete=complete,
+            error=error,
+            chunks=tuple(zip(self._ms, _sizes(body, parts), strict=True)),
+            ms=round(ms, 3),
+        )
+
+
+def _sizes(body: bytes, parts: list[bytes]) -> list[int]:
+    """Return how much each piece adds: code points where the whole is text, else bytes."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return [len(part) for part in parts]
+    reader = getincrementaldecoder("utf-8")()
+    return [len(reader.decode(part)) for part in parts]
+
+
+def _plainly(body: bytes) -> bool:
+    """Whether a body that its header calls compressed is not: no compressed one is text."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _encoded(body: bytes) -> int:
+    try:
+        return len(dumps(body.decode()))
+    except UnicodeDecodeError:
+        return len(b64encode(body))

@@ -1,0 +1,166 @@
+"""Write exchanges into a trace, each whole and in one go, without the secrets that passed by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Self
+
+from attrs import evolve
+
+from frameengine.effects import Answer, Outcome
+from frameengine.engine.driver import Run
+from frameengine.engine.message import Engine
+from frameengine.engine.stops import Ask
+from frameengine.errors import FrameEngineError
+from frameengine.exchanges.exchange import Exchange, Request
+from frameengine.graph.loader import load_graph
+from frameengine.graph.registry import bind
+from frameengine.inputs import Webhook
+from frameengine.jsonvalue import Json
+from frameengine.performers.clock import system_clock
+from frameengine.trace.header import header
+from frameengine.trace.redact import Redactor
+from frameengine.trace.writer import Durability, TraceWriter
+
+GRAPH = "exchanges"
+"""The graph of which a recording of exchanges is a run."""
+
+
+class ExchangeRecorder:
+    """A recording of exchanges being written, from any thread. Close it without `seal` and it stays readable as incomplete."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        provenance: Mapping[str, Json],
+        secrets: Iterable[str] = (),
+        durability: Durability = "fast",
+        replace: bool = False,
+    ) -> None:
+        """Create the file. *secrets* are texts known beforehand, such as keys from the environment; short ones are left alone.
+
+        Raises what `TraceWriter` raises.
+        """
+        self.path = path
+        self._lock = Lock()
+        self._issued: Counter[str] = Counter()
+        self._redactor = Redactor()
+        self._redactor.know(secrets)
+        self._problem: FrameEngineError | None = None
+        self._performer = _Known()
+        bound = bind(load_graph(GRAPH))
+        head = header(bound, clock="recorded", provenance=dict(provenance))
+        self._writer = TraceWriter(path, head, durability=durability, replace=replace)
+        self._clock = system_clock()
+        self._run = Run(Engine(bound), self._performer, self._writer, clock=self._clock)
+
+    @property
+    def count(self) -> int:
+        """How many exchanges are kept."""
+        return self._writer.calls
+
+    @property
+    def secrets(self) -> int:
+        """How many different secrets were replaced."""
+        return self._redactor.count
+
+    def issue(self, lane: str) -> int:
+        """Take the next place in the order of *lane*: when a request is sent, not when its answer comes."""
+        with self._lock:
+            self._issued[lane] += 1
+            return self._issued[lane]
+
+    def keep(self, exchange: Exchange) -> None:
+        """Write an exchange, before the last byte of its answer is handed on.
+
+        Raises `StorageError` or `LimitError`, and the same again for all that come after: then nothing may be handed on.
+        """
+        with self._lock:
+            if self._problem is not None:
+                raise self._problem
+            try:
+                self._keep(exchange)
+            except FrameEngineError as error:
+                self._problem = error
+                raise
+
+    def _keep(self, exchange: Exchange) -> None:
+        self._redactor.know(exchange.request.secrets)
+        sent = exchange.at or self._clock.now() - round(exchange.response.ms * 1000)
+        clean = redacted(evolve(exchange, at=sent), self._redactor)
+        self._performer.outcome = clean.outcome()
+        self._run.send(Webhook(source=clean.request.name, payload=clean.request.wire()), at=sent)
+
+    def seal(self) -> None:
+        """Finish the trace. Raises what failed while it was written, and `StorageError`."""
+        with self._lock:
+            if self._problem is not None:
+                raise self._problem
+            self._writer.seal()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Known:
+    """A performer that has the outcome already."""
+
+    def __init__(self) -> None:
+        self.outcome = Outcome()
+
+    def perform(self, ask: Ask) -> list[Answer]:
+        """Answer the one effect of a message."""
+        return [Answer(call.key, self.outcome) for call in ask.new]
+
+
+def redacted(exchange: Exchange, redactor: Redactor) -> Exchange:
+    """Return *exchange* without its secrets."""
+    response = exchange.response
+    return evolve(
+        exchange,
+        request=redacted_request(exchange.request, redactor),
+        response=evolve(
+            response,
+            headers=redactor.value(response.headers),
+            body=_bytes(response.body, redactor),
+            error=redactor.text(response.error),
+        ),
+        lane=redactor.text(exchange.lane),
+    )
+
+
+def redacted_request(request: Request, redactor: Redactor) -> Request:
+    """Return *request* without its secrets: what a recording holds, and what requests are compared by."""
+    method, _, path = redactor.text(request.name).partition(" ")
+    body = request.body
+    if "base64" in body:
+        body = Request.of(method, path, "", (), _bytes(request.content(), redactor)).body
+    return evolve(
+        request,
+        method=method,
+        path=path,
+        query=redactor.text(request.query),
+        headers=redactor.value(request.headers),
+        body=redactor.value(body),
+        secrets=(),
+    )
+
+
+def _bytes(data: bytes, redactor: Redactor) -> bytes:
+    """Return a body without its secrets; of one that is no text, each byte counts as a letter."""
+    try:
+        return redactor.text(data.decode()).encode()
+    except UnicodeDecodeError:
+        return redactor.text(data.decode("latin-1")).encode("latin-1")

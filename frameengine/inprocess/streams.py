@@ -1,0 +1,168 @@
+"""The bodies of answers: passed on piece by piece as they come, and given back in the same pieces."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+from frameengine.exchanges.exchange import Response
+from frameengine.exchanges.gather import Gathering
+
+END_MARKS = (b"data: [DONE]", b'"type":"message_stop"}', b'"type": "message_stop"}')
+"""How streams of events say that nothing follows. Clients stop reading there, often before the body's own end."""
+_TAIL = 256
+
+
+def library_of(value: Any) -> ModuleType:
+    """Return the HTTP library that a request, response or transport is of: httpx or httpx2."""
+    for kind in type(value).__mro__:
+        module = sys.modules.get(kind.__module__.partition(".")[0])
+        if module is not None and hasattr(module, "BaseTransport"):
+            return module
+    return sys.modules["httpx2"]
+
+
+class Taken:
+    """One answer being taken down while it is read. *keep* is called once, with what came."""
+
+    def __init__(self, began: float, gathering: Gathering, length: int | None, keep: Callable[[Response], None]) -> None:
+        self._began, self._gathering, self._length, self._keep = began, gathering, length, keep
+        self._tail, self._size, self._over = b"", 0, False
+
+    def add(self, data: bytes) -> bool:
+        """Take a piece; return whether it looks like the last one."""
+        self._gathering.add(self._ms(), data)
+        self._size += len(data)
+        self._tail = (self._tail + data)[-_TAIL:]
+        return self._whole()
+
+    def end(self, error: Exception | None = None, *, early: bool = False) -> None:
+        """Keep what came. *early*: the reader left before the end, which is no loss where an end mark was seen."""
+        if self._over:
+            return
+        self._over = True
+        complete = self._whole() or (error is None and not early)
+        problem = "" if error is None or complete else said(error)
+        self._keep(self._gathering.response(self._ms(), complete=complete, error=problem))
+
+    def _whole(self) -> bool:
+        return self._size == self._length or self._tail.rstrip().endswith(END_MARKS)
+
+    def _ms(self) -> float:
+        return (time.monotonic() - self._began) * 1000
+
+
+class _Tee:
+    """The body of a recorded answer. Subclassed together with each library's own kind of stream.
+
+    Nothing waits but the last piece, and that only for the end behind it: an answer must be in the file before it has been
+    seen whole. What looks like the last piece and is not goes out with the next.
+    """
+
+    def __init__(self, inner: Any, taken: Taken) -> None:
+        self._inner, self._taken = inner, taken
+
+    def __iter__(self) -> Iterator[bytes]:
+        held = b""
+        try:
+            for piece in self._inner:
+                if held:
+                    yield held
+                held = piece if self._taken.add(piece) else b""
+                if not held:
+                    yield piece
+        except Exception as error:
+            self._taken.end(error)
+            if held:
+                yield held
+            raise
+        self._taken.end()
+        if held:
+            yield held
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        held = b""
+        try:
+            async for piece in self._inner:
+                if held:
+                    yield held
+                held = piece if self._taken.add(piece) else b""
+                if not held:
+                    yield piece
+        except Exception as error:
+            self._taken.end(error)
+            if held:
+                yield held
+            raise
+        self._taken.end()
+        if held:
+            yield held
+
+    def close(self) -> None:
+        self._inner.close()
+        self._taken.end(early=True)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+        self._taken.end(early=True)
+
+
+class _Given:
+    """The body of an answer from a recording. One that breaks off there breaks off here, in the same way."""
+
+    def __init__(self, response: Response, broken: Callable[[], Exception]) -> None:
+        self._response, self._broken = response, broken
+
+    def __iter__(self) -> Iterator[bytes]:
+        for _, piece in self._response.pieces():
+            yield piece
+        if not self._response.complete:
+            raise self._broken()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
+
+    def close(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+
+@cache
+def _stream_class(kind: type, library: ModuleType) -> Any:
+    """Return *kind* as a stream of a library, whose clients ask for one of their own."""
+    return type(kind.__name__, (kind, library.SyncByteStream, library.AsyncByteStream), {})
+
+
+def teed(response: Any, taken: Taken) -> Any:
+    """Return a library's answer anew, its body taken down as it is read."""
+    library = library_of(response)
+    stream = _stream_class(_Tee, library)(response.stream, taken)
+    return library.Response(response.status_code, headers=response.headers, stream=stream, extensions=response.extensions)
+
+
+def given(library: ModuleType, response: Response, broken: Callable[[], Exception]) -> Any:
+    """Return a library's answer made of a recorded one; *broken* makes the error with which an incomplete body ends."""
+    stream = _stream_class(_Given, library)(response, broken)
+    return library.Response(response.status, headers=dict(response.headers), stream=stream)
+
+
+def said(error: Exception) -> str:
+    """Return what kind of error it was, and its text: `raised` makes one like it."""
+    return f"{type(error).__name__}: {error}"
+
+
+def raised(library: ModuleType, text: str, otherwise: str) -> Exception:
+    """Return an error of a library like the one that `said` told of; of the kind *otherwise* where it was none of the library."""
+    name, _, message = text.partition(": ")
+    kind = getattr(library, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, library.TransportError)):
+        kind, message = getattr(library, otherwise), text
+    error: Exception = kind(message)
+    return error

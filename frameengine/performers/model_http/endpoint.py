@@ -1,0 +1,89 @@
+"""Where a model is, and how it is to be asked. Nothing here reads the environment or a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from attrs import Factory, field, frozen
+
+from frameengine.errors import UsageError
+from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
+from frameengine.performers.model_http.fault import Retry
+
+_URL = re.compile(r"https?://[^/?#@\s]+(?:/[^?#\s]*)?(?:\?[^#\s]*)?", re.IGNORECASE)
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
+_OPEN = frozenset({"http-referer", "referer", "x-title", "user-agent", "accept", "accept-language", "openai-organization"})
+"""Headers whose values are no secrets; the value of every other one is kept out of texts."""
+_SECRET_MIN = 6
+"""Length from which a value is taken for a secret: shorter ones would blot out ordinary words."""
+
+
+@frozen(kw_only=True)
+class Timeouts:
+    """Seconds that a call may take, stage by stage."""
+
+    connect: float = 10.0
+    """To reach the endpoint, TLS included."""
+    first_token: float = 120.0
+    """From the request to the first piece of a streamed answer; comments that keep a connection alive do not count."""
+    idle: float = 60.0
+    """Between two reads once an answer has begun."""
+    total: float = 600.0
+    """For the whole call: all tries, and the waiting between them."""
+
+
+@frozen(kw_only=True)
+class Endpoint:
+    """An OpenAI-compatible endpoint."""
+
+    base_url: str
+    """Up to, not including, ``/chat/completions``; a query is kept."""
+    key: str = field(default="", repr=False)
+    """Sent as a bearer token; empty for none."""
+    headers: Mapping[str, str] = field(default=EMPTY, converter=freeze, repr=False)
+    """Further headers, such as ``HTTP-Referer`` and ``X-Title`` for OpenRouter, or ``api-key`` for Azure."""
+    model: str = ""
+    """The model that is asked whatever the graph says; empty for the graph's."""
+    params: FrozenMap = field(default=EMPTY, converter=freeze)
+    """Members of every request; those of a call come first."""
+    stream: bool = True
+    """Whether answers are streamed."""
+    stream_usage: bool = True
+    """Whether a streamed request asks for token counts; some endpoints refuse the member."""
+    timeouts: Timeouts = Factory(Timeouts)
+    """How long a call may take."""
+    retry: Retry = Factory(Retry)
+    """When a failed call is tried again."""
+
+    def __attrs_post_init__(self) -> None:
+        if not _URL.fullmatch(self.base_url):
+            hint = "write it as https://host/v1, without a user name; the key has a place of its own"
+            raise UsageError(f"the base URL of {self._host()} is not of the form", hint=hint)
+        for name, value in {**self.headers, "authorization": f"Bearer {self.key}" if self.key else "-"}.items():
+            if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
+                what = "the key" if name == "authorization" and self.key else f"the header {name!r}"
+                hint = "printable ASCII on one line; was a line end or a quote copied along?"
+                raise UsageError(f"{what} cannot be sent", hint=hint)
+
+    @property
+    def url(self) -> str:
+        """The address that calls go to."""
+        path, mark, query = self.base_url.partition("?")
+        return f"{path.rstrip('/')}/chat/completions{mark}{query}"
+
+    def _host(self) -> str:
+        """Return the host for a message, without what may stand before it."""
+        return repr(re.split(r"[/?#]", self.base_url.partition("://")[2].rpartition("@")[2])[0] or "the endpoint")
+
+    def secrets(self) -> Iterator[str]:
+        """Yield what must stand in no text: the key, and values of headers that may be one; the longest first."""
+        hidden = [value.removeprefix("Bearer ") for name, value in self.headers.items() if name.lower() not in _OPEN]
+        yield from sorted((secret for secret in {self.key, *hidden} if len(secret) >= _SECRET_MIN), key=lambda one: (-len(one), one))
+
+    def scrub(self, text: str) -> str:
+        """Return *text* without the key."""
+        for secret in self.secrets():
+            text = text.replace(secret, "[key]")
+        return text
