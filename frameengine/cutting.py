@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from frameengine.effects import EffectKey
 from frameengine.errors import FrameEngineError, TraceError, TraceIntegrity, UnknownRef
 from frameengine.graph.model import Graph
 from frameengine.graph.registry import BoundGraph, fingerprint
-from frameengine.inputs import Cancel, Clear, Given, Input, SwitchGraph
+from frameengine.inputs import Cancel, Clear, Given, Input, StateEdit, SwitchGraph
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.replay.frames import read_input
 from frameengine.replay.replayer import embedded_graph
@@ -126,6 +126,8 @@ class _Fold:
 
     def _input(self, line: Line) -> None:
         entered = read_input(line)
+        if isinstance(entered.body, StateEdit):
+            self._apply(line, entered.body.changes())
         if entered.during is not None:
             self.inside = entered.during.input if entered.number == self.message else self.inside
             # What a Cancel cuts off arrives with it, and counts from the next frame on.
@@ -178,7 +180,7 @@ class _Fold:
             fingerprint=EMPTY if self.switched else self.reader.header.get("fingerprint", EMPTY),
         )
 
-    def _apply(self, line: Line, changes: list[Change]) -> None:
+    def _apply(self, line: Line, changes: Iterable[Change]) -> None:
         try:
             self.state = self.state.apply(changes)
         except FrameEngineError as error:

@@ -11,11 +11,15 @@ from frameengine.codec import Shared, SharedOne
 from frameengine.effects import MAIN_STREAM, text_of
 from frameengine.errors import ValueRefused
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze, pointer_step
-from frameengine.state import Change
+from frameengine.state import Change, change_from_json
 
 
 def _messages(items: Any) -> tuple[FrozenMap, ...]:
     return tuple([item if type(item) is FrozenMap else freeze(item) for item in items])
+
+
+def _changes(items: Any) -> tuple[Change, ...]:
+    return tuple([item if isinstance(item, Change) else change_from_json(item) for item in items])
 
 
 def _object(value: Any) -> FrozenMap:
@@ -121,9 +125,22 @@ class Given:
         return [*sections, *[Change.append("/history", message) for message in self.messages]]
 
 
-Body: TypeAlias = UserMessage | Action | Tick | Dashboard | Cancel | Clear | SwitchGraph | Webhook | Given
+@frozen
+class StateEdit:
+    """Somebody changed the state by hand: in a debugger, to see what the run would have made of it. No node runs."""
+
+    _changes: tuple[Change, ...] = field(converter=_changes)
+    """What was changed, in order, as a node's record says it."""
+
+    def changes(self) -> tuple[Change, ...]:
+        """Return what becomes of the state."""
+        return self._changes
+
+
+Body: TypeAlias = UserMessage | Action | Tick | Dashboard | Cancel | Clear | SwitchGraph | Webhook | Given | StateEdit
 BODIES: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (UserMessage, Action, Tick, Dashboard, Cancel, Clear, SwitchGraph, Webhook, Given)
+    kind.__name__: kind
+    for kind in (UserMessage, Action, Tick, Dashboard, Cancel, Clear, SwitchGraph, Webhook, Given, StateEdit)
 }
 
 
@@ -184,6 +201,8 @@ def _data(body: Body) -> dict[str, Any]:
     if isinstance(body, Given):
         given: dict[str, Any] = {"messages": Shared(body.messages)}
         return {**given, "state": body.state} if body.state else given
+    if isinstance(body, StateEdit):
+        return {"changes": [change.wire() for change in body.changes()]}
     return {attribute.name: freeze(getattr(body, attribute.name)) for attribute in attrs.fields(type(body))}
 
 

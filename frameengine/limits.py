@@ -38,6 +38,14 @@ EXPRESSION_STEPS_MAX = 10_000
 """Evaluation steps of one expression."""
 GRAPH_NODES_MAX = 1_000
 """Nodes of one graph."""
+MODEL_BODY_BYTES_MAX = 8 << 20
+"""The body of one answer of a model over HTTP, decoded."""
+MODEL_EVENT_BYTES_MAX = 1 << 20
+"""One event of a model's stream."""
+MODEL_ERROR_BYTES_MAX = 16 << 10
+"""What is kept of the body of an HTTP error."""
+TOOL_CALLS_PER_REPLY_MAX = 128
+"""Tool calls of one reply."""
 
 
 def check(name: str, bound: int, actual: int, hint: str = "") -> None:

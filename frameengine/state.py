@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
-from frameengine.codec import Shared, SharedOne, digest
+from frameengine.codec import Shared, SharedOne, canonical, digest
 from frameengine.errors import NodeError
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze, frozen_map
 from frameengine.limits import DEPTH_MAX, check
@@ -59,6 +59,10 @@ class Change:
             wire["keep"] = self.keep
         return wire
 
+    def to_json(self) -> FrozenMap:
+        """Return the change as a reader of a trace gives it back."""
+        return freeze({**self.wire(), "value": self.value}) if self.op != "delete" else freeze(self.wire())  # type: ignore[no-any-return]
+
 
 def change_from_json(value: FrozenMap) -> Change:
     """Return the change that `Change.wire` wrote."""
@@ -88,6 +92,11 @@ class RunState:
     def digest(self) -> str:
         """sha256 of the canonical form, in hex; lists of mappings (the history) are digested item by item."""
         return digest({name: _shared(value) for name, value in self.sections.items()})
+
+
+def section_form(name: str, value: Json) -> bytes:
+    """Return what a section adds to the canonical form of a state: its name and its value."""
+    return canonical({name: _shared(value)})[1:-1]
 
 
 _MAPPINGS = {FrozenMap}

@@ -66,12 +66,14 @@ PERFORMERS = "frameengine.performers"
 TESTING = ("frameengine.testing", "frameengine.pytest_plugin")
 TUI = "frameengine_cli.tui"
 HTTP = "frameengine.performers.model_http"
+ONWARD = "frameengine.performers.proxy_http"
+PROXYING = "frameengine_cli.proxying"
 
 LIBRARIES = {
     "attrs": Library(),
     "attr": Library(within=()),
     "orjson": Library(within=("frameengine.codec",)),
-    "httpx2": Library(within=(HTTP,)),
+    "httpx2": Library(within=(HTTP, ONWARD)),
     "httpx": Library(within=("frameengine.inprocess",), eager=()),
     "rich": Library(within=(CLI,)),
     "typer": Library(within=(CLI,)),
@@ -79,7 +81,7 @@ LIBRARIES = {
     "_pytest": Library(within=TESTING, eager=TESTING),
     "syrupy": Library(within=TESTING, eager=TESTING),
     # From the standard library, and too slow to import for a command that may not need them.
-    "asyncio": Library(eager=(PERFORMERS, TUI)),
+    "asyncio": Library(eager=(PERFORMERS, TUI, PROXYING)),
     "inspect": Library(eager=()),
     # Extras, and what only sealed and compressed traces need.
     "backports": Library(eager=()),
@@ -93,7 +95,14 @@ LIBRARIES = {
     "uvicorn": Library(within=(CLI,), eager=()),
 }
 
-HEAVY_PACKAGES = {TUI: (TUI,), HTTP: (), "frameengine.pytest_plugin": TESTING, "frameengine.testing": TESTING}
+HEAVY_PACKAGES = {
+    TUI: (TUI,),
+    HTTP: (),
+    ONWARD: (PROXYING,),
+    PROXYING: (PROXYING,),
+    "frameengine.pytest_plugin": TESTING,
+    "frameengine.testing": TESTING,
+}
 """Our own modules that bring a heavy library along, and who may import them at module level."""
 
 OUTSIDE = (CLI, PERFORMERS)

@@ -17,6 +17,7 @@ from frameengine_cli.commands import (
     exporting,
     graph,
     importing,
+    proxy,
     repair,
     replay,
     rerun,
@@ -113,6 +114,7 @@ app.command("test")(suites.run_suites)
 app.command("testcase", context_settings={"ignore_unknown_options": True})(testcase.make)
 # As for `show`: `-@2.3` is a frame of a trace on stdin.
 app.command("debug", context_settings={"ignore_unknown_options": True})(debug.debug)
+app.add_typer(proxy.app, name="proxy")
 app.command("repair")(repair.repair)
 app.add_typer(snapshot.app, name="snapshot")
 app.command("schema")(schema.schema)

@@ -8,7 +8,7 @@ from typing import Any
 from frameengine import foreign
 from frameengine.effects import ModelReply, Outcome, ToolReply, text_of
 from frameengine.errors import ValueRefused
-from frameengine.inputs import Action, Given, Input, SwitchGraph, UserMessage, Webhook
+from frameengine.inputs import Action, Given, Input, StateEdit, SwitchGraph, UserMessage, Webhook
 from frameengine.jsonvalue import FrozenMap, Json, thaw
 from frameengine.trace.messages import Made
 
@@ -67,6 +67,8 @@ def input_line(entered: Input) -> str:
         return f"action: {body.name}({value(body.data)})"
     if isinstance(body, SwitchGraph):
         return f"switch to graph {body.graph}"
+    if isinstance(body, StateEdit):
+        return f"edit: {', '.join(changes_line([made.to_json() for made in body.changes()]))}"
     if isinstance(body, Webhook):
         return f"webhook from {body.source}: {value(body.payload)}"
     held = getattr(body, "readings", None) or getattr(body, "controls", None)

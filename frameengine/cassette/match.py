@@ -53,9 +53,7 @@ class Matcher:
     def look(self, call: Call) -> Hit | None:
         """Return the reply for *call*, and take it out; None where there is none."""
         slot, contract = self._node(call)
-        place = (call.key.input, slot, call.effect.kind)
-        nth = self._counts[place]
-        self._counts[place] += 1
+        nth = self.skip(call)
         hit = self._exact(call)
         if hit is None and self.policy != "exact":
             hit = self._slot(call, slot, contract, nth)
@@ -64,6 +62,12 @@ class Matcher:
         if hit is not None:
             self.cassette.use(hit.recorded)
         return hit
+
+    def skip(self, call: Call) -> int:
+        """Count a call as one of its slot and return its number there, from 0; the recorded reply is left for another one."""
+        place = (call.key.input, self._node(call)[0], call.effect.kind)
+        self._counts[place] += 1
+        return self._counts[place] - 1
 
     def stand_in(self, call: Call) -> Hit | None:
         """Return the reply that would do for *call*, which `look` has just found none for, and take it out.

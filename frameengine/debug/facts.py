@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from frameengine.debug.place import Place
 from frameengine.debug.timeline import Timeline
-from frameengine.effects import ModelReply, ToolReply, text_of
+from frameengine.effects import ModelReply, ToolReply
 from frameengine.errors import UsageError
 from frameengine.inputs import UserMessage
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze, frozen_map
@@ -39,9 +40,27 @@ class Moment:
         """The effects of the frame, in order of their keys."""
         return tuple(sorted(self.timeline.effects(self.place), key=lambda made: made.key))
 
+    @cached_property
+    def phase(self) -> str | None:
+        """main or epilogue; None where no frame is."""
+        step = self.timeline.frame(self.place)
+        return None if step is None else step.phase
+
+    @cached_property
+    def ms(self) -> Json:
+        """How long the frame took, in milliseconds; None where that is not recorded."""
+        step = self.timeline.frame(self.place)
+        return None if step is None else step.meta.get("ms")
+
     def calls(self, record: FrozenMap) -> list[Made]:
         """Return the effects of one record, in call order."""
         return [made for made in self.effects if made.key.node == record["node"]] if record.get("calls") else []
+
+    @property
+    def row(self) -> Any:
+        """What is known of the message without decoding it: its path, its status."""
+        rows = self.timeline.messages
+        return rows[bisect_left(rows, self.place.message, key=lambda row: row.number)]
 
     @property
     def ends_message(self) -> bool:
@@ -65,14 +84,14 @@ class Facts(Mapping[str, Json]):
     def __getitem__(self, name: str) -> Json:
         """Return a fact. Raises `KeyError` where the record has none of that name."""
         if name not in self._known:
+            if not self._has(name):
+                raise KeyError(name)
             if name in _OF_MOMENT:
                 self._known[name] = _OF_MOMENT[name](self._moment)
-            elif name == "call" and self._made is not None:
+            elif self._made is not None and name == "call":
                 self._known[name] = call_fact(self._made)
-            elif self._record is not None and name in _OF_RECORD:
+            elif self._record is not None:
                 self._known[name] = _OF_RECORD[name](self._moment, self._record)
-            else:
-                raise KeyError(name)
         return self._known[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -85,10 +104,12 @@ class Facts(Mapping[str, Json]):
         return isinstance(name, str) and self._has(name)
 
     def _has(self, name: str) -> bool:
-        if name == "ms":
-            return _ms_known(self._moment)
         if name == "call":
             return self._made is not None
+        if name == "ms":
+            return self._moment.ms is not None
+        if not self._moment.place.message and name in ("path", "type", "text"):
+            return False
         return name in _OF_MOMENT or (self._record is not None and name in _OF_RECORD)
 
 
@@ -124,21 +145,23 @@ def _inside(moment: Moment, place: Place, node: str | None) -> Mapping[str, Json
     calls = tuple([call_fact(made) for made in sorted(arrived, key=lambda made: made.key) if made.key.node == whole["node"]])
     state = moment.timeline.state(place).sections
     tools = tuple([call["name"] for call in calls if call["kind"] == "tool"])
-    given = {name: whole[name] for name in ("message", "frame", "node", "phase", "path", "type", "text", "input") if name in whole}
+    given = {
+        name: whole[name] for name in ("message", "frame", "node", "phase", "path", "type", "text", "input") if name in whole
+    }
     return {**given, "calls": calls, "tools": tools, "state": state, "before": state}
 
 
 def call_fact(made: Made) -> FrozenMap:
     """Return an effect as conditions see it: kind, name, status, request, reply, error.
 
-    The reply of a model has ``text`` beside the members that it is recorded with; that of a tool is what it returned.
+    The reply of a model has text, message, finish_reason, usage and model; that of a tool is what it returned.
     """
-    outcome, request = made.outcome, made.request
+    outcome, request, value = made.outcome, made.request, made.outcome.value
     reply: Json = None
-    if isinstance(outcome.value, ModelReply):
-        reply = freeze({"text": outcome.value.text, **outcome.value.wire(), "message": outcome.value.message, "usage": outcome.value.usage})
-    elif isinstance(outcome.value, ToolReply):
-        value = outcome.value
+    if isinstance(value, ModelReply):
+        members = {"text": value.text, "message": value.message, "finish_reason": value.finish_reason}
+        reply = frozen_map({**members, "usage": value.usage, "model": value.model})
+    elif isinstance(value, ToolReply):
         reply = value.content if value.message is None else value.message.get("content")
     return frozen_map(
         {
@@ -165,17 +188,6 @@ def _before(moment: Moment) -> FrozenMap:
     return moment.timeline.state(moment.timeline.place(max(moment.position - 1, 0))).sections
 
 
-def _ms_known(moment: Moment) -> bool:
-    step = moment.timeline.frame(moment.place)
-    return step is not None and "ms" in step.meta
-
-
-def _ms(moment: Moment) -> Json:
-    if not _ms_known(moment):
-        raise KeyError("ms")
-    return moment.timeline.frame(moment.place).meta["ms"]  # type: ignore[union-attr]
-
-
 def _tools(_: Moment, record: FrozenMap) -> Json:
     return tuple([call[2] for call in record.get("calls", ()) if call[1] == "tool"])
 
@@ -191,16 +203,16 @@ def _member(name: str, missing: Json = None) -> Callable[[Moment, FrozenMap], Js
 _OF_MOMENT: Final[Mapping[str, Callable[[Moment], Json]]] = {
     "message": lambda moment: moment.place.message,
     "frame": lambda moment: moment.place.frame,
-    "path": lambda moment: moment.timeline.row(moment.place.message).path,
+    "path": lambda moment: moment.row.path,
     "type": lambda moment: moment.timeline.input(moment.place.message).type,
     "text": _text,
     "state": _state,
     "before": _before,
-    "ms": _ms,
+    "ms": lambda moment: moment.ms,
 }
 _OF_RECORD: Final[Mapping[str, Callable[[Moment, FrozenMap], Json]]] = {
     "node": _member("node"),
-    "phase": lambda moment, _: getattr(moment.timeline.frame(moment.place), "phase", "main"),
+    "phase": lambda moment, _: moment.phase,
     "input": _member("input", EMPTY),
     "output": _member("output"),
     "error": _member("error"),

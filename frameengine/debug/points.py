@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from attrs import field, frozen
@@ -27,7 +28,7 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """What a breakpoint can be about; ``if`` is a condition alone."""
 ALONE: Final = ("error", "divergence", "if")
 """Kinds that take no argument."""
-_QUOTED: Final = ('"', "'")
+_QUOTED: Final = re.compile(r"""(?s)(?P<sign>["'])(?P<held>.*?)(?P=sign)(?:\s+if(?P<condition>\s.*|$))?""")
 
 
 @frozen(kw_only=True)
@@ -109,10 +110,24 @@ class Watchpoint:
 Point: TypeAlias = Breakpoint | Watchpoint
 
 
+def split_argument(text: str) -> tuple[str, str]:
+    """Return an argument and the text of the condition behind it; each is empty where it is not there.
+
+    A condition begins at the first ``if``. An argument that holds that word, or spaces at an end, stands in quotes: they end
+    where the same sign is followed by a condition or by nothing. Within them every sign stands for itself.
+    """
+    text = text.strip()
+    quoted = _QUOTED.fullmatch(text)
+    if quoted is not None:
+        return quoted["held"], (quoted["condition"] or "").strip()
+    argument, _, condition = f" {text} ".partition(" if ")
+    return argument.strip(), condition.strip()
+
+
 def _quoted(argument: str) -> str:
     """Return an argument so that it is read as the same one again."""
-    plain = argument and argument == argument.strip() and " if " not in f" {argument} " and argument[0] not in _QUOTED
-    if plain:
-        return argument
-    sign = next((sign for sign in _QUOTED if f"{sign} if " not in f"{argument}{sign} if"[:-1] and not argument.endswith(sign)), '"')
-    return f"{sign}{argument}{sign}"
+    for sign in ("", '"', "'"):
+        typed = f"{sign}{argument}{sign}"
+        if split_argument(typed) == (argument, "") and split_argument(f"{typed} if x") == (argument, "x"):
+            return typed
+    return argument

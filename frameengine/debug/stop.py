@@ -57,7 +57,14 @@ class Stop:
     """The place."""
     hits: tuple[Hit, ...] = ()
     """What was hit, breakpoints before watchpoints, in order of their numbers."""
+    notes: tuple[str, ...] = ()
+    """At an end of the run: conditions that could be evaluated nowhere on the way, for people."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the stop as plain JSON."""
-        return {"reason": self.reason, "where": self.where.to_json(), "hits": [hit.to_json() for hit in self.hits]}
+        return {
+            "reason": self.reason,
+            "where": self.where.to_json(),
+            "hits": [hit.to_json() for hit in self.hits],
+            "notes": list(self.notes),
+        }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from frameengine.debug.place import START, Place
 from frameengine.errors import TraceError, UnknownRef
-from frameengine.inputs import Clear, Given, SwitchGraph
+from frameengine.inputs import Clear, Given, Input, StateEdit, SwitchGraph
 from frameengine.jsonvalue import EMPTY, FrozenMap
 from frameengine.state import RunState, change_from_json
 from frameengine.trace.messages import Made, Message, Step, messages
@@ -57,10 +57,15 @@ class Timeline:
             body = message.input.body
             if isinstance(body, Clear | SwitchGraph):
                 state = initial
-            elif isinstance(body, Given):
+            elif isinstance(body, Given | StateEdit):
                 state = state.apply(body.changes())
             self._states[Place(message.number, 0)] = state
             for step in message.steps:
+                for late in step.late:
+                    if isinstance(late.body, StateEdit):
+                        # It holds at the boundary at which it came in, not only behind the next frame.
+                        state = state.apply(late.body.changes())
+                        self._states[Place(message.number, step.number - 1)] = state
                 for record in step.records:
                     state = state.apply([change_from_json(change) for change in record.get("changes", ())])
                 self._states[Place(message.number, step.number)] = state
@@ -106,6 +111,28 @@ class Timeline:
         """Return the effects of the place's frame in the order in which their outcomes arrived."""
         step = self.frame(place)
         return () if step is None else step.calls
+
+    @property
+    def messages(self) -> list[Message]:
+        """All messages, in order."""
+        return self._messages
+
+    def input(self, number: int) -> Input:
+        """Return the input of a message."""
+        return self.message(number).input
+
+    def records(self, place: Place) -> tuple[FrozenMap, ...]:
+        """Return the records of the place's frame."""
+        step = self.frame(place)
+        return () if step is None else step.records
+
+    def line(self, _: Place) -> bytes:
+        """Return the frame's line as it stands in the file; empty where it is not at hand."""
+        return b""
+
+    def touched(self, _: str) -> Sequence[int]:
+        """Return the positions, ascending, at which a section of the state may have changed."""
+        return range(1, self.places)
 
     def state(self, place: Place) -> RunState:
         """Return the state at a place, folded from the changes that the record has."""

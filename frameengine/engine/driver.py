@@ -16,7 +16,7 @@ from frameengine.effects import Answer, Call, EffectKey, Outcome
 from frameengine.engine.message import Engine
 from frameengine.engine.stops import NO_REPLY, Ask, Reply, Stop
 from frameengine.errors import UsageError
-from frameengine.inputs import Body, Cancel, Clear, During, Given, Input, SwitchGraph, UserMessage
+from frameengine.inputs import Body, Cancel, Clear, During, Given, Input, StateEdit, SwitchGraph, UserMessage
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.limits import check
 from frameengine.records import Frame, FrameTrace
@@ -253,6 +253,9 @@ class Run:
         waiting = self.inbox.take()
         if not waiting:
             return NO_REPLY
+        # Refused before it is recorded: the engine would refuse it too, when it stands in the trace already.
+        edits = [change for arrived in waiting if isinstance(arrived.body, StateEdit) for change in arrived.body.changes()]
+        self.engine.edited(edits)
         during = During(input=input.number, frame=frame.frame)
         return Reply(late=tuple([self._enter(arrived, during) for arrived in waiting]))
 

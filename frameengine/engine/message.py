@@ -14,18 +14,18 @@ from attrs import evolve
 from frameengine.effects import EffectKey
 from frameengine.engine.frame import NodeTask, RanFrame, error_value, run_frame
 from frameengine.engine.guard import Guard
-from frameengine.engine.instruments import Instruments
+from frameengine.engine.instruments import Instruments, Previews
 from frameengine.engine.route import NOWHERE, Pending, Router
 from frameengine.engine.stops import NO_REPLY, Ask, Committed, Reply, Stop
-from frameengine.errors import EngineClosed, FrameEngineError, UsageError
+from frameengine.errors import EngineClosed, FrameEngineError, NodeError, UsageError
 from frameengine.graph.registry import BoundGraph
-from frameengine.inputs import Clear, Given, Input, SwitchGraph, UserMessage
+from frameengine.inputs import Clear, Given, Input, StateEdit, SwitchGraph, UserMessage
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.limits import FRAMES_PER_MESSAGE_MAX, check
 from frameengine.messages import Envelope, to_json
 from frameengine.node import NodeContext
 from frameengine.records import CallRecord, Frame, FrameRecord, FrameTrace, Phase, TraceStatus
-from frameengine.state import RunState
+from frameengine.state import Change, RunState
 
 
 class Engine:
@@ -63,11 +63,14 @@ class Engine:
         """Take one input through its frames.
 
         Raises at once, before anything can be recorded: `EngineClosed` while another message is under way or after one that
-        failed in the engine itself, and what *switch* raises for a graph that there is not; then the run can go on (W61).
+        failed in the engine itself, what *switch* raises for a graph that there is not, and `UsageError` for an edit that does not
+        fit the state; after these two the run can go on (W61).
         """
         self._close()
         try:
             self._next = self._switched(input)
+            if isinstance(input.body, StateEdit):
+                self.edited(input.body.changes())
         except BaseException:
             self.closed = False
             raise
@@ -111,6 +114,9 @@ class Engine:
         if isinstance(body, Given):
             self.state = self.state.apply(body.changes())
             return "given"
+        if isinstance(body, StateEdit):
+            self.state = self.edited(body.changes())
+            return "edit"
         if isinstance(body, Clear):
             self.state = RunState(self.bound.graph.state)
             return "clear"
@@ -119,6 +125,13 @@ class Engine:
                 self._use(self._next)
             return "switch"
         return None
+
+    def edited(self, changes: Iterable[Change]) -> RunState:
+        """Return the state after changes made by hand, which are not made here. Raises `UsageError` where one does not fit."""
+        try:
+            return self.state.apply(changes)
+        except NodeError as error:
+            raise UsageError(f"the edit does not fit the state: {error.message}", hint=error.hint) from None
 
     def _switched(self, input: Input) -> BoundGraph | None:
         """Return the graph that an input switches to; None for any other input."""
@@ -137,19 +150,9 @@ class Engine:
             now=self._now,
             seed=self.seed,
             config=self.bound.graph.node(name),
-            preview=self._preview(key) if self.instruments.watching("on_preview") else None,
+            preview=partial(self.previews.show, key) if self.instruments.watching("on_preview") else None,
         )
         return NodeTask(self.bound.implementations[name], message, given, context, self.guard)
-
-    def _preview(self, key: EffectKey) -> Callable[[Any], None]:
-        count = 0
-
-        def preview(emission: Any) -> None:
-            nonlocal count
-            self.instruments.call("on_preview", key, count, emission)
-            count += 1
-
-        return preview
 
 
 class _Message:
@@ -188,6 +191,7 @@ class _Message:
             status=self._status(),
             state=engine.state.digest,
         )
+        engine.previews.settle()
         engine.instruments.call("on_trace", trace)
         engine.closed = False
         return trace
@@ -224,7 +228,7 @@ class _Message:
                 ran = yield from self._observed(steps) if watching("on_ask") or watching("on_outcome") else steps
             except BaseException:
                 for task in tasks:
-                    engine.instruments.call("on_retract", task.context.key)
+                    engine.previews.retract(task.context.key)
                 raise
             raised = {task.name: task.raised for task in ran.tasks if task.raised}
             reply = yield Committed(self._commit(ran, phase), raised)
@@ -252,11 +256,17 @@ class _Message:
                     instruments.call("on_outcome", asked[answer.key], answer.outcome)
 
     def _admit(self, late: Input) -> None:
-        """Hand a late input to its node, in the next frame or, where the node has a message already, in the one after it."""
+        """Hand a late input to its node, in the next frame or, where the node has a message already, in the one after it.
+
+        An edit of the state is applied here and now, and is handed to nobody.
+        """
         self.engine.advance(late.at)
         self.engine.instruments.call("on_input", late)
         if late.during is None:
             raise UsageError(f"input {late.number} is given during a message, and does not say so", hint="set Input.during")
+        if isinstance(late.body, StateEdit):
+            self.engine.absorb(late)
+            return
         name = self.engine.entry(late)
         if name is not None:
             message = entry_message(late)
@@ -285,7 +295,7 @@ class _Message:
                     record = _failed(record, error)
             if record.error is not None:
                 self.failed = True
-                engine.instruments.call("on_retract", task.context.key)
+                engine.previews.retract(task.context.key)
             self.stopped = self.stopped or record.open
             self.calls += len(record.calls)
             records.append(record)

@@ -53,7 +53,11 @@ def nearest(asked: Request, recorded: Sequence[tuple[Exchange, bool]]) -> list[d
         ratio = SequenceMatcher(None, text, _tail(exchange.request), autojunk=False).quick_ratio()
         ranked.append((-round(ratio, 3), number, exchange.request, left))
     ranked.sort(key=lambda item: item[:2])
-    return [_rejected(asked, request, -ratio, number + 1, left=left) for ratio, number, request, left in ranked[:NEAREST]]
+    different: dict[str, dict[str, Any]] = {}
+    for ratio, number, request, left in ranked:
+        if len(different) < NEAREST and request.digest not in different:
+            different[request.digest] = _rejected(asked, request, -ratio, number + 1, left=left)
+    return list(different.values())
 
 
 def _rejected(asked: Request, request: Request, ratio: float, number: int, *, left: bool) -> dict[str, Any]:

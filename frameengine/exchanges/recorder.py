@@ -68,6 +68,11 @@ class ExchangeRecorder:
         """How many different secrets were replaced."""
         return self._redactor.count
 
+    def know(self, secrets: Iterable[str]) -> None:
+        """Replace these from now on as well."""
+        with self._lock:
+            self._redactor.know(secrets)
+
     def issue(self, lane: str) -> int:
         """Take the next place in the order of *lane*: when a request is sent, not when its answer comes."""
         with self._lock:

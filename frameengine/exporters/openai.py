@@ -14,7 +14,7 @@ from attrs import frozen
 
 from frameengine.effects import Call, EffectKey, ModelReply, Outcome, ToolReply, effect_from_json
 from frameengine.errors import EffectError
-from frameengine.inputs import Clear, Given, Input, SwitchGraph, UserMessage
+from frameengine.inputs import Clear, Given, Input, StateEdit, SwitchGraph, UserMessage
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.node import ANSWER, TEXT_EVENT
 from frameengine.nodes.tool_loop import tool_message
@@ -103,6 +103,8 @@ class _Fold:
             self._left_out[entered.type] = self._left_out.get(entered.type, 0) + 1
             if isinstance(body, Clear):
                 self.note(f"input {entered.number} clears the conversation; what was said before it is exported all the same")
+            elif isinstance(body, StateEdit):
+                self.note(f"input {entered.number} edits the state; what was said is exported as it was said")
             elif isinstance(body, SwitchGraph):
                 self._use(body.graph)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve, frozen
+
 from frameengine import foreign
+from frameengine.effects import EffectFailure, ModelReply
 from frameengine.errors import LimitError, UsageError, ValueRefused
-from frameengine.exchanges.exchange import Exchange, Request
+from frameengine.exchanges.exchange import Exchange, Request, Response
 from frameengine.importers.exchange_cut import ChatCall
 from frameengine.importers.openai_plan import check_message
 from frameengine.jsonvalue import FrozenMap, Json, freeze
@@ -27,8 +30,6 @@ def is_chat(request: Request) -> bool:
 
 def chat_call(exchange: Exchange, number: int) -> ChatCall:
     """Return the call that an exchange of `is_chat` is; *number* is its place in the recording. Raises `Refused`."""
-    from frameengine.performers.model_http.chat import read_answer
-
     body = _body(exchange.request)
     messages = body.get("messages")
     if not isinstance(messages, tuple) or not messages:
@@ -44,7 +45,7 @@ def chat_call(exchange: Exchange, number: int) -> ChatCall:
     if not isinstance(tools, tuple) or not all(isinstance(tool, FrozenMap) for tool in tools):
         raise Refused("its tools are no list of objects")
     params = {name: value for name, value in body.items() if name not in BESIDE}
-    answer = read_answer(exchange.response)
+    answer = _read(exchange.response, model)
     return ChatCall(
         number=number,
         messages=messages,
@@ -53,7 +54,7 @@ def chat_call(exchange: Exchange, number: int) -> ChatCall:
         failure=answer.failure,
         partial=answer.partial,
         lane=exchange.lane,
-        meta=freeze(_meta(exchange)),
+        meta=answer.meta,
     )
 
 
@@ -65,11 +66,59 @@ def _body(request: Request) -> FrozenMap:
         except (LimitError, ValueRefused) as error:
             raise Refused(f"its request is no JSON that can be read: {error.message}") from None
     if not isinstance(body, FrozenMap):
-        raise Refused("its request is no JSON object")
+        raise Refused("its request is too large to be kept" if "sha256" in request.body else "its request is no JSON object")
     return body
 
 
-def _meta(exchange: Exchange) -> dict[str, Any]:
-    response = exchange.response
-    meta: dict[str, Any] = {"status": response.status}
-    return {**meta, "ms": response.ms} if response.ms else meta
+@frozen(kw_only=True)
+class _Answer:
+    """What came of a call."""
+
+    replies: tuple[ModelReply, ...] = ()
+    failure: EffectFailure | None = None
+    partial: ModelReply | None = None
+    meta: FrozenMap
+
+
+def _read(response: Response, asked: str) -> _Answer:
+    """Read an answer as the transport does, each piece at its time; *asked* is the model that was asked."""
+    from frameengine.performers.model_http.fault import Fault
+    from frameengine.performers.model_http.reading import Reading
+
+    if not response.status:
+        failure = EffectFailure(type="model.connect_error", message=response.error or "no answer came")
+        return _Answer(failure=failure, meta=_meta(response, {}))
+    now = 0.0
+    reading = Reading(response.status, response.headers, asked=asked, clock=lambda: round(now))
+    try:
+        for now, piece in response.pieces():  # noqa: B007 - the reading's clock
+            for _ in reading.feed(piece):
+                pass
+        if not response.complete:
+            raise reading.cut(response.error or "the answer broke off")
+        first = reading.end()
+    except Fault as fault:
+        said, partial = reading.answer.partial(), None
+        if said["text"] and not said["tool_calls"]:
+            partial = ModelReply(message=freeze({"role": "assistant", "content": said["text"]}), finish_reason="incomplete")
+        return _Answer(failure=fault.failure(), partial=partial, meta=_meta(response, reading.answer.meta()))
+    others = () if reading.streamed else _other_choices(response.body, first)
+    return _Answer(replies=(first, *others), meta=_meta(response, reading.answer.meta()))
+
+
+def _other_choices(body: bytes, first: ModelReply) -> list[ModelReply]:
+    """Return the replies beside the first, where several were asked for."""
+    document = foreign.parse(body.removeprefix(b"\xef\xbb\xbf").decode(errors="replace"))
+    found = []
+    for choice in document.get("choices", ()):
+        message = choice.get("message") if isinstance(choice, FrozenMap) else None
+        if isinstance(message, FrozenMap) and choice.get("index", 0) not in (0, None):
+            reason = choice.get("finish_reason")
+            finish = reason if isinstance(reason, str) else "unknown"
+            found.append(evolve(first, message=freeze({"role": "assistant", **message}), finish_reason=finish))
+    return found
+
+
+def _meta(response: Response, read: dict[str, Any]) -> FrozenMap:
+    meta: FrozenMap = freeze({**read, **({"ms": response.ms} if response.ms else {}), "status": response.status})
+    return meta

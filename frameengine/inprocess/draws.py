@@ -1,4 +1,4 @@
-"""Draws: what the agent's own code read from the clock, from chance, or as an id. Recorded by place, given back at the same place."""
+"""Draws: what the agent's own code read from clock or chance, or took as an id; recorded, and given back at the same place."""
 
 from __future__ import annotations
 
@@ -159,11 +159,11 @@ def from_json(value: Any) -> Any:
     """Return the drawn value; of a date its text, since its class is known where it is drawn only."""
     match value:
         case {"struct_time": [*fields, zone, offset]}:
-            return time.struct_time(fields, {"tm_zone": zone, "tm_gmtoff": offset})
+            return time.struct_time(fields, {"tm_zone": str(zone), "tm_gmtoff": offset})
         case {"uuid": text}:
             return UUID(text)
-        case {"iso": text}:
-            return text
+        case {"iso": text} | str(text):
+            return str(text)
         case {"base64": text}:
             return b64decode(text)
         case {"int": text}:

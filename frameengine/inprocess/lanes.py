@@ -1,7 +1,7 @@
 """Lanes: which of an agent's tasks and threads is speaking.
 
-Order means something within one task or thread only: two that run side by side reach the wire in an order that is chance. So every
-call and every draw carries the lane it was made in. A lane is named by its place in the tree of who started whom, ``main/2/1``
+Order means something within one task or thread only: two that run side by side reach the wire in an order that is chance. So
+every call and every draw carries the lane it was made in. A lane is named by its place in the tree of who started whom, ``main/2/1``
 being the first one started by the second one started by whoever opened the block: addresses and thread numbers would be new in
 every run.
 """
@@ -27,17 +27,21 @@ class Lanes:
 
     def here(self) -> str:
         """Return the lane of the current task or thread; one that nobody was seen starting is a child of the root."""
-        return self._give(_owner(), "")
+        return self._give(_owner(), ROOT)
 
     def adopt(self, started: Any) -> None:
-        """Give a task or thread its lane when it is started: that order is the program's, who speaks first is chance."""
-        self._give(started, self.here())
+        """Give a task or thread its lane when it is started: that order is the program's, who speaks first is chance.
+
+        What is started by somebody without a lane (a server in the same process) is left alone until it speaks.
+        """
+        parent = self._names.get(_owner())
+        if parent is not None:
+            self._give(started, parent)
 
     def _give(self, owner: Any, parent: str) -> str:
         with self._lock:
             name = self._names.get(owner)
             if name is None:
-                parent = parent or ROOT
                 number = self._children[parent] = self._children.get(parent, 0) + 1
                 name = self._names[owner] = f"{parent}/{number}"
             return name

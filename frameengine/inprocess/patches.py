@@ -48,7 +48,8 @@ class Patches:
         before = members.get(name)
         if before is None:
             raise UsageError(
-                f"{kind.__name__}.{name} cannot be replaced in this Python", hint="leave 'clock' out of control, and pass times in"
+                f"{kind.__name__}.{name} cannot be replaced in this Python",
+                hint="leave 'clock' out of control, and pass times in",
             )
 
         def write(method: Any) -> None:

@@ -6,12 +6,16 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from frameengine.errors import UsageError
 from frameengine.exchanges.exchange import Response
 from frameengine.exchanges.gather import Gathering
 
+LIBRARIES = ("httpx", "httpx2")
+"""Those whose clients are held."""
 END_MARKS = (b"data: [DONE]", b'"type":"message_stop"}', b'"type": "message_stop"}')
 """How streams of events say that nothing follows. Clients stop reading there, often before the body's own end."""
 _TAIL = 256
@@ -23,7 +27,17 @@ def library_of(value: Any) -> ModuleType:
         module = sys.modules.get(kind.__module__.partition(".")[0])
         if module is not None and hasattr(module, "BaseTransport"):
             return module
-    return sys.modules["httpx2"]
+    raise UsageError(f"{type(value).__name__} is of no known HTTP library", hint=f"use one of {' or '.join(LIBRARIES)}")
+
+
+def library_named(name: str) -> ModuleType:
+    """Return an HTTP library by its name. Raises `UsageError` where it is none, or not installed."""
+    if name not in LIBRARIES:
+        raise UsageError(f"there is no HTTP library {name!r} here", hint=f"say {' or '.join(LIBRARIES)}")
+    try:
+        return import_module(name)
+    except ImportError:
+        raise UsageError(f"{name} is not installed", hint=f"pip install {name}") from None
 
 
 class Taken:

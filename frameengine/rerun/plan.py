@@ -69,6 +69,13 @@ class Plan:
     """Its messages, in order."""
     unanswered: Mapping[EffectKey, tuple[Call, Outcome]] = field(factory=dict)
     """The calls that it has no reply for: cut off by a Cancel, or those at which the recording stops."""
+    numbers: tuple[int, ...] = ()
+    """The recorded number of each input that comes in, in order, and 0 for one that was not recorded; empty where all are as
+    they were."""
+
+    def recorded(self, number: int) -> int:
+        """Return the number that an input of the new run was recorded with; 0 for one that was not."""
+        return self.numbers[number - 1] if self.numbers else number
 
 
 def read_plan(path: Path) -> Plan:

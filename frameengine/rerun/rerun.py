@@ -21,6 +21,7 @@ from frameengine.graph.registry import BoundGraph, fingerprint
 from frameengine.inputs import Body, SwitchGraph
 from frameengine.jsonvalue import EMPTY, Json, freeze
 from frameengine.records import FrameTrace
+from frameengine.rerun.edited import NO_CALLS, Edited
 from frameengine.rerun.plan import Figures, Plan, read_plan, slots
 from frameengine.rerun.stage import APPROXIMATE, Answered, How, Miss, Moved, Stage
 from frameengine.rerun.supply import Supply
@@ -35,6 +36,8 @@ Verdict: TypeAlias = Literal["exact", "completed", "approximate", "unfinished", 
 """Every reply was recorded for an equal request; or some were supplied; or some were recorded for another request; or some are
 needed still; or no call got any, so that nothing was looked up."""
 HOWS: tuple[How, ...] = get_args(How)
+UNASKED: tuple[How, ...] = ("edited", "cancelled", "not recorded")
+"""Ways in which a call is answered, or ends, without a reply being looked for."""
 
 
 @frozen(kw_only=True)
@@ -63,7 +66,7 @@ class NodeHits:
     @property
     def calls(self) -> int:
         """All its calls that a reply was looked for."""
-        return sum(count for how, count in self.hows.items() if how not in ("cancelled", "not recorded"))
+        return sum(count for how, count in self.hows.items() if how not in UNASKED)
 
     @property
     def rate(self) -> float:
@@ -177,6 +180,8 @@ def rerun(
     switch: Callable[[str], BoundGraph] | None = None,
     guard: Guard | None = None,
     instruments: Iterable[Any] = (),
+    edited: Edited | None = None,
+    prove: Callable[[Path], None] | None = None,
 ) -> RerunResult:
     """Run the inputs of a sealed trace through *bound*, answered from its calls or from those of *cassettes*.
 
@@ -184,7 +189,8 @@ def rerun(
     stands in, and nothing is written: all such calls are found in one go. Whether what is left over, or approximate, will do
     is for the caller to judge.
 
-    *output* takes the new run as a sealed trace whose header names its parent. Raises `CassetteMiss`, `CassetteUnused` where a
+    *edited* is what somebody changed in the recorded run: other outcomes and inputs, edits of the state. *output* takes the new
+    run as a sealed trace whose header names its parent, once *prove*, which is given it under another name, returns. Raises `CassetteMiss`, `CassetteUnused` where a
     script has answers left over, `TraceError`, `NothingCompared` where no node ran, and what a run raises; nothing stands at
     *output* then.
     """
@@ -192,13 +198,14 @@ def rerun(
         check_absent(output, replace=replace)
         if output.exists() and output.samefile(trace):
             raise UsageError(f"{output} is the trace that is run again", hint="choose another name", path=str(output))
-    plan = read_plan(trace)
+    plan = read_plan(trace) if edited is None else edited.plan(read_plan(trace))
     cassette = _cassette(cassettes or (trace,))
     matcher = Matcher(cassette, policy, slots(bound))
     state = _state(plan, bound)
     seed = plan.header.get("seed", 0)
     engine = Engine(bound, seed=seed, state=state, guard=guard, instruments=instruments, switch=switch)
-    stage = Stage(plan, engine, matcher, on_miss, explore=explore)
+    calls = NO_CALLS if edited is None else edited.calls
+    stage = Stage(plan, engine, matcher, on_miss, explore=explore, edited=calls)
     members = header(bound, seed=seed, state=state, clock=str(plan.header.get("clock", "virtual")))
     draft = None if output is None else output.with_name(f".{output.name}.draft")
     try:
@@ -213,8 +220,11 @@ def rerun(
             on_miss.check_used()
         if draft is None or output is None or result.needed:
             return result
+        if prove is not None:
+            prove(draft)
+        provenance = _provenance(plan, result, edited)
         with published(output, replace=replace) as sink:
-            head = copy_under({**members, "durability": "fast", "provenance": _provenance(plan, result)}, draft, sink)
+            head = copy_under({**members, "durability": "fast", "provenance": provenance}, draft, sink)
         return evolve(result, output=output, head=head)
     finally:
         if draft is not None:
@@ -243,7 +253,7 @@ def _run(plan: Plan, stage: Stage, writer: TraceWriter | None, switch: Callable[
     traces = []
     for message in plan.messages:
         stage.prepare(message)
-        traces.append(run.send(_current(message.input.body, switch), message.input.at))
+        traces.append(run.send(_current(message.input.body, switch), stage.came(message.input)))
         # Their numbers stay those of the record: they stand before the next message there, too.
         traces += [run.send(body, at) for body, at in stage.left()]
     return traces
@@ -257,8 +267,13 @@ def _current(body: Body, switch: Callable[[str], BoundGraph] | None) -> Body:
 
 
 def _result(plan: Plan, stage: Stage, traces: list[FrameTrace], replies: int, bound: BoundGraph) -> RerunResult:
-    recorded = {message.input.number: message.figures for message in plan.messages}
-    messages = tuple([Rerun(input=each.input, recorded=recorded.get(each.input), now=Figures.of(each.wire())) for each in traces])
+    recorded = {message.input.number: message.figures for message in plan.messages if message.input.number}
+    messages = tuple(
+        [
+            Rerun(input=each.input, recorded=recorded.get(plan.recorded(each.input)), now=Figures.of(each.wire()))
+            for each in traces
+        ]
+    )
     ignored = [each.input for each in messages if each.now.path == "ignored" and (each.recorded is None or each.recorded.frames)]
     cancels = [message.cancel.number for message in plan.messages if message.cancel is not None]
     frames = sum(trace.frames for trace in traces)
@@ -270,7 +285,7 @@ def _result(plan: Plan, stage: Stage, traces: list[FrameTrace], replies: int, bo
         )
     answered = tuple(stage.answered.values())
     unused = stage.matcher.cassette.unused()
-    lost = [*[number for number in ignored if number not in cancels], *stage.lost]
+    lost = [*[number for number in map(plan.recorded, ignored) if number not in cancels], *stage.lost]
     during = sum(len(message.late) + (message.cancel is not None) for message in plan.messages)
     return RerunResult(
         path=plan.path,
@@ -313,7 +328,7 @@ def _by_node(answered: Sequence[Answered]) -> tuple[NodeHits, ...]:
     return tuple(found)
 
 
-def _provenance(plan: Plan, result: RerunResult) -> dict[str, Json]:
+def _provenance(plan: Plan, result: RerunResult, edited: Edited | None) -> dict[str, Json]:
     """Return where the parent's inputs and replies came from, and what the rerun made of them."""
     counted = {how: result.count[how] for how in HOWS if result.count[how]}
     told = ", ".join([f"{count} {how}" for how, count in counted.items()]) or "no calls"
@@ -328,4 +343,7 @@ def _provenance(plan: Plan, result: RerunResult) -> dict[str, Json]:
         "unused": len(result.unused),
         "moved": len(result.moved),
     }
-    return {**plan.header.get("provenance", EMPTY), "rerun": f"{result.verdict}: {told}", "parent": parent}
+    if edited is not None:
+        parent.update(edited.told)
+    name = "rerun" if edited is None else "fork"
+    return {**plan.header.get("provenance", EMPTY), name: f"{result.verdict}: {told}", "parent": parent}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from attrs import evolve, frozen
@@ -16,11 +17,13 @@ from frameengine.engine.stops import Ask
 from frameengine.errors import CassetteMiss
 from frameengine.graph.registry import fingerprint
 from frameengine.inputs import Body, Cancel, Input
+from frameengine.jsonvalue import freeze
 from frameengine.performers.replaying import Replaying
+from frameengine.rerun.edited import NO_CALLS, EditedCall
 from frameengine.rerun.plan import Message, Plan
 from frameengine.rerun.supply import Supply
 
-How: TypeAlias = Literal["exact", "slot", "nearest", "script", "live", "needed", "cancelled", "not recorded"]
+How: TypeAlias = Literal["exact", "slot", "nearest", "edited", "script", "live", "needed", "cancelled", "not recorded"]
 """Who or what answered a call; of one that is *needed* nobody could, and a recorded reply stood in to see what follows."""
 
 APPROXIMATE: tuple[How, ...] = ("slot", "nearest")
@@ -84,8 +87,21 @@ class Moved:
 class Stage(Inbox):
     """The inbox and the performer of a rerun."""
 
-    def __init__(self, plan: Plan, engine: Engine, matcher: Matcher, supply: Supply | None, *, explore: bool) -> None:
-        """Answer *engine* by *matcher*, then by *supply*. With *explore* a miss is kept as needed and does not end the run."""
+    def __init__(
+        self,
+        plan: Plan,
+        engine: Engine,
+        matcher: Matcher,
+        supply: Supply | None,
+        *,
+        explore: bool,
+        edited: Mapping[EffectKey, EditedCall] = NO_CALLS,
+    ) -> None:
+        """Answer *engine* by what was *edited*, then by *matcher*, then by *supply*.
+
+        With *explore* a miss is kept as needed and does not end the run. Keys are the recorded ones here, also where inputs were
+        put in before them.
+        """
         super().__init__()
         self.engine = engine
         self.matcher = matcher
@@ -99,6 +115,7 @@ class Stage(Inbox):
         """Late inputs that a node was given when they were recorded, and for which the graph of now has none."""
         self._plan = plan
         self._supply = supply
+        self._edited = edited
         self._explore = explore
         self._bound = engine.bound
         self._performer = Replaying(matcher, self._missed, arrived=self._arrived)
@@ -124,7 +141,7 @@ class Stage(Inbox):
         for entered in waiting:
             self._note(entered, None)
         self._late, self._coming = deque(), None
-        return [(entered.body, entered.at) for entered in waiting]
+        return [(entered.body, self.came(entered)) for entered in waiting]
 
     def begin(self) -> None:
         """Do nothing: what comes in is known beforehand."""
@@ -137,7 +154,7 @@ class Stage(Inbox):
             entered = self._late.popleft()
             if self._message is not None and entered.number in self._message.reached and self.engine.entry(entered) is None:
                 self.lost.append(entered.number)
-            taken.append(Arrival(entered.body, entered.at))
+            taken.append(Arrival(entered.body, self.came(entered)))
         return taken
 
     def cancelled(self) -> Arrival | None:
@@ -155,6 +172,10 @@ class Stage(Inbox):
         now = None if frame is None else (number, frame)
         self.moved.append(Moved(input=entered.number, recorded=(number, _frame_of(entered)), now=now))
 
+    def came(self, entered: Input) -> int:
+        """Return when an input of its own comes in; one that was not recorded takes no time."""
+        return entered.at if entered.number else self.engine.now
+
     # ------------------------------------------------------------------ calls
 
     def perform(self, ask: Ask) -> list[Answer]:
@@ -163,19 +184,42 @@ class Stage(Inbox):
             self._bound = self.engine.bound
             self.matcher.nodes = switched(fingerprint(self._bound))
         answers: list[Answer] = []
-        for call in ask.new:
-            ended = self._unanswered(call)
-            if ended is None:
-                answers += self._performer.perform(Ask((call,), ask.outstanding))
+        for asked in ask.new:
+            call = self._as_recorded(asked)
+            outcome = self._by_hand(call) or self._recorded_end(call)
+            if outcome is None:
+                [answer] = self._performer.perform(Ask((call,), {call.key: call}))
                 self._keep(call)
-                continue
-            equal, outcome = ended
-            if outcome.status == "not_recorded":
-                answers.append(Answer(call.key, outcome))
-            how: How = "not recorded" if outcome.status == "not_recorded" else "cancelled"
-            self.answered[call.key] = evolve(_answered(call, how), equal=equal)
+                outcome = answer.outcome
+            if outcome.status != "cancelled":
+                answers.append(Answer(asked.key, outcome))
         self._stuck = not answers
         return answers
+
+    def _as_recorded(self, call: Call) -> Call:
+        """Return a call under the key that it has where the input of its message was recorded."""
+        number = self._plan.recorded(call.key.input)
+        return call if number == call.key.input else evolve(call, key=call.key._replace(input=number))
+
+    def _by_hand(self, call: Call) -> Outcome | None:
+        """Return the outcome that somebody wrote for the call of this place; None where nobody did, or it calls another thing."""
+        edited = self._edited.get(call.key)
+        if edited is None or (edited.effect, edited.name) != (call.effect.kind, call.effect.name):
+            return None
+        self.matcher.skip(call)
+        self.answered[call.key] = _answered(call, "edited")
+        origin = {"how": "edited", "from": call.key.wire()}
+        return evolve(edited.outcome, meta=freeze({"reply": origin}))
+
+    def _recorded_end(self, call: Call) -> Outcome | None:
+        """Return how a call ends that was recorded without a reply; None for one that a reply is to be looked for."""
+        ended = self._unanswered(call)
+        if ended is None:
+            return None
+        equal, outcome = ended
+        how: How = "not recorded" if outcome.status == "not_recorded" else "cancelled"
+        self.answered[call.key] = evolve(_answered(call, how), equal=equal)
+        return outcome
 
     def _unanswered(self, call: Call) -> tuple[bool, Outcome] | None:
         """Return the outcome of the recorded call in the place of *call*, or with its request, where that got no reply.

@@ -11,10 +11,10 @@ from attrs import evolve
 
 from frameengine.effects import Call, ModelCall, Outcome, ToolReply, failed
 from frameengine.engine.driver import virtual_at
-from frameengine.errors import CassetteMiss, FrameEngineError, UsageError
+from frameengine.errors import CassetteMiss, FrameEngineError
 from frameengine.jsonvalue import EMPTY, FrozenMap
 from frameengine.performers.scripted import Script
-from frameengine.scenario import load_scenario
+from frameengine.scenario import check_database, load_scenario
 from frameengine.tools.registry import ToolRegistry
 from frameengine.tools.sql import Database, register_sql
 
@@ -35,9 +35,7 @@ class Supply:
         scenario = None if script is None else load_scenario(script, replies=True)
         files = {**(scenario.databases if scenario is not None else {}), **databases}
         for name, file in files.items():
-            if isinstance(file, Path) and not file.is_file():
-                hint = f"name one that is there: --database {name}=FILE"
-                raise UsageError(f"database {name}: there is no file {file}", hint=hint, database=name)
+            check_database(name, file, f"database {name}")
         model, tools = (scenario.model, scenario.tools or EMPTY) if scenario is not None else (EMPTY, EMPTY)
         self._scripts = {"model": Script(_without_placeholders(model)), "tool": Script(_without_placeholders(tools))}
         self._registry = ToolRegistry()

@@ -161,6 +161,10 @@ class Contents:
             raise BadContent("a list of contents holds objects")
         return value
 
+    def raw(self, number: int) -> Any:
+        """Return a text or an object as it stands in the file; None where it is a list, or not remembered."""
+        return self._raw.get(number)
+
     def _content(self, number: int) -> Any:
         try:
             return self._raw[number]

@@ -131,18 +131,20 @@ class Message:
 
 
 @define
-class _Open:
+class Waiting:
     """What was read since the last frame."""
 
     calls: dict[EffectKey, Made] = field(factory=dict)
+    """Calls with their outcomes, in order of arrival."""
     late: list[Input] = field(factory=list)
+    """Inputs that came in."""
 
 
 def messages(reader: TraceReader, *, last: int | None = None) -> Iterator[Message]:
     """Yield every message of a trace, or those up to input *last*; all of it is read. A damaged one's last may be cut off."""
     before: dict[str, tuple[EffectKey, tuple[Any, ...]]] = {}
     current: Message | None = None
-    waiting = _Open()
+    waiting = Waiting()
     beyond = False
     for line in reader.lines():
         if beyond:
@@ -156,7 +158,7 @@ def messages(reader: TraceReader, *, last: int | None = None) -> Iterator[Messag
             if current is not None:
                 yield current
             beyond = last is not None and entered.number > last
-            current, waiting = None if beyond else Message(input=entered), _Open()
+            current, waiting = None if beyond else Message(input=entered), Waiting()
         elif current is None:
             raise TraceFormat(
                 f"line {line.number}: a {line.kind} outside a message",
@@ -164,11 +166,11 @@ def messages(reader: TraceReader, *, last: int | None = None) -> Iterator[Messag
                 line=line.number,
             )
         elif line.kind == "outcome":
-            made = _made(line, before)
-            waiting.calls[made.key] = made
+            call = made(line, before)
+            waiting.calls[call.key] = call
         elif line.kind == "frame":
-            current.steps.append(_step(line, waiting))
-            waiting = _Open()
+            current.steps.append(step_of(line, waiting))
+            waiting = Waiting()
         else:
             current.trace, current.meta = line.data, line.meta
             yield current
@@ -178,7 +180,8 @@ def messages(reader: TraceReader, *, last: int | None = None) -> Iterator[Messag
         yield current
 
 
-def _made(line: Line, before: dict[str, tuple[EffectKey, tuple[Any, ...]]]) -> Made:
+def made(line: Line, before: dict[str, tuple[EffectKey, tuple[Any, ...]]]) -> Made:
+    """Return the call of an outcome's line. *before* has the newest model call of each node and its messages, and is kept up."""
     key, effect, request = line.key(), line.data["effect"], line.data["request"]
     previous: EffectKey | None = None
     shared = 0
@@ -192,7 +195,8 @@ def _made(line: Line, before: dict[str, tuple[EffectKey, tuple[Any, ...]]]) -> M
     return Made(key=key, effect=effect, request=request, outcome=line.outcome(), before=previous, shared=shared)
 
 
-def _step(line: Line, waiting: _Open) -> Step:
+def step_of(line: Line, waiting: Waiting) -> Step:
+    """Return the frame of a line, with what was read before it."""
     data = line.data
     return Step(
         number=data["frame"],

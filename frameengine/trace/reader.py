@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 from attrs import frozen
 
@@ -17,14 +17,13 @@ from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.limits import FRAME_WEIGHT_MAX, LINE_BYTES_MAX
 from frameengine.trace.contents import BadContent, Contents
 from frameengine.trace.format import CHAIN_BYTES, CHAIN_HEAD, CHAIN_TAIL, FORMAT, GENESIS, KINDS, chained, tail, weight
+from frameengine.trace.refusal import rewritten, said
 from frameengine.trace.shape import check_data, check_outcome, check_shape
 from frameengine.trace.source import open_trace
 
 T = TypeVar("T")
 OURS = "name a file that this tool wrote"
 NOT_OURS = "the file was not written by this tool"
-SAID_MAX = 300
-"""Code points of another error's message that are repeated."""
 TO_REPAIR = "use 'frameengine repair' to keep the good part, or record again"
 UNDIGESTED = frozenset({"at", "meta", "chain"})
 """Members of a line that its canonical form leaves out."""
@@ -127,7 +126,7 @@ class Line:
             raise self._bad(error) from None
 
     def _bad(self, error: Exception) -> TraceFormat:
-        what = f"{self._path}: line {self.number}: {_said(error)}"
+        what = f"{self._path}: line {self.number}: {said(error)}"
         return TraceFormat(what, hint=NOT_OURS, path=str(self._path), line=self.number, offset=self.offset)
 
 
@@ -143,6 +142,10 @@ class Counts:
     """Effects."""
 
 
+Note: TypeAlias = Callable[[int, bytes, dict[str, Any]], None]
+"""Takes the byte offset of a line, its bytes, and its members as they stand."""
+
+
 class TraceReader:
     """A trace being read. Iterate `lines` once; afterwards `sealed` and `counts` hold.
 
@@ -150,9 +153,13 @@ class TraceReader:
     which then stands in `problem`: the good prefix is what was yielded.
     """
 
-    def __init__(self, path: Path, *, damaged: bool = False) -> None:
-        """Open *path* and read its header. Raises `TraceError` where there is no header to go by."""
+    def __init__(self, path: Path, *, damaged: bool = False, note: Note | None = None) -> None:
+        """Open *path* and read its header. Raises `TraceError` where there is no header to go by.
+
+        *note* is told of each line that was proven, the contents among them.
+        """
         self.path = path
+        self._note = note
         self.damaged = damaged
         self.problem: TraceError | None = None
         self.sealed = False
@@ -180,6 +187,21 @@ class TraceReader:
         except BaseException:
             self._file.close()
             raise
+
+    @property
+    def contents(self) -> Contents:
+        """What the lines read so far may refer to."""
+        return self._contents
+
+    def again(self) -> None:
+        """Open the file again behind what was proven: `lines` then yields what a writer has appended since.
+
+        For plain files that end without a seal. Raises `TraceError` where there is no such file any more.
+        """
+        self.problem = None
+        self._file.close()
+        self._file = open_trace(self.path)
+        self._file.seek(self.offset)
 
     @property
     def counts(self) -> Counts:
@@ -291,6 +313,8 @@ class TraceReader:
             except (BadContent, KeyError, TypeError, ValueError) as error:
                 raise self._refusal(raw, error) from None
             self._weigh(raw, items, kind)
+            if self._note is not None:
+                self._note(self.offset, raw, members)
             self._before, self._chain = self._chain, chain
             self.line_count += 1
             self.offset += len(raw)
@@ -317,9 +341,9 @@ class TraceReader:
             hint = TO_REPAIR if self.line_count else "nothing in it is whole: record again, or name another file"
             what = f"the last line ({line}, byte {self.offset}) is torn: {len(raw)} bytes without an end"
             return self._error(TraceIncomplete, what, hint, line=number, torn=len(raw))
-        if rewritten := _rewritten(raw):
+        if done := rewritten(raw):
             hint = "an editor or a transfer rewrote the file; get it again byte for byte"
-            return self._error(TraceFormat, f"{line} {rewritten}", hint, line=number)
+            return self._error(TraceFormat, f"{line} {done}", hint, line=number)
         if isinstance(error, Undecodable):
             return self._error(TraceFormat, f"{line} is not JSON of this format: {error}", OURS, line=number)
         if number == 1:
@@ -329,7 +353,7 @@ class TraceReader:
             except TraceVersion as version:
                 return version
         if error is not None:
-            return self._error(TraceFormat, f"{line}: {_said(error)}", NOT_OURS, line=number)
+            return self._error(TraceFormat, f"{line}: {said(error)}", NOT_OURS, line=number)
         if raw[-len(CHAIN_TAIL) :] != CHAIN_TAIL or raw[-CHAIN_BYTES : -CHAIN_BYTES + len(CHAIN_HEAD)] != CHAIN_HEAD:
             return self._error(TraceFormat, f"{line} does not end in its chain value", OURS, line=number)
         if chained(self._chain, raw[:-CHAIN_BYTES]) != raw[-67:-3]:
@@ -343,29 +367,6 @@ class TraceReader:
 
     def _error(self, kind: type[TraceError], what: str, hint: str, **fields: Any) -> TraceError:
         return kind(f"{self.path}: {what}", hint=hint, path=str(self.path), offset=self.offset, **fields)
-
-
-def _said(error: Exception) -> str:
-    if isinstance(error, BadContent):
-        return str(error)
-    if isinstance(error, KeyError):
-        return f"the member {error.args[0]!r} is missing or unknown"
-    # What it quotes may be as long as the file that it comes from.
-    said = (
-        error.message if isinstance(error, FrameEngineError) else f"its members are not of the form that they must have ({error})"
-    )
-    return said[:SAID_MAX]
-
-
-def _rewritten(raw: bytes) -> str:
-    """Return what an editor or a transfer did to a line; empty where nothing shows."""
-    if raw.startswith(b"\xef\xbb\xbf"):
-        return "starts with a byte order mark"
-    if raw.endswith(b"\r\n"):
-        return "ends in CR LF"
-    if b"\0" in raw:
-        return "holds zero bytes"
-    return ""
 
 
 def _check_version(path: Path, header: Any) -> None:

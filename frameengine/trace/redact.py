@@ -22,7 +22,7 @@ from attrs import evolve
 from frameengine.codec import Undecodable, dumps, loads
 from frameengine.effects import Call, EffectKey, ModelCall, ModelReply, Outcome, ToolCall, ToolReply
 from frameengine.errors import UsageError
-from frameengine.inputs import Action, Body, Dashboard, Given, Tick, UserMessage, Webhook
+from frameengine.inputs import Action, Body, Dashboard, Given, StateEdit, Tick, UserMessage, Webhook
 from frameengine.jsonvalue import FrozenMap, Json, freeze
 from frameengine.trace.spellings import spellings
 from frameengine.trace.streams import streamed
@@ -145,6 +145,8 @@ class Redactor:
             )
         elif isinstance(body, Given):
             redacted = evolve(body, messages=self._clean(body.messages, ""), state=self._clean(body.state, ""))
+        elif isinstance(body, StateEdit):
+            redacted = StateEdit([evolve(change, value=self._clean(change.value, "")) for change in body.changes()])
         elif isinstance(body, Action):
             redacted = evolve(body, name=self._text(body.name, ""), data=self._clean(body.data, ""))
         elif isinstance(body, Tick):

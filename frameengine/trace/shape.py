@@ -113,6 +113,7 @@ _BODIES: Mapping[str, Mapping[str, type[Any]]] = MappingProxyType(
         "SwitchGraph": {"graph": str, "fingerprint": FrozenMap},
         "Webhook": {"source": str},
         "Given": {"messages": tuple, "state": FrozenMap},
+        "StateEdit": {"changes": tuple},
     }
 )
 _STATUSES = ("ok", "error", "cancelled", "not_recorded")
@@ -128,6 +129,8 @@ def check_data(kind: str, data: FrozenMap) -> None:
         _check(data["data"], _BODIES.get(data["type"], {}), f"the data of a {data['type']}")
         if data["type"] == "Given":
             _check_objects(data["data"].get("messages", ()), "the messages of a Given")
+        elif data["type"] == "StateEdit":
+            _check_changes(data["data"].get("changes", ()))
     elif kind == "outcome":
         _check_request(data["effect"], data["request"])
         check_outcome(data["effect"], data["outcome"])
@@ -185,14 +188,18 @@ def _check_record(record: FrozenMap) -> None:
     for emission in record.get("emissions", ()):
         if type(emission) is not tuple or len(emission) != 2 or not all(map(isinstance, emission, (str, FrozenMap))):
             raise BadContent("an emission of a record is [event, data]")
-    for change in record.get("changes", ()):
-        _check(_object(change, "a change"), {"op": str, "at": str, "keep": int}, "a change", ("op", "at"))
-        if change["op"] not in _OPERATIONS:
-            raise BadContent(f"a change is one of {', '.join(_OPERATIONS)}")
+    _check_changes(record.get("changes", ()))
     if not all(isinstance(node, str) for node in record.get("route", ())):
         raise BadContent("the route of a record is a list of nodes")
     if "error" in record:
         _check(record["error"], {"type": str, "message": str, "where": str}, "the error of a record")
+
+
+def _check_changes(changes: tuple[Any, ...]) -> None:
+    for change in changes:
+        _check(_object(change, "a change"), {"op": str, "at": str, "keep": int}, "a change", ("op", "at"))
+        if change["op"] not in _OPERATIONS:
+            raise BadContent(f"a change is one of {', '.join(_OPERATIONS)}")
 
 
 def _check(value: Mapping[str, Any], forms: Mapping[str, type[Any]], what: str, needed: tuple[str, ...] = ()) -> None:

@@ -24,6 +24,8 @@ Maker: TypeAlias = Callable[[Folds, int], Sequence[Row]]
 """Makes the rows of a panel of so many columns."""
 
 _PLAIN = Style()
+TITLE_INDENT = 2
+"""Columns of a border before its title."""
 
 
 class RowView(ScrollView, can_focus=True):
@@ -54,8 +56,16 @@ class RowView(ScrollView, can_focus=True):
             """The panel."""
             return self.view
 
+    class Titled(Message):
+        """The name of a tab was clicked."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+            super().__init__()
+
     def __init__(self, *, id: str, follow: bool = False) -> None:
         super().__init__(id=id)
+        self._tabs: Sequence[str] = ()
         self.rows: Sequence[Row] = ()
         """What is shown."""
         self.cursor = 0
@@ -93,6 +103,13 @@ class RowView(ScrollView, can_focus=True):
         self.border_title = Content(visible_line(title))
         self.border_subtitle = Content(visible_line(facts))
 
+    def entitle_tabs(self, names: Sequence[str], current: str, facts: str) -> None:
+        """Show the names of tabs in the upper border, the *current* one marked; a click on one posts `Titled`."""
+        self._tabs = names
+        parts = [(f" {number} {name} ", "bold reverse" if name == current else "not bold") for number, name in enumerate(names, 1)]
+        self.border_title = Content.assemble(*parts)
+        self.border_subtitle = Content(facts)
+
     @property
     def row(self) -> Row | None:
         """The row under the cursor."""
@@ -119,7 +136,7 @@ class RowView(ScrollView, can_focus=True):
         if index >= len(self.rows):
             return Strip.blank(width, base)
         row = self.rows[index]
-        text = _fitted(row, width)
+        text = fitted(row, width)
         if self.marked:
             text.highlight_words([self.marked], "reverse", case_sensitive=False)
         style = self._over(index, row)
@@ -199,6 +216,7 @@ class RowView(ScrollView, can_focus=True):
         """Put the cursor where the mouse is, and choose that row."""
         offset = event.get_content_offset(self)
         if offset is None:
+            self._click_title(event.x - TITLE_INDENT) if event.y == 0 else None
             return
         index = offset.y + round(self.scroll_offset.y)
         if index < len(self.rows):
@@ -206,7 +224,15 @@ class RowView(ScrollView, can_focus=True):
             self.action_choose()
 
 
-def _fitted(row: Row, width: int) -> Text:
+    def _click_title(self, column: int) -> None:
+        for number, name in enumerate(self._tabs, 1):
+            size = len(f" {number} {name} ")
+            if 0 <= column < size:
+                self.post_message(self.Titled(name))
+            column -= size
+
+
+def fitted(row: Row, width: int) -> Text:
     """Return a row's text cut to the width, with its facts at the right end."""
     facts = row.facts
     room = width - (facts.cell_len + 1 if facts is not None and facts.cell_len else 0)

@@ -61,31 +61,22 @@ THEMES: Final = (
     ),
 )
 
-_PALETTES: Final = {
-    theme.name: {
-        Color.parse(GOOD).triplet: Color.parse(theme.primary),
-        Color.parse(BAD).triplet: Color.parse(theme.warning or ""),
-        Color.parse(QUIET).triplet: Color.parse(theme.variables["quiet"]),
-    }
-    for theme in THEMES
-    if not theme.ansi
-}
+_STRONG: Final = {Color.parse(GOOD).triplet: "primary", Color.parse(BAD).triplet: "warning"}
 _QUIET_NUMBER: Final = Color.parse(QUIET).number
-_BARE_QUIET: Final = Style(dim=True)
+_THEMES: Final = {theme.name: theme for theme in THEMES}
 
 
 @lru_cache(maxsize=4096)
 def recoloured(style: Style, theme: str) -> Style:
     """Return a style of `look` in the colours of a theme: strong enough on its ground."""
-    color = style.color
+    color, chosen = style.color, _THEMES[theme]
     if color is None:
         return style
-    quiet = color.number is not None and color.number == _QUIET_NUMBER
-    palette = _PALETTES.get(theme)
-    if palette is None:
-        return style + _BARE_QUIET if quiet else style
-    found = palette.get(Color.parse(QUIET).triplet if quiet else color.triplet)
-    return style if found is None else style + Style(color=found)
+    if color.triplet is None and color.number == _QUIET_NUMBER:
+        return style + (Style(dim=True) if chosen.ansi else Style(color=chosen.variables["quiet"]))
+    if chosen.ansi or color.triplet not in _STRONG:
+        return style
+    return style + Style(color=getattr(chosen, _STRONG[color.triplet]))
 
 
 SHEET: Final = """

@@ -80,7 +80,9 @@ class Endpoint:
     def secrets(self) -> Iterator[str]:
         """Yield what must stand in no text: the key, and values of headers that may be one; the longest first."""
         hidden = [value.removeprefix("Bearer ") for name, value in self.headers.items() if name.lower() not in _OPEN]
-        yield from sorted((secret for secret in {self.key, *hidden} if len(secret) >= _SECRET_MIN), key=lambda one: (-len(one), one))
+        yield from sorted(
+            (secret for secret in {self.key, *hidden} if len(secret) >= _SECRET_MIN), key=lambda one: (-len(one), one)
+        )
 
     def scrub(self, text: str) -> str:
         """Return *text* without the key."""

@@ -21,6 +21,9 @@ Kind: TypeAlias = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """Kinds of failures; an outcome's failure has the type ``model.`` and one of them."""
 
+Phase: TypeAlias = Literal["connect", "headers", "first_token", "body", "stream"]
+"""What a try waits for: a connection, the head of the answer, its first piece, or the rest of it."""
+
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Status codes after which another try may succeed."""
 FINAL = frozenset({"insufficient_quota"})

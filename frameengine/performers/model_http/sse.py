@@ -10,7 +10,7 @@ from attrs import frozen
 from frameengine.limits import MODEL_EVENT_BYTES_MAX, check
 
 _NEWLINE = re.compile(rb"\r\n?|\n")
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 @frozen
@@ -60,7 +60,7 @@ class Parser:
     def _take(self, raw: bytes) -> Event | None:
         if self._first:
             self._first = False
-            raw = raw.removeprefix(_BOM)
+            raw = raw.removeprefix(BOM)
         if not raw:
             return self._dispatch()
         line = raw.decode(errors="replace")
@@ -75,7 +75,7 @@ class Parser:
         return None
 
     def _dispatch(self) -> Event | None:
-        event = Event(self._type or "message", "\n".join(self._data)) if any(self._data) or len(self._data) > 1 else None
+        event = Event(self._type or "message", "\n".join(self._data)) if self._data else None
         self._type, self._size = "", 0
         self._data.clear()
         return event

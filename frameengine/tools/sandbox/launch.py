@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from frameengine.tools.sandbox import jail
 from frameengine.tools.sandbox.kernel import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
-from frameengine.tools.sandbox.processes import descendants, kill_rest, open_processes, read
+from frameengine.tools.sandbox.processes import descendants, exit_code, kill_rest, open_processes, read
 
 _TICK_MILLISECONDS: Final = 50
 """Between two looks at the memory of all processes together."""
@@ -146,12 +146,6 @@ def _watch(child: int, order: jail.Order, processes: int) -> dict[str, Any]:
         _, status = os.waitpid(child, 0)
         kill_rest(processes)
         return {"exit": exit_code(status), "ended": ended}
-
-
-def exit_code(status: int) -> int:
-    """Return the code as a shell does: 128 and the number of the signal where one ended it."""
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
 
 
 def _memory(processes: int) -> int:

@@ -14,6 +14,12 @@ def open_processes() -> int:
     return os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
 
 
+def exit_code(status: int) -> int:
+    """Return the code as a shell does: 128 and the number of the signal where one ended it."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
 def kill_rest(processes: int) -> None:
     """Kill all that descends from this process until nothing does; *processes* is ``/proc``, opened.
 

@@ -11,7 +11,7 @@ from frameengine.trace.messages import Made, Message, Step
 
 
 @frozen(kw_only=True)
-class Moment:
+class Scene:
     """A place, and what the record has there."""
 
     place: Place
@@ -28,7 +28,7 @@ class Moment:
     """The state one frame boundary earlier."""
 
     @classmethod
-    def of(cls, timeline: Timeline, place: Place) -> Moment:
+    def of(cls, timeline: Timeline, place: Place) -> Scene:
         """Return what there is at a place of *timeline*."""
         state = timeline.state(place).sections
         if not place.message:

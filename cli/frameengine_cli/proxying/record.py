@@ -1,0 +1,253 @@
+"""The recording proxy: requests go to the upstream as they came, answers come back as they come, and both are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from frameengine.errors import FrameEngineError, ToolFailed
+from frameengine.exchanges.encoding import KNOWN
+from frameengine.exchanges.exchange import Exchange, Request, Response
+from frameengine.exchanges.gather import Gathering
+from frameengine.exchanges.recorder import ExchangeRecorder
+from frameengine.performers.proxy_http import Coming, Upstream
+from frameengine_cli.proxying.wire import (
+    HOP,
+    Asked,
+    Gone,
+    Headers,
+    Lanes,
+    Receive,
+    Refused,
+    Scope,
+    Send,
+    read,
+    texts,
+    while_there,
+)
+
+BAD_GATEWAY = 502
+STORAGE_STATUS = 507
+END_SECONDS = 5.0
+"""How long an upstream may leave its connection open behind the last event of a stream, before that counts as the end."""
+IN_THREAD_BYTES = 256 << 10
+"""Size from which an exchange is written beside the loop, so that other answers go on meanwhile."""
+_END = re.compile(
+    rb'^data: ?\[DONE\]|^event: ?message_stop|"type": ?"message_stop"|"type": ?"response\.(?:completed|incomplete|failed)"'
+    rb'|"done": ?true',
+    re.MULTILINE,
+)
+"""The last event of a stream: whoever has it takes the answer for whole. A text that speaks of one has its quotes escaped."""
+_WINDOW = 64
+"""Bytes that such a mark may be spread over."""
+
+
+class RecordApp:
+    """The app that records what it hands on to *upstream*. *told* is called with each exchange that is kept."""
+
+    def __init__(
+        self, recorder: ExchangeRecorder, upstream: str | Upstream, *, told: Callable[[Exchange], None] = lambda _: None
+    ) -> None:
+        self._recorder = recorder
+        self._upstream = Upstream(upstream) if isinstance(upstream, str) else upstream
+        recorder.know(self._upstream.secrets)
+        self._told = told
+        self._lanes = Lanes()
+        self.stop: Callable[[], None] = lambda: None
+        """Ends the server; set by whoever serves."""
+        self.failure: FrameEngineError | None = None
+        """Why nothing is recorded any more."""
+        self.under_way = 0
+        """Requests whose answer has not come to its end."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand on one request."""
+        lane = self._lanes.of(scope)
+        issued = self._recorder.issue(lane)
+        self.under_way += 1
+        try:
+            asked = await read(scope, receive)
+            self._check()
+            passing = _Passing(self, asked, send, lane, issued)
+            await while_there(receive, passing.run())
+        except Gone:
+            pass
+        except Refused as refused:
+            await refused.answer(send)
+        finally:
+            self.under_way -= 1
+
+    async def close(self) -> None:
+        """Close the connections to the upstream."""
+        await self._upstream.close()
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise Refused(STORAGE_STATUS, f"nothing is recorded any more: {self.failure.message}", self.failure.hint)
+
+    def open(self, asked: Asked) -> Any:
+        """Send a request on. Of the encodings that the client takes, those are asked for that can be taken off."""
+        return self._upstream.send(asked.method, asked.target, _onward(asked.headers), asked.body)
+
+    def keep(self, exchange: Exchange) -> None:
+        """Write an exchange. Raises `Refused` where that fails, now or before: then the client is not to have its answer."""
+        try:
+            self._recorder.keep(exchange)
+        except FrameEngineError as error:
+            self.failure = error
+            self.stop()
+            self._check()
+        self._told(exchange)
+
+
+record_app = RecordApp
+
+
+class _Passing:
+    """One request on its way."""
+
+    def __init__(self, app: RecordApp, asked: Asked, send: Send, lane: str, issued: int) -> None:
+        self._app = app
+        self._asked = asked
+        self._send = send
+        self._lane, self._issued = lane, issued
+        self._at = time.time_ns() // 1000
+        self._start = time.monotonic()
+        self._gathering: Gathering | None = None
+        self._head: dict[str, Any] | None = None
+        self._kept = False
+
+    def _ms(self) -> float:
+        return (time.monotonic() - self._start) * 1000
+
+    async def run(self) -> None:
+        """Hand the request on and its answer back; keep both, however it ends."""
+        try:
+            await self._exchange()
+        except asyncio.CancelledError:
+            if not self._kept:
+                self._keep(self._response("the client went away, or the proxy was stopped"))
+            raise
+        except Refused:
+            # What has begun cannot become an error any more: the connection is cut.
+            if self._gathering is None or self._head is not None:
+                raise
+
+    async def _exchange(self) -> None:
+        try:
+            async with self._app.open(self._asked) as coming:
+                await self._pass(coming)
+        except ToolFailed as error:
+            response = self._response(error.message)
+            self._keep(response)
+            if not response.status:
+                raise Refused(BAD_GATEWAY, error.message, error.hint) from None
+            # The client's connection is cut, as the upstream's was.
+
+    async def _pass(self, coming: Coming) -> None:
+        self._gathering = Gathering(coming.status, texts(coming.headers))
+        length = next((int(value) for name, value in coming.headers if name.lower() == b"content-length"), None)
+        if self._asked.method == "HEAD" or coming.status in (204, 304):
+            length = 0
+        headers = [(name, value) for name, value in coming.headers if name.lower() not in HOP]
+        self._head = {"type": "http.response.start", "status": coming.status, "headers": headers}
+        if length is None:
+            await self._begin()
+        holding = Holding(length)
+        async for piece in _until_end(coming.pieces, holding):
+            self._gathering.add(self._ms(), piece)
+            onward = holding.take(piece)
+            if onward:
+                await self._begin()
+                await self._send({"type": "http.response.body", "body": onward, "more_body": True})
+        response = self._gathering.response(self._ms())
+        if len(response.body) + len(self._asked.body) > IN_THREAD_BYTES:
+            exchange = self._made(response)
+            self._kept = True
+            await asyncio.shield(asyncio.to_thread(self._app.keep, exchange))
+        else:
+            self._keep(response)
+        await self._begin()
+        await self._send({"type": "http.response.body", "body": holding.held, "more_body": False})
+
+    async def _begin(self) -> None:
+        """Send the head, once. It waits for the first bytes where the length is known: an error may have to take its place."""
+        if self._head is not None:
+            head, self._head = self._head, None
+            await self._send(head)
+
+    def _response(self, error: str) -> Response:
+        if self._gathering is None:
+            return Response(status=0, complete=False, error=error, ms=round(self._ms(), 3))
+        return self._gathering.response(self._ms(), complete=False, error=error)
+
+    def _made(self, response: Response) -> Exchange:
+        asked = self._asked
+        request = Request.of(asked.method, asked.path, asked.query, asked.fields(), asked.body)
+        return Exchange(request=request, response=response, lane=self._lane, issued=self._issued, at=self._at)
+
+    def _keep(self, response: Response) -> None:
+        self._kept = True
+        self._app.keep(self._made(response))
+
+
+class Holding:
+    """Holds back the end of an answer until it is written down: the last bytes, or a stream's last event."""
+
+    def __init__(self, length: int | None) -> None:
+        """*length* is what the head says; None where it does not."""
+        self._left = length
+        self._before = b""
+        self.held = b""
+        """What is not handed on yet."""
+        self.ended = False
+        """Whether the last event of a stream was seen."""
+
+    def take(self, piece: bytes) -> bytes:
+        """Take what came; return what may be handed on."""
+        if self._left is not None:
+            self._left -= len(piece)
+            if self._left > 0:
+                return piece
+            self.held += piece
+            return b""
+        if self.ended:
+            self.held += piece
+            return b""
+        seen = self._before + piece
+        mark = _END.search(seen)
+        if mark is None:
+            self._before = seen[-_WINDOW:]
+            return piece
+        self.ended = True
+        cut = max(mark.start() - len(self._before), 0)
+        self.held = piece[cut:]
+        return piece[:cut]
+
+
+async def _until_end(pieces: AsyncIterator[bytes], holding: Holding) -> AsyncIterator[bytes]:
+    """Yield pieces until there are no more, or none comes for a while behind the last event of a stream."""
+    while True:
+        try:
+            async with asyncio.timeout(END_SECONDS if holding.ended else None):
+                piece = await anext(pieces)
+        except (StopAsyncIteration, TimeoutError):
+            return
+        yield piece
+
+
+def _onward(headers: Headers) -> Headers:
+    """Return the headers of a request as they are handed on."""
+    kept = []
+    for name, value in headers:
+        if name in HOP or name in (b"host", b"content-length", b"expect"):
+            continue
+        if name == b"accept-encoding":
+            parts = [part.strip() for part in value.decode("latin-1").split(",")]
+            known = [part for part in parts if part.partition(";")[0].strip().lower() in KNOWN[:-1]]
+            value = ", ".join(known or ["identity"]).encode()  # noqa: PLW2901 - the same header
+        kept.append((name, value))
+    return kept

@@ -1,0 +1,114 @@
+"""The replaying proxy: every answer comes from a recording, and a request that it does not hold is an error that says why."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from frameengine.errors import CassetteMiss
+from frameengine.exchanges.book import Book
+from frameengine.exchanges.exchange import Exchange, Request
+from frameengine_cli.proxying.record import BAD_GATEWAY
+from frameengine_cli.proxying.wire import (
+    JSON_HEADERS,
+    MISS_STATUS,
+    Gone,
+    Headers,
+    Lanes,
+    Receive,
+    Refused,
+    Scope,
+    Send,
+    answer,
+    error_body,
+    read,
+    while_there,
+)
+
+STREAMS = ("text/event-stream", "application/x-ndjson", "application/stream+json", "application/jsonl")
+"""Types of answers that were sent piece by piece."""
+
+
+class ReplayApp:
+    """The app that answers from *book*: at once, or *speed* times as fast as it was.
+
+    *told* is called with each exchange that is given back, *missed* with each miss.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        *,
+        speed: float | None = None,
+        told: Callable[[Exchange], None] = lambda _: None,
+        missed: Callable[[CassetteMiss], None] = lambda _: None,
+    ) -> None:
+        self._book = book
+        self._speed = speed
+        self._told = told
+        self._missed = missed
+        self._lanes = Lanes()
+        self.stop: Callable[[], None] = lambda: None
+        """Ends the server; set by whoever serves."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        lane = self._lanes.of(scope)
+        try:
+            asked = await read(scope, receive)
+            started = time.monotonic()
+            request = Request.of(asked.method, asked.path, asked.query, asked.fields(), asked.body)
+            found = self._book.claim(request, lane)
+            self._told(found)
+            if self._speed is None:
+                await self._send(found, asked.method, send, started)
+            else:
+                await while_there(receive, self._send(found, asked.method, send, started))
+        except Gone:
+            pass
+        except Refused as refused:
+            await refused.answer(send)
+        except CassetteMiss as miss:
+            self._missed(miss)
+            await answer(send, MISS_STATUS, JSON_HEADERS, miss_body(miss))
+
+    async def close(self) -> None:
+        """Do nothing: a recording has no connections."""
+
+    async def _send(self, exchange: Exchange, method: str, send: Send, started: float) -> None:
+        response = exchange.response
+        if not response.status:
+            await self._wait(response.ms, started)
+            raise Refused(BAD_GATEWAY, response.error)
+        headers: Headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        whole = response.complete and kind not in STREAMS
+        if whole and self._speed is None:
+            await answer(send, response.status, headers, response.body)
+            return
+        if whole and method != "HEAD" and response.status not in (204, 304):
+            headers.append((b"content-length", str(len(response.body)).encode()))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        for ms, piece in response.pieces():
+            await self._wait(ms, started)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        if response.complete:
+            await self._wait(response.ms, started)
+            await send({"type": "http.response.body", "body": b""})
+        # Otherwise it stops here, unended: the connection is cut, as it was.
+
+    async def _wait(self, ms: float, started: float) -> None:
+        if self._speed is not None:
+            await asyncio.sleep(started + ms / 1000 / self._speed - time.monotonic())
+
+
+replay_app = ReplayApp
+
+
+def miss_body(miss: CassetteMiss) -> bytes:
+    """Return what a client is told of a miss: the nearest recorded requests, and why each of them does not answer."""
+    near = miss.fields["nearest"]
+    told = "; ".join([f"recorded {one['request']} (input {one['input']}): {one['why']}" for one in near])
+    message = f"{miss.message}{f'; nearest: {told}' if told else ''}"
+    return error_body(message, miss.hint, code=miss.code, used=miss.fields["used"], nearest=near)

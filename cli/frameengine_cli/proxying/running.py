@@ -1,0 +1,179 @@
+"""Run a proxy in the foreground until it is told to stop, and say what came of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict, frozen
+
+from frameengine.errors import CassetteApproximate, CassetteMiss, CassetteUnused, FrameEngineError, NothingCompared
+from frameengine.exchanges.book import Book
+from frameengine.exchanges.exchange import Exchange, public_host
+from frameengine.exchanges.recorder import ExchangeRecorder
+from frameengine.performers.proxy_http import Upstream
+from frameengine.trace.redact import Redactor
+from frameengine_cli import output, phrases
+from frameengine_cli.proxying.record import RecordApp
+from frameengine_cli.proxying.replay import ReplayApp
+from frameengine_cli.proxying.server import serve, url_of
+from frameengine_cli.refs import typed
+
+_SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS)$", re.IGNORECASE)
+
+
+def secrets_of(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the values of variables that are called as keys are: a recording holds none of them."""
+    return [value for name, value in environ.items() if _SECRET_NAME.search(name)]
+
+
+@frozen(kw_only=True)
+class Recorded:
+    """What a recording came to."""
+
+    path: Path
+    """The trace."""
+    upstream: str
+    """Where the answers came from."""
+    exchanges: int
+    """How many there are."""
+    unanswered: int
+    """Of these, requests to which no answer came."""
+    cut: int
+    """Answers that did not come to their end."""
+    secrets: int
+    """Different secrets that were replaced."""
+
+
+class Counting:
+    """Counts the calls of a proxy, and shows them on a terminal as they come."""
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+        self._shown = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+        self.calls = self.unanswered = self.cut = self.missed = 0
+
+    def kept(self, exchange: Exchange) -> None:
+        """Count an exchange."""
+        self.calls += 1
+        self.unanswered += not exchange.response.status
+        self.cut += bool(exchange.response.status) and not exchange.response.complete
+        self.show()
+
+    def miss(self, miss: CassetteMiss) -> None:
+        """Count a miss, and say why."""
+        self.missed += 1
+        self.end()
+        output.remark(f"missed: {miss.message}")
+        for one in miss.fields["nearest"][:1]:
+            output.remark(f"  nearest: input {one['input']}, {one['why']}")
+        self.show()
+
+    def show(self) -> None:
+        """Show how many there were."""
+        if self._shown:
+            missed = f", {self.missed} missed" if self.missed else ""
+            sys.stderr.write(f"\r\x1b[2K  {self._verb} {phrases.count(self.calls, 'call')}{missed} · Ctrl-C ends it")
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+
+def record(upstream: str, target: Path, listener: socket.socket, *, force: bool, as_json: bool) -> Recorded:
+    """Record until the server is told to stop, and seal the trace.
+
+    Raises what failed while it was written, and `NothingCompared` where there was no call; then no file is left.
+    """
+    way = Upstream(upstream)
+    host = public_host(upstream)
+    counting = Counting("recorded")
+    secrets = [*secrets_of(), *way.secrets]
+    redactor = Redactor()
+    redactor.know(secrets)
+    provenance = {"recorded": "proxy", "upstream": host, "base": redactor.text(way.path)}
+    with ExchangeRecorder(target, provenance=provenance, secrets=secrets, replace=force) as recorder:
+        app = RecordApp(recorder, way, told=counting.kept)
+        url = url_of(listener) + way.path
+        serve(app, [listener], started=lambda: _started(url, f"recording {host} into {target}", counting, as_json=as_json))
+        counting.end()
+        if not recorder.count:
+            if app.failure is None:
+                target.unlink()
+                hint = f"point the agent's base URL at the proxy ({url} it was), and let it ask something"
+                raise NothingCompared("nothing was captured: no call came", hint=hint)
+            raise app.failure
+        try:
+            recorder.seal()
+        except FrameEngineError as error:
+            error.hint = f"{error.hint}; 'frameengine repair {typed(target)}' keeps {phrases.count(counting.calls, 'call')}"
+            raise
+        return Recorded(
+            path=target,
+            upstream=host,
+            exchanges=recorder.count,
+            unanswered=counting.unanswered,
+            cut=counting.cut,
+            secrets=recorder.secrets,
+        )
+
+
+def replay(
+    book: Book, name: Path, listener: socket.socket, *, base: str, speed: float | None, as_json: bool
+) -> None:
+    """Answer from *book* until the server is told to stop. *base* is the path that the upstream's URL had."""
+    counting = Counting("answered")
+
+    def answered(_: Exchange) -> None:
+        counting.calls = book.used
+        counting.show()
+
+    app = ReplayApp(book, speed=speed, told=answered, missed=counting.miss)
+    url = url_of(listener) + base
+    told = f"answering {phrases.count(book.receipt().recorded, 'recorded call')} of {name}"
+    serve(app, [listener], started=lambda: _started(url, told, counting, as_json=as_json))
+    counting.end()
+
+
+def problems_of(book: Book, *, approximate: bool, unused: bool) -> list[FrameEngineError]:
+    """Return what is wrong with a replay, the worst last; *approximate* and *unused* say what is allowed."""
+    receipt = book.receipt()
+    found: list[FrameEngineError] = []
+    if receipt.approximate and not approximate:
+        what = f"{phrases.count(receipt.approximate, 'request')} got the answer of the same place of another conversation"
+        found.append(CassetteApproximate(what, hint="record again, or say --allow-approximate", count=receipt.approximate))
+    if not receipt.replayed and not receipt.missed:
+        return [NothingCompared("nothing was replayed: no call came", hint="point the agent's base URL at the proxy")]
+    if receipt.unused and not unused:
+        left = book.unused()
+        first = f"the first: {left[0].request.name}"
+        what = f"{phrases.count(len(left), 'recorded call')} of {receipt.recorded} nobody asked for, {first}"
+        hint = "the agent asks less than it did: record again, or say --allow-unused"
+        found.append(CassetteUnused(what, hint=hint, count=len(left), unused=[one.request.name for one in left[:100]]))
+    if receipt.missed:
+        what = f"{phrases.count(receipt.missed, 'request')} had no recorded answer"
+        found.append(CassetteMiss(what, hint="the errors that the agent got say what came nearest", count=receipt.missed))
+    return found
+
+
+def receipt_json(book: Book) -> dict[str, Any]:
+    """Return the figures of a replay as JSON."""
+    receipt = book.receipt()
+    return {"verdict": receipt.verdict, **asdict(receipt)}
+
+
+def _started(url: str, what: str, counting: Counting, *, as_json: bool) -> None:
+    if as_json:
+        output.document({"url": url})
+        sys.stdout.flush()
+    else:
+        output.remark(f"{what}\n  base URL: {url}\n  for clients of OpenAI: export OPENAI_BASE_URL={url}")
+    counting.show()

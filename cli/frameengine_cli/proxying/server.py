@@ -1,0 +1,143 @@
+"""Serve an app on a socket: in the foreground until a signal comes, or in a thread beside other work."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Protocol
+
+from frameengine.errors import StorageError, UsageError
+from frameengine_cli.proxying.wire import Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from uvicorn import Server
+
+
+class App(Protocol):
+    """What is served: an ASGI app that can end its server, and is told when that has ended."""
+
+    stop: Callable[[], None]
+    """Ends the server; set when it begins."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what it holds."""
+        ...
+
+
+KEEP_ALIVE_SECONDS = 900
+"""How long an idle connection stays: one that is closed while an agent thinks would fail its next call."""
+GRACE_SECONDS = 2
+"""How long answers under way may take to end once the server is to stop."""
+START_SECONDS = 30.0
+
+
+def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+    """Return a socket that listens; 0 is any free port. Raises `UsageError` where it cannot be had."""
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise UsageError(f"there is no address {host!r}: {error}", hint="--host 127.0.0.1 is this machine alone") from None
+    family, kind, protocol, _, address = infos[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        hint = "end what listens there, or leave --port out for one that is free"
+        raise UsageError(f"port {port} of {host} cannot be had: {error.strerror or error}", hint=hint) from None
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return the address of a listening socket, without a path."""
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}"
+
+
+def serve(app: App, sockets: list[socket.socket], *, started: Callable[[], None] = lambda: None) -> None:
+    """Serve *app* until a signal asks to stop, or it stops itself (`Stop`); answers under way get a moment to end.
+
+    *started* is called once connections are taken.
+    """
+    asyncio.run(_serve(app, _server(app, started), sockets, signals=True))
+
+
+@contextmanager
+def background(app: App, sockets: list[socket.socket]) -> Iterator[None]:
+    """Serve *app* in a thread of its own for as long as the block takes."""
+    ready, failure = threading.Event(), []
+    server = _server(app, ready.set)
+
+    def work() -> None:
+        try:
+            asyncio.run(_serve(app, server, sockets, signals=False))
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits for the thread
+            failure.append(error)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=work, name="frameengine-proxy", daemon=True)
+    thread.start()
+    try:
+        if not ready.wait(START_SECONDS):
+            raise StorageError("the proxy does not start", hint="is the machine overloaded?")
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+        if failure:
+            raise failure[0]
+
+
+def _server(app: App, started: Callable[[], None]) -> Server:
+    from uvicorn import Config, Server
+
+    class Quiet(Server):
+        """Leaves signals to whoever runs it, as its own way sends them again once it has stopped; and says when it has begun."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            started()
+
+        def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+            return nullcontext()
+
+    config = Config(
+        app,
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    server = Quiet(config)
+    app.stop = lambda: setattr(server, "should_exit", True)
+    return server
+
+
+async def _serve(app: App, server: Server, sockets: list[socket.socket], *, signals: bool) -> None:
+    loop = asyncio.get_running_loop()
+    heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signals else ()
+    for number in heard:
+        loop.add_signal_handler(number, setattr, server, "should_exit", True)
+    try:
+        await server.serve(sockets)
+    finally:
+        await app.close()
+        for number in heard:
+            loop.remove_signal_handler(number)

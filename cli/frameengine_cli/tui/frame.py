@@ -1,0 +1,189 @@
+"""The current frame: what each node was given, asked for, got, showed, changed and returned, in parts that open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+
+from frameengine.jsonvalue import FrozenMap
+from frameengine.trace.messages import Made
+from frameengine_cli import phrases
+from frameengine_cli.look import BAD, DELTA, DIFFERS, ENTERS, GOOD, MODEL, OPEN, QUIET, SHOWN, STRONG, TOOL, block, words
+from frameengine_cli.screens import frame as whole
+from frameengine_cli.screens.chat import chat
+from frameengine_cli.screens.run import counted, graph_name, origin
+from frameengine_cli.screens.timeline import answer, totals
+from frameengine_cli.tui.lists import headline
+from frameengine_cli.tui.rows import Folds, Outline, Row
+from frameengine_cli.tui.scene import Scene
+
+
+def frame_rows(scene: Scene, folds: Folds, width: int) -> Sequence[Row]:
+    """Return the frame in short: one row for each part, most of them closed."""
+    return _rows(scene, folds, width, opened=False)
+
+
+def call_rows(scene: Scene, folds: Folds, width: int) -> Sequence[Row]:
+    """Return the frame's effects, each with what is new in its request, and its reply."""
+    outline = Outline(folds, width)
+    if not scene.effects:
+        outline.line(words(("this frame asked for nothing" if scene.step else "no frame has begun: step", QUIET)))
+    for index in range(len(scene.effects)):
+        outline.gap()
+        _effect(outline, scene, index, opened=True, depth=0)
+    return outline.rows
+
+
+def _rows(scene: Scene, folds: Folds, width: int, *, opened: bool) -> Sequence[Row]:
+    outline = Outline(folds, width)
+    if scene.step is None:
+        _entered(outline, scene)
+        return outline.rows
+    for late in scene.step.late:
+        outline.line(words((f"{ENTERS} input {late.number}: ", GOOD), (phrases.input_line(late), "")))
+    for record in scene.step.records:
+        outline.gap()
+        _record(outline, scene, record)
+    if not scene.committed:
+        left = len(scene.effects) - scene.arrived
+        outline.gap()
+        said = f"inside the frame: {phrases.count(left, 'outcome')} to come" if left else "inside the frame: all outcomes are here"
+        outline.line(words((f"{OPEN} {said}, nothing is committed", QUIET)))
+    return outline.rows
+
+
+def _entered(outline: Outline, scene: Scene) -> None:
+    """Add what a message brought, and what became of it."""
+    message = scene.message
+    if message is None:
+        return
+    outline.line(words((f"{ENTERS} {message.input.type}", f"{STRONG} {GOOD}"), (" has entered; no frame has begun", QUIET)))
+    outline.gap()
+    outline.body(block(phrases.input_line(message.input)), 1, subject="input")
+    text = answer(message)
+    if text:
+        outline.gap()
+        if outline.part("answer", words(("its answer, in the end", QUIET)), usual=True):
+            outline.body(block(text, QUIET), 1)
+    outline.gap()
+    outline.line(totals(message))
+
+
+def _record(outline: Outline, scene: Scene, record: FrozenMap) -> None:
+    node = str(record["node"])
+    about = {"stop": f"node {node}"}
+    outline.line(headline(record), **about)
+    _value(outline, f"{node} input", "input", record["input"], subject="", stop=about["stop"])
+    for index, call in enumerate(scene.effects):
+        if call.key.node == node:
+            _effect(outline, scene, index, opened=False, depth=1)
+    if not scene.committed:
+        return
+    for number, (name, data) in enumerate(record.get("emissions", ())):
+        channel = str(data.get("stream", name)) if name == "text" else str(name)
+        said = f'"{phrases.cut(str(data.get("text", "")))}"' if name == "text" else phrases.value(data)
+        line = words((f"{SHOWN} ", GOOD), (f"{channel} ", QUIET), (said, ""))
+        if outline.part(f"{node} emission {number}", line, depth=1, stop=f"emission {name}"):
+            outline.body(block(str(data.get("text", ""))) if name == "text" else block(phrases.pretty(data)), 3)
+    for number, change in enumerate(record.get("changes", ())):
+        line = words((f"{DELTA} ", f"{STRONG} {GOOD}"), ("".join(phrases.changes_line([change])), ""))
+        if outline.part(f"{node} change {number}", line, depth=1, subject=str(change["at"])):
+            outline.body(whole.change(change), 3)
+    error = record.get("error")
+    if error is not None:
+        line = words((f"{DIFFERS} ", BAD), (f"{error.get('type', 'error')}: {error.get('message', '')}", f"{STRONG} {BAD}"))
+        if outline.part(f"{node} error", line, depth=1, stop="error"):
+            outline.body(block(phrases.pretty(error), BAD), 3)
+    elif record.get("open"):
+        outline.line(words((f"{OPEN} stopped: the outcome was not recorded", BAD)), 1)
+    elif record.get("output") is None:
+        outline.line(words(("  output nothing", QUIET)), 1)
+    else:
+        _value(outline, f"{node} output", "output", record["output"], subject="", stop=about["stop"])
+
+
+def _value(outline: Outline, fold: str, name: str, value: FrozenMap, *, subject: str, stop: str) -> None:
+    line = words((f"{name} ", f"{GOOD}"), (phrases.value(value), ""))
+    if outline.part(fold, line, depth=1, subject=subject, stop=stop):
+        outline.body(whole.value(value), 3)
+
+
+def _effect(outline: Outline, scene: Scene, index: int, *, opened: bool, depth: int) -> None:
+    """Add an effect: what was asked, with its newest parts marked, and what came back."""
+    call = scene.effects[index]
+    number = index + 1
+    fold = f"{'whole' if opened else 'short'} {call.key.node} {call.key.call}"
+    stop = f"{call.effect} {phrases.called(call)}"
+    sign = MODEL if call.effect == "model" else TOOL
+    if index >= scene.arrived:
+        outline.line(words((f"  {OPEN} {sign} ", QUIET), (phrases.asked(call), QUIET), ("  not yet answered", QUIET)), depth, stop=stop)
+        return
+    subject = f"{'reply' if call.effect == 'model' else 'result'} {number}"
+    good = call.outcome.status == "ok"
+    head = words((f"{sign} ", GOOD if good else BAD), (phrases.asked(call), STRONG if opened else ""))
+    if not opened:
+        head.append_text(words(("  ⇒ ", QUIET), (phrases.answered(call.outcome), "" if good else BAD)))
+    if not outline.part(fold, head, usual=opened, depth=depth, subject=subject, stop=stop, facts=_facts(call)):
+        return
+    if call.effect == "model":
+        _request(outline, call, fold, depth + 1)
+    elif opened or isinstance(call.request.get("arguments"), FrozenMap):
+        outline.body(whole.value(call.request.get("arguments")), depth + 1, stop=stop)
+    outline.body(whole.reply(call), depth + 1, subject=subject, stop=stop)
+
+
+def _facts(call: Made) -> RenderableType:
+    parts = [phrases.tokens(phrases.usage(call.outcome)), _cost(call), phrases.duration(phrases.milliseconds(call.outcome.meta))]
+    return words((" · ".join([part for part in parts if part]), QUIET))
+
+
+def _cost(call: Made) -> str:
+    cost = call.outcome.meta.get("cost")
+    return f"{cost:.4f} $" if isinstance(cost, int | float) and not isinstance(cost, bool) else ""
+
+
+def _request(outline: Outline, call: Made, fold: str, depth: int) -> None:
+    """Add a model call's messages: those that an earlier call had too in a part that is closed."""
+    listed = call.request.get("messages", ())
+    shared = call.shared if call.before is not None else 0
+    if shared:
+        line = words((f"= {shared} of {len(listed)} messages as in {call.before}", QUIET))
+        if outline.part(f"{fold} shared", line, depth=depth):
+            outline.body(Group(*[chat(message, "=", QUIET) for message in listed[:shared]]), depth + 1)
+    for number, message in enumerate(listed[shared:], shared):
+        system = message.get("role") == "system"
+        said = words(("+ " if shared else "", GOOD), (f"{message.get('role', '?')} ", STRONG), (phrases.cut(_said(message)), QUIET))
+        if not system:
+            outline.body(chat(message, "+" if shared else " "), depth)
+        elif outline.part(f"{fold} message {number}", said, depth=depth):
+            outline.body(chat(message, "+" if shared else " "), depth + 1)
+    tools = [str((tool.get("function") or tool).get("name", "?")) for tool in call.request.get("tools", ())]
+    if tools:
+        outline.line(words((f"{phrases.count(len(tools), 'tool')}: {', '.join(tools)}", QUIET)), depth)
+    if call.request.get("params"):
+        outline.line(words((f"params: {phrases.value(call.request['params'])}", QUIET)), depth)
+
+
+def _said(message: FrozenMap) -> str:
+    content = message.get("content")
+    return content if isinstance(content, str) else phrases.value(content)
+
+
+def start_rows(header: FrozenMap, counts: object, problem: str) -> Sequence[Row]:
+    """Return what is to be said at the start of the run: where it comes from."""
+    outline = Outline(Folds(), 200)
+    outline.line(words(("the start of the run", f"{STRONG} {GOOD}")))
+    outline.gap()
+    for name, said in (("graph", graph_name(header)), ("holds", counted(counts)), ("from", origin(header))):  # type: ignore[arg-type]
+        if said:
+            outline.line(words((f"{name:6}", QUIET), (said, "")))
+    outline.line(words((f"{'clock':6}", QUIET), (str(header.get("clock", "virtual")), "")))
+    if problem:
+        outline.gap()
+        outline.line(words((f"{DIFFERS} {problem}", BAD)))
+    outline.gap()
+    outline.line(words(("s", STRONG), (" steps into the first message, ", QUIET), ("?", STRONG), (" shows all keys", QUIET)))
+    return outline.rows
+
+

@@ -1,0 +1,134 @@
+"""The whole run on one line: where this is, where messages begin, what failed, where breakpoints hold. A click goes there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from rich.segment import Segment
+from rich.text import Text
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from frameengine.debug.place import Place
+from frameengine.debug.timeline import Timeline
+from frameengine_cli.look import BAD, DIFFERS, GOOD, QUIET, STRONG, words
+from frameengine_cli.tui.lists import BREAK
+from frameengine_cli.tui.style import recoloured
+
+FAILED = ("failed", "open", "cancelled", "cut off")
+"""How messages end that a person wants to find."""
+
+
+class Scrubber(Widget):
+    """The run from left to right."""
+
+    class Sought(Message):
+        """A place was clicked."""
+
+        def __init__(self, place: Place) -> None:
+            self.place = place
+            super().__init__()
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._timeline: Timeline | None = None
+        self._at = 0
+        self._starts: list[tuple[int, int]] = []
+        self._failed: list[int] = []
+        self._hits: frozenset[int] = frozenset()
+        self._drawn: tuple[Text, Text] | None = None
+
+    def open(self, timeline: Timeline) -> None:
+        """Take the run: where its messages begin, and which of them failed."""
+        self._timeline = timeline
+        self._starts, self._failed = [], []
+        position = 1
+        for row in timeline.messages:
+            self._starts.append((position, row.number))
+            if row.status in FAILED:
+                self._failed.append(position + row.frames)
+            position += 1 + row.frames
+        self._redraw()
+
+    def show(self, position: int) -> None:
+        """Mark where the session stands."""
+        self._at = position
+        self._redraw()
+
+    def mark(self, positions: Collection[int]) -> None:
+        """Mark where breakpoints hold."""
+        self._hits = frozenset(positions)
+        self._redraw()
+
+    def _redraw(self) -> None:
+        self._drawn = None
+        self.refresh()
+
+    def cell(self, position: int) -> int:
+        """Return the column of a place by its position."""
+        last = max((self._timeline.places if self._timeline else 1) - 1, 1)
+        return round(position * (self.content_size.width - 1) / last)
+
+    def on_resize(self) -> None:
+        """Draw for another width."""
+        self._redraw()
+
+    def on_click(self, event: events.Click) -> None:
+        """Go to the place under the mouse."""
+        offset = event.get_content_offset(self)
+        if offset is not None and self._timeline is not None:
+            last = self._timeline.places - 1
+            position = round(offset.x * last / max(self.content_size.width - 1, 1))
+            self.post_message(self.Sought(self._timeline.place(min(position, last))))
+
+    def render_line(self, y: int) -> Strip:
+        """Draw the signs above the line, or the line."""
+        if self._drawn is None:
+            self._drawn = self._signs(), self._line()
+        base = self.rich_style
+        segments = [
+            Segment(text, recoloured(base + style, self.app.theme) if style else base)
+            for text, style, _ in self._drawn[min(y, 1)].render(self.app.console)
+        ]
+        return Strip(segments).adjust_cell_length(self.content_size.width, base)
+
+    def _signs(self) -> Text:
+        """Return numbers of messages where they begin, as many as have room, and over them what failed and where points hold."""
+        width = self.content_size.width
+        cells: list[tuple[str, str]] = [(" ", "")] * width
+        free = 0
+        for position, number in self._starts:
+            column, text = self.cell(position), str(number)
+            if column >= free and column + len(text) <= width:
+                for offset, char in enumerate(text):
+                    cells[column + offset] = (char, QUIET)
+                free = column + len(text) + 1
+        self._put(cells, self._failed, (DIFFERS, f"{STRONG} {BAD}"))
+        self._put(cells, self._hits, (BREAK, f"{STRONG} {BAD}"))
+        return _text(cells)
+
+    def _put(self, cells: list[tuple[str, str]], positions: Iterable[int], sign: tuple[str, str]) -> None:
+        for position in positions:
+            column = self.cell(position)
+            if 0 <= column < len(cells):
+                cells[column] = sign
+
+    def _line(self) -> Text:
+        width, at = self.content_size.width, self.cell(self._at)
+        cells = [("━", GOOD) if column < at else ("─", QUIET) for column in range(width)]
+        if len(self._starts) * 3 <= width:
+            for position, _ in self._starts:
+                column = self.cell(position)
+                cells[column] = ("╋", GOOD) if column < at else ("┼", QUIET)
+        if 0 <= at < width:
+            cells[at] = ("●", f"{STRONG} {GOOD}")
+        return _text(cells)
+
+
+def _text(cells: Iterable[tuple[str, str]]) -> Text:
+    text = Text(no_wrap=True)
+    for char, style in cells:
+        text.append_text(words((char, style)))
+    return text

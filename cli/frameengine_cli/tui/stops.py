@@ -1,0 +1,54 @@
+"""Breakpoints, watchpoints, expressions that are shown at each stop, and edits that wait for a fork."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from frameengine.debug.points import Watchpoint
+from frameengine.jsonvalue import MISSING, Json, point
+from frameengine_cli import phrases
+from frameengine_cli.debugging.looking import displayed
+from frameengine_cli.debugging.session import Session
+from frameengine_cli.look import BAD, GOOD, QUIET, STRONG, words
+from frameengine_cli.tui.lists import BREAK
+from frameengine_cli.tui.rows import Folds, Outline, Row
+
+OFF = "○"
+
+
+def stop_rows(session: Session, everywhere: Mapping[int, int], folds: Folds, width: int) -> Sequence[Row]:
+    """Return what a person has set up; *everywhere* has the number of places of the whole run where each point holds."""
+    outline = Outline(folds, width)
+    held = session.debugger.breakpoints
+    state = session.timeline.state(session.place).sections
+    for each in held.all():
+        watch = isinstance(each, Watchpoint)
+        sign = (f"{('◎' if watch else BREAK) if each.enabled else OFF} ", f"{STRONG} {BAD if each.enabled else QUIET}")
+        text = words(sign, (f"{each.number} ", QUIET), (each.text, STRONG if each.enabled else QUIET))
+        if watch:
+            text.append_text(words(("  ", ""), (_shown(state, each.pointer), GOOD)))
+        hits = everywhere.get(each.number)
+        facts = f"{held.count(each.number)} stops" if hits is None else f"{held.count(each.number)} of {hits:,}"
+        outline.line(text, number=each.number, subject=each.pointer if watch else "", facts=words((facts, QUIET)))
+    if not outline.rows:
+        outline.line(words(("no breakpoints: ", QUIET), ("b", STRONG), (" sets one, ", QUIET), ("w", STRONG), (" watches a value", QUIET)))
+    shown = displayed(session)
+    if shown:
+        outline.gap()
+        outline.line(words(("shown at each stop", QUIET)))
+        for text, value, fault in shown:
+            outline.line(words((f"{text} ", ""), ("= ", QUIET), (fault or phrases.value(value), BAD if fault else STRONG)), 1)
+    if session.edits:
+        outline.gap()
+        outline.line(words(("edits that wait for a fork", QUIET)))
+        for number, edit in enumerate(session.edits, 1):
+            outline.line(words((f"✎ {number} ", f"{STRONG} {BAD}"), (edit.text, "")), 1)
+    return outline.rows
+
+
+def _shown(state: Json, pointer: str) -> str:
+    try:
+        value = point(state, pointer)
+    except (KeyError, IndexError, TypeError):
+        value = MISSING
+    return "not there" if value is MISSING else phrases.value(value, 40)

@@ -1,0 +1,185 @@
+"""States at frame boundaries, folded from recorded changes without decoding what they refer to.
+
+A folded state holds its values as the trace does: a long text, a message or a list is a reference, ``{"$c": 17}``, and stays one
+until somebody asks for the state. So folding a whole run costs little more than reading it, and a checkpoint is small.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Any, Generic, TypeVar
+
+from frameengine.codec import dumps
+from frameengine.errors import FrameEngineError
+from frameengine.jsonvalue import FrozenMap, Json, freeze
+from frameengine.state import Change, RunState, section_form
+from frameengine.trace.stored import Stored, resolved
+
+T = TypeVar("T")
+SPACING = 16
+"""Frame boundaries between two checkpoints, to begin with; it doubles when there are too many."""
+CHECKPOINTS_MAX = 2_048
+"""Checkpoints that are kept."""
+ITEMS_MAX = 1 << 21
+"""Items of the sections of all checkpoints: each takes at least eight bytes of memory."""
+FORMS_MAX = 1 << 16
+"""Digests of contents that are remembered while a run is folded."""
+FOLDING_ERRORS = (FrameEngineError, LookupError, TypeError, ValueError, AttributeError)
+"""What a change can raise that no run has written."""
+
+
+def folded(state: RunState, changes: Iterable[Any], contents: Stored) -> RunState:
+    """Return a folded state after *changes*, as they stand in a line. Raises one of `FOLDING_ERRORS` where one does not fit."""
+    for change in changes:
+        at, op = change["at"], change["op"]
+        # A user's key is escaped in what is folded, and so must be the steps that name it.
+        at = at.replace("/$", "/$$") if "$" in at else at
+        deep = at.count("/") > 1
+        if deep or op == "append":
+            steps = [step.replace("~1", "/").replace("~0", "~") for step in at.split("/")[1:]]
+            state = _within(state, steps if op == "append" else steps[:-1], contents)
+        value = change.get("value")
+        state = state.apply([Change(op=op, at=at, value=value, keep=change.get("keep", 0))])
+    return state
+
+
+def _within(state: RunState, steps: list[str], contents: Stored) -> RunState:
+    sections = _opened(state.sections, steps, contents)
+    return state if sections is state.sections else RunState(sections)
+
+
+def _opened(value: Json, steps: list[str], contents: Stored) -> Json:
+    """Return *value* with every reference on the way opened: a change goes inside it."""
+    if type(value) is FrozenMap and "$c" in value:
+        value = contents.opened(value["$c"])
+    if not steps:
+        return value
+    step, rest = steps[0], steps[1:]
+    if type(value) is FrozenMap and step in value:
+        inner = _opened(value[step], rest, contents)
+        return value if inner is value[step] else freeze({**value, step: inner})
+    if type(value) is tuple and step.isdecimal() and int(step) < len(value):
+        index = int(step)
+        inner = _opened(value[index], rest, contents)
+        return value if inner is value[index] else (*value[:index], inner, *value[index + 1 :])
+    return value
+
+
+def whole(state: RunState, contents: Stored) -> RunState:
+    """Return a folded state with everything that it refers to."""
+    return RunState(resolved(state.sections, contents))
+
+
+class Digests:
+    """Digests of folded states, one after another: the same as those of the whole ones, at the cost of what is new."""
+
+    def __init__(self, contents: Stored) -> None:
+        self._contents = contents
+        self._forms: dict[str, tuple[Json, bytes]] = {}
+        self._objects: dict[int, str] = {}
+
+    def of(self, state: RunState) -> str:
+        """Return the digest of a folded state, in hex. Raises one of `FOLDING_ERRORS` where a reference leads nowhere."""
+        parts = []
+        for name, value in state.sections.items():
+            known = self._forms.get(name)
+            if known is None or known[0] is not value:
+                known = self._forms[name] = (value, self._form(name, value))
+            parts.append(known[1])
+        return sha256(b"{%b}" % b",".join(parts)).hexdigest()
+
+    def _form(self, name: str, value: Json) -> bytes:
+        plain = name[1:] if name[:1] == "$" else name
+        if type(value) is tuple and value:
+            try:
+                digests = [self._objects[item["$c"]] for item in value]
+            except (KeyError, TypeError, IndexError):
+                digests = self._listed(value)
+            if digests:
+                return b"%b:[#%b]" % (dumps(plain), ",#".join(digests).encode())
+        return section_form(plain, resolved(value, self._contents))
+
+    def _listed(self, items: tuple[Json, ...]) -> list[str]:
+        """Return the digests of the objects that a list refers to; none where it holds anything else."""
+        known = self._objects
+        if len(known) > FORMS_MAX:
+            known.clear()
+        digests = []
+        for item in items:
+            number = item.get("$c") if type(item) is FrozenMap else None
+            if number is None:
+                return []
+            digest = known.get(number) or self._contents.hexdigest(number)
+            if digest is None:
+                return []
+            known[number] = digest
+            digests.append(digest)
+        return digests
+
+
+class Checkpoints:
+    """Folded states at some positions: near enough that any other is a few frames away, few enough to keep."""
+
+    def __init__(self, state: RunState) -> None:
+        self._positions = [0]
+        self._states = [state]
+        self._items = _size(state)
+        self.spacing = SPACING
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def offer(self, position: int, state: RunState) -> None:
+        """Keep the state at *position*, which is the newest, where the one before is far enough away."""
+        if position - self._positions[-1] < self.spacing:
+            return
+        self._positions.append(position)
+        self._states.append(state)
+        self._items += _size(state)
+        while len(self._positions) > 1 and (len(self._positions) > CHECKPOINTS_MAX or self._items > ITEMS_MAX):
+            # The first stays: there is always one before.
+            del self._positions[1::2], self._states[1::2]
+            self.spacing *= 2
+            self._items = sum(map(_size, self._states))
+
+    def before(self, position: int) -> tuple[int, RunState]:
+        """Return the newest checkpoint at or before *position*."""
+        index = bisect_right(self._positions, position) - 1
+        return self._positions[index], self._states[index]
+
+
+def _size(state: RunState) -> int:
+    return sum([len(value) for value in state.sections.values() if isinstance(value, tuple | FrozenMap | str)])
+
+
+class Recent(Generic[T]):
+    """What was asked for last, by position."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[int, T] = OrderedDict()
+
+    def get(self, position: int) -> T | None:
+        """Return what is kept for a position."""
+        found = self._kept.get(position)
+        if found is not None:
+            self._kept.move_to_end(position)
+        return found
+
+    def put(self, position: int, value: T) -> T:
+        """Keep *value*, and forget the oldest; return it."""
+        self._kept[position] = value
+        self._kept.move_to_end(position)
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return value
+
+
+def reason_of(error: Exception) -> str:
+    """Return in a few words why a change could not be folded."""
+    return error.message if isinstance(error, FrameEngineError) else f"a change is not of the form that it must have ({error!r})"
+
+

@@ -1,0 +1,215 @@
+"""Where the places of a run stand in its trace: a few numbers for each, taken while the trace is read."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from math import isnan, nan
+from typing import Any, overload
+
+from attrs import field, frozen
+
+from frameengine.debug.place import START, Place
+from frameengine.effects import EffectKey
+from frameengine.replay.frames import bad_line
+from frameengine.trace.reader import Line
+
+TEXT_MAX = 200
+"""Code points of a message's text in a list."""
+CUT_OFF = "cut off"
+"""Status of a message whose figures are not in the file."""
+_DURATIONS = ("ms", "latency_ms", "duration_ms")
+_TOKENS = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+
+
+@frozen(kw_only=True)
+class Summary:
+    """A message in a list, told without decoding it."""
+
+    number: int
+    """Number of its input."""
+    type: str
+    """Kind of its input."""
+    path: str
+    """Label of the way it took; empty where the file ends before."""
+    frames: int
+    """Its frames, the epilogue included."""
+    main_frames: int
+    """Those up to the answer."""
+    calls: int
+    """Its effects."""
+    status: str
+    """done, open, failed, cancelled; ``cut off`` where the file ends before."""
+    ms: float | None
+    """How long it took, in milliseconds, where that was recorded."""
+    tokens: tuple[int, int] | None
+    """Tokens that went in and came out, where its replies report them."""
+    cost: float | None
+    """What its calls cost, where that was recorded."""
+    _said: Callable[[int], str] = field(repr=False, eq=False)
+
+    @property
+    def text(self) -> str:
+        """What came in, cut; decoded when it is asked for."""
+        return self._said(self.number)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as plain JSON."""
+        names = ("number", "type", "text", "path", "frames", "main_frames", "calls", "status", "ms", "tokens", "cost")
+        return {name: getattr(self, name) for name in names}
+
+
+class Layout(Sequence[Summary]):
+    """The places and messages of a run, as a sequence of messages in short."""
+
+    def __init__(self, said: Callable[[int], str]) -> None:
+        """Begin with the start of the run; *said* has the text of a message's input."""
+        self._said = said
+        self._words: dict[str, int] = {}
+        # For each place: its frame, its line, the newest time, and how many outcomes came before its end.
+        self._frames = array("q", [0])
+        self._lines = array("q", [0])
+        self._times = array("q", [0])
+        self._outcomes = array("q", [0])
+        # For each message: input, its first place, the line of its figures, main frames, words, figures.
+        self._numbers = array("q")
+        self._firsts = array("q")
+        self._ends = array("q")
+        self._mains = array("q")
+        self._types = array("q")
+        self._paths = array("q")
+        self._statuses = array("q")
+        self._ms = array("d")
+        self._costs = array("d")
+        self._read = array("q")
+        self._wrote = array("q")
+        # For each outcome: its line, and the model call of the same node before it, from 1.
+        self._outcome_lines = array("q")
+        self._before = array("q")
+        self._newest: dict[str, int] = {}
+        self._time = 0
+        self._open = False
+
+    # ------------------------------------------------------------------ taking lines
+
+    def input(self, line: Line, number: int) -> bool:
+        """Take an input, line *number* of the file; return whether it begins a message. Raises `TraceFormat` out of place."""
+        self._advance(line)
+        entered = line.value["number"]
+        if "during" in line.value:
+            if not self._open:
+                raise bad_line(line, f"input {entered} stands during a message, and there is none")
+            return False
+        if self._numbers and entered <= self._numbers[-1]:
+            raise bad_line(line, f"input {entered} stands behind input {self._numbers[-1]}")
+        self._numbers.append(entered)
+        self._firsts.append(len(self._lines))
+        self._ends.append(0)
+        self._mains.append(0)
+        self._types.append(self._word(line.value["type"]))
+        self._paths.append(self._word(""))
+        self._statuses.append(self._word(CUT_OFF))
+        self._ms.append(nan)
+        self._costs.append(nan)
+        self._read.append(-1)
+        self._wrote.append(-1)
+        self._open = True
+        self._add(0, number)
+        return True
+
+    def outcome(self, line: Line, number: int) -> None:
+        """Take an outcome."""
+        self._advance(line)
+        value = line.value
+        if not self._open or value["key"][0] != self._numbers[-1]:
+            raise bad_line(line, f"the outcome {EffectKey(*value['key'])} stands outside its message")
+        self._outcome_lines.append(number)
+        if value["effect"] != "model":
+            self._before.append(0)
+            return
+        node = value["key"][2]
+        self._before.append(self._newest.get(node, 0))
+        self._newest[node] = len(self._outcome_lines)
+        reply = value["outcome"].get("value")
+        usage = reply.get("usage") if type(reply) is dict else None
+        if type(usage) is dict:
+            self._count(usage)
+        meta = value.get("meta")
+        if meta is not None and type(meta.get("cost")) in {int, float}:
+            known = self._costs[-1]
+            self._costs[-1] = meta["cost"] + (0 if isnan(known) else known)
+
+    def _count(self, usage: dict[str, Any]) -> None:
+        for names, column in zip(_TOKENS, (self._read, self._wrote), strict=True):
+            found = next((usage[name] for name in names if type(usage.get(name)) is int), None)
+            if found is not None and 0 <= found < 1 << 40:
+                column[-1] = max(column[-1], 0) + found
+
+    def frame(self, line: Line, number: int) -> None:
+        """Take a committed frame."""
+        value = line.value
+        frame = value["frame"]
+        if not self._open or value["input"] != self._numbers[-1]:
+            raise bad_line(line, f"frame {frame} of input {value['input']} stands outside its message")
+        if frame <= self._frames[-1]:
+            raise bad_line(line, f"frame {frame} stands behind frame {self._frames[-1]}")
+        self._mains[-1] += "phase" not in value
+        self._add(frame, number)
+
+    def trace(self, line: Line, number: int) -> None:
+        """Take the figures of the message under way."""
+        value = line.value
+        if not self._open or value["input"] != self._numbers[-1]:
+            raise bad_line(line, f"the figures of input {value['input']} stand outside its message")
+        self._open = False
+        self._ends[-1] = number
+        self._paths[-1], self._statuses[-1] = self._word(value["path"]), self._word(value["status"])
+        meta = value.get("meta")
+        if meta is not None:
+            found = next((meta[name] for name in _DURATIONS if type(meta.get(name)) in {int, float}), nan)
+            self._ms[-1] = float(found)
+
+    def _advance(self, line: Line) -> None:
+        if line.at is not None and self._time < line.at < 1 << 63:
+            self._time = line.at
+
+    def _add(self, frame: int, line: int) -> None:
+        self._frames.append(frame)
+        self._lines.append(line)
+        self._times.append(self._time)
+        self._outcomes.append(len(self._outcome_lines))
+
+    def _word(self, text: str) -> int:
+        return self._words.setdefault(text, len(self._words))
+
+    # ------------------------------------------------------------------ messages
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Summary: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Summary]: ...
+    def __getitem__(self, index: int | slice) -> Summary | list[Summary]:
+        """Return a message, or several, by position."""
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        first, behind = self.span(index)
+        ms, cost, read, wrote = self._ms[index], self._costs[index], self._read[index], self._wrote[index]
+        words = list(self._words) if len(self._words) < 64 else _Words(self._words)
+        return Summary(
+            number=self._numbers[index],
+            type=words[self._types[index]],
+            path=words[self._paths[index]],
+            frames=behind - first - 1,
+            main_frames=self._mains[index],
+            calls=self._outcomes_before(behind) - self._outcomes[first],
+            status=words[self._statuses[index]],
+            ms=None if isnan(ms) else ms,
+            tokens=None if read < 0 and wrote < 0 else (max(read, 0), max(wrote, 0)),
+            cost=None if isnan(cost) else cost,
+            said=self._said,
+        )

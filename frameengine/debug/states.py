@@ -1,0 +1,186 @@
+"""The states of a run at all its places: folded once while the trace is read, and again from a checkpoint when one is asked for."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from frameengine.debug.checkpoint import FOLDING_ERRORS, Checkpoints, Digests, Recent, folded, reason_of, whole
+from frameengine.errors import FrameEngineError, TraceError, TraceFormat
+from frameengine.graph.loader import list_graphs, load_graph
+from frameengine.jsonvalue import EMPTY, freeze, pointer_step
+from frameengine.state import RunState
+from frameengine.trace.index import TraceIndex
+from frameengine.trace.stored import unresolved
+
+FOLDED_KEPT = 128
+"""Folded states that are kept near the current place, so that each step back does not fold anew."""
+WHOLE_KEPT = 8
+"""Whole states that are kept."""
+
+
+class States:
+    """The states at the positions of a timeline; `enter`, `frame` and `end` take the lines of the run in order."""
+
+    def __init__(self, header: dict[str, Any], index: TraceIndex, line_of: Callable[[int], int]) -> None:
+        """Begin with the state in a *header*, as it stands in the file; *line_of* has the line of each position."""
+        self._index, self._line_of = index, line_of
+        graph = header.get("graph", {})
+        self._graph = (graph.get("name"), header.get("fingerprint", {}).get("graph"))
+        self._own = self._initial = RunState(freeze(graph.get("state", {})))
+        given = header.get("state")
+        self._now = self._initial if given is None else RunState(freeze(given))
+        self._checkpoints = Checkpoints(self._now)
+        self._digests = Digests(index.contents)
+        self._changed = array("q", [0])
+        self._resets: dict[int, RunState] = {}
+        self._touched: dict[str, array[int]] = {}
+        self._doubts: list[tuple[int, str]] = [(0, "")]
+        self._folded: Recent[RunState] = Recent(FOLDED_KEPT)
+        self._whole: Recent[RunState] = Recent(WHOLE_KEPT)
+
+    # ------------------------------------------------------------------ taking lines
+
+    def enter(self, position: int, line: dict[str, Any]) -> None:
+        """Take an input that begins a message."""
+        kind = line["type"]
+        if kind == "Given":
+            self._take(position, line)
+        elif kind in ("Clear", "SwitchGraph"):
+            reason = self._switch(line["data"]) if kind == "SwitchGraph" else ""
+            self._now = self._resets[position] = self._initial
+            self._changed.append(position)
+            self._checkpoints.offer(position, self._now)
+            if reason:
+                self._doubt(position, reason)
+
+    def frame(self, position: int, line: dict[str, Any]) -> None:
+        """Take a committed frame."""
+        for record in line["records"]:
+            if "changes" in record:
+                self._take(position, line)
+                return
+
+    def _take(self, position: int, line: dict[str, Any]) -> None:
+        try:
+            changes = list(self._changes(line))
+            for change in changes:
+                section = change["at"].split("/", 2)[1]
+                known = self._touched.get(section)
+                if known is None:
+                    known = self._touched[section] = array("q")
+                if not known or known[-1] != position:
+                    known.append(position)
+            self._now = folded(self._now, changes, self._index.contents)
+        except TraceError:
+            raise
+        except FOLDING_ERRORS as error:
+            self._doubt(position, f"its changes do not fit: {reason_of(error)}")
+        self._changed.append(position)
+        self._checkpoints.offer(position, self._now)
+
+    def _changes(self, line: dict[str, Any]) -> Iterator[Any]:
+        """Yield the changes of a line, as they stand in it."""
+        if line["kind"] == "frame":
+            for record in line["records"]:
+                yield from record.get("changes", ())
+            return
+        for name, value in line["data"].get("state", {}).items():
+            plain = name[1:] if name[:1] == "$" else name
+            yield {"op": "set", "at": f"/{pointer_step(plain)}", "value": value}
+        said = line["data"]["messages"]
+        for message in self._index.contents.opened(said["$c"]) if type(said) is dict else said:
+            yield {"op": "append", "at": "/history", "value": message}
+
+    def _switch(self, data: dict[str, Any]) -> str:
+        """Go on with the initial state of another graph; return why it is not known, empty where it is."""
+        name, wanted = data.get("graph"), data.get("fingerprint", {}).get("graph")
+        self._initial, found = self._own, self._graph
+        if name != self._graph[0]:
+            self._initial = RunState(EMPTY)
+            try:
+                if name not in [shipped for shipped, _ in list_graphs()]:
+                    return f"the run goes on with graph {name}, which is not here"
+                graph = load_graph(str(name))
+            except FrameEngineError as error:
+                return f"the run goes on with graph {name}, which cannot be loaded: {error.message}"
+            self._initial, found = RunState(unresolved(freeze(graph.state))), (name, graph.digest)
+        if wanted is None or wanted == found[1]:
+            return ""
+        return f"the run goes on with graph {name}, which has changed since"
+
+    def end(self, first: int, last: int, number: int, digest: object) -> None:
+        """Take the figures of message *number*, which has these positions: the *digest* of the state proves what was folded."""
+        if not isinstance(digest, str):
+            return
+        try:
+            same = self._digests.of(self._now) == digest
+        except TraceError:
+            raise
+        except FOLDING_ERRORS:
+            same = False
+        if same:
+            while self._doubts[-1][0] >= first:
+                self._doubts.pop()
+            self._doubt(last, "")
+        elif not self._doubts[-1][1]:
+            self._doubt(first, f"the changes of message {number} do not lead to the state whose digest was recorded")
+
+    def _doubt(self, position: int, reason: str) -> None:
+        if self._doubts[-1][1] != reason:
+            self._doubts.append((position, reason))
+
+    # ------------------------------------------------------------------ asking
+
+    def doubt(self, position: int) -> str:
+        """Return why the state at a position may be another one than the run had; empty where it is known."""
+        return self._doubts[bisect_right(self._doubts, position, key=lambda doubt: doubt[0]) - 1][1]
+
+    def touched(self, section: str) -> Sequence[int]:
+        """Return the positions, ascending, at which a section may have changed."""
+        named = self._touched.get(pointer_step(section), ())
+        return sorted({*named, *self._resets}) if self._resets else named
+
+    def at(self, position: int) -> RunState:
+        """Return the whole state at a position. Raises `TraceError`."""
+        # Between two changes all places have one state.
+        position = self._changed[bisect_right(self._changed, position) - 1]
+        known = self._whole.get(position)
+        if known is not None:
+            return known
+        try:
+            return self._whole.put(position, whole(self._fold(position), self._index.contents))
+        except TraceError:
+            raise
+        except FOLDING_ERRORS as error:
+            what = f"{self._index.path}: the state refers to what is not in the file: {reason_of(error)}"
+            raise TraceFormat(what, hint="the file was not written by this tool", path=str(self._index.path)) from None
+
+    def _fold(self, position: int) -> RunState:
+        known = self._folded.get(position)
+        if known is not None:
+            return known
+        start, state = self._checkpoints.before(position)
+        changed = self._changed
+        first, last = bisect_right(changed, start), bisect_right(changed, position)
+        for index in range(last - 1, first - 1, -1):
+            nearer = self._folded.get(changed[index])
+            if nearer is not None:
+                first, state = index + 1, nearer
+                break
+        for each in changed[first:last]:
+            state = self._folded.put(each, self._next(state, each))
+        return state
+
+    def _next(self, state: RunState, position: int) -> RunState:
+        if position in self._resets:
+            return self._resets[position]
+        line = self._index.line(self._line_of(position))
+        try:
+            return folded(state, self._changes(line.value), self._index.contents)
+        except TraceError:
+            raise
+        except FOLDING_ERRORS:
+            return state

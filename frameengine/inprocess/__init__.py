@@ -1,0 +1,19 @@
+"""Record and replay an agent inside its own process: every httpx and httpx2 client, and on request clock, chance and ids."""
+
+from __future__ import annotations
+
+from frameengine.inprocess.block import Receipt
+from frameengine.inprocess.recording import Recording, UnrecordedConnection, recording
+from frameengine.inprocess.replaying import Replaying, replaying
+from frameengine.inprocess.scan import Finding, irreproducible
+
+__all__ = [
+    "Finding",
+    "Receipt",
+    "Recording",
+    "Replaying",
+    "UnrecordedConnection",
+    "irreproducible",
+    "recording",
+    "replaying",
+]

@@ -1,0 +1,171 @@
+"""What recording and replaying share: one block at a time, everything in place while it is open, everything put back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+from attrs import field, frozen
+
+from frameengine.errors import FrameEngineError, UsageError
+from frameengine.inprocess.controls import Controls
+from frameengine.inprocess.hooks import follow_starts, held, hold_clients
+from frameengine.inprocess.lanes import Lanes
+from frameengine.inprocess.network import Allowed, Touch, Watch
+from frameengine.inprocess.own import Site
+from frameengine.inprocess.patches import Patches
+from frameengine.inprocess.streams import library_named, library_of
+
+Clients: TypeAlias = Literal["all", "given"]
+
+_one = threading.Lock()
+"""Held by the open block: what it replaces belongs to the whole process."""
+
+
+@frozen(kw_only=True)
+class Receipt:
+    """What a block came to."""
+
+    recorded: int = 0
+    """Exchanges that were recorded, or that the recording holds."""
+    replayed: int = 0
+    """Requests that were answered from the recording."""
+    unused: int = 0
+    """Recorded exchanges that nobody asked for."""
+    missed: int = 0
+    """Requests that the recording has no answer for."""
+    ambiguous: int = 0
+    """Requests for which an equal one of another lane, with another answer, could have been meant."""
+    approximate: int = 0
+    """Requests that were answered by their place in a conversation, and are not equal to what was recorded there."""
+    draws: int = 0
+    """Times the agent's own code read clock, chance or an id that were recorded, or given back."""
+    uncontrolled: tuple[tuple[Site, str, int], ...] = ()
+    """Where it read them and nobody recorded it: place, name, how often."""
+    past: tuple[Touch, ...] = ()
+    """What reached for the network past the recording: noted while recording, refused while replaying."""
+    problems: tuple[FrameEngineError, ...] = field(default=(), eq=False)
+    """What went wrong, in order; the block raises the first at its end."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 where nothing went wrong, else that of the first problem."""
+        return self.problems[0].exit_code if self.problems else 0
+
+
+class Block:
+    """A ``with`` or ``async with`` block in which every HTTP client of the process is held. `receipt` says what it came to."""
+
+    def __init__(self, path: Path | str, *, allow: Any, clients: Clients) -> None:
+        if clients not in ("all", "given"):
+            raise UsageError(f"there are no clients {clients!r}", hint="say all, or given")
+        self.path = Path(path)
+        self.active = False
+        self._clients = clients
+        self._allowed = Allowed(allow)
+        self._patches = Patches()
+        self._lanes = Lanes()
+        self._controls: Controls | None = None
+        self._past: list[Touch] = []
+        self._problems: list[FrameEngineError] = []
+        self._watch = Watch(self._allowed, self.touched, lookups=False)
+
+    @property
+    def receipt(self) -> Receipt:
+        """What the block has come to so far; complete once it is over."""
+        raise NotImplementedError
+
+    def send(self, request: Any, forward: Callable[[], Any]) -> Any:
+        """Answer a client's request."""
+        raise NotImplementedError
+
+    async def asend(self, request: Any, forward: Callable[[], Awaitable[Any]]) -> Any:
+        """Answer an async client's request."""
+        raise NotImplementedError
+
+    def touched(self, touch: Touch) -> None:
+        """Hear of something that reached for the network past the block."""
+        raise NotImplementedError
+
+    def _open(self) -> Controls:
+        """Open the file, and return what stands between the agent and clock, chance and ids."""
+        raise NotImplementedError
+
+    def _close(self, leaving: BaseException | None) -> None:
+        """Finish; add to the problems what is wrong at the end. *leaving* is what ended the block early."""
+        raise NotImplementedError
+
+    def transport(self, inner: Any = None, *, library: str = "httpx2") -> Any:
+        """Return a transport for one client. *inner* puts requests on the wire; without it one of *library* does."""
+        return held(self, library_named(library) if inner is None else library_of(inner), inner, is_async=False)
+
+    def async_transport(self, inner: Any = None, *, library: str = "httpx2") -> Any:
+        """Return a transport for one async client, as `transport` does."""
+        return held(self, library_named(library) if inner is None else library_of(inner), inner, is_async=True)
+
+    def __enter__(self) -> Self:
+        if not _one.acquire(blocking=False):
+            raise UsageError(
+                "another recording or replaying block is open in this process",
+                hint="end it first: every HTTP client of the process belongs to one block",
+            )
+        try:
+            self._lanes = Lanes()
+            self._controls = self._open()
+            self.active = True
+            if self._clients == "all":
+                hold_clients(self, self._patches)
+            follow_starts(self._lanes, self._patches)
+            self._controls.install(self._patches)
+            self._watch.start()
+        except BaseException as error:
+            self._let_go()
+            self._close(error)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, leaving: BaseException | None, trace: TracebackType | None) -> None:
+        self._let_go()
+        # Who ends the program as if all were well must not hide that it is not.
+        good = isinstance(leaving, SystemExit) and leaving.code in (None, 0)
+        try:
+            self._close(None if good else leaving)
+        except FrameEngineError as error:
+            self._problems.append(error)
+        if not self._problems:
+            return
+        more = f" (and {len(self._problems) - 1} more problems)" if len(self._problems) > 1 else ""
+        if leaving is None or good:
+            raise self._problems[0]
+        leaving.add_note(f"frameengine: {self._problems[0]}{more}. {self._problems[0].hint}")
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, leaving: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, leaving, trace)
+
+    def _fail(self, error: FrameEngineError) -> None:
+        self._problems.append(error)
+
+    def _let_go(self) -> None:
+        self._watch.stop()
+        self.active = False
+        if self._controls is not None:
+            self._controls.remove()
+        self._patches.undo()
+        _one.release()
+
+    def _passes(self, request: Any) -> bool:
+        """Whether a request is for an address that is no part of the recording."""
+        url = request.url
+        return self._allowed.connect(url.host, url.port or (443 if url.scheme == "https" else 80))
+
+    def _figures(self) -> dict[str, Any]:
+        uncontrolled = () if self._controls is None else self._controls.uncontrolled
+        return {"uncontrolled": uncontrolled, "past": tuple(self._past), "problems": tuple(self._problems)}

@@ -1,0 +1,194 @@
+"""Record every HTTP call that an agent makes in this process."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from time import monotonic, time_ns
+from typing import Any
+
+from attrs import frozen
+
+from frameengine.errors import FrameEngineError, NothingCompared
+from frameengine.exchanges.exchange import Exchange, Request, Response
+from frameengine.exchanges.gather import Gathering
+from frameengine.exchanges.recorder import ExchangeRecorder
+from frameengine.inprocess.block import Block, Clients, Receipt
+from frameengine.inprocess.controls import Control, Controls, checked_control
+from frameengine.inprocess.draws import RecordedDraws
+from frameengine.inprocess.network import SENDING, Touch
+from frameengine.inprocess.calls import asked
+from frameengine.inprocess.streams import Taken, said, teed
+
+NO_BODY = (204, 304)
+"""Statuses that have none, whatever their headers say."""
+
+
+class UnrecordedConnection(UserWarning):
+    """The agent reached for the network by other ways than those that are recorded."""
+
+
+@frozen(kw_only=True)
+class _Sent:
+    """A request that is on its way."""
+
+    request: Request
+    lane: str
+    issued: int
+    at: int
+    began: float
+
+
+class Recording(Block):
+    """A block whose HTTP calls are written into a trace, each before the last byte of its answer is handed on."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        control: Iterable[Control] = (),
+        allow: Iterable[str] = (),
+        clients: Clients = "all",
+        secrets: Iterable[str] = (),
+        replace: bool = False,
+    ) -> None:
+        super().__init__(path, allow=allow, clients=clients)
+        self._control = checked_control(control)
+        self._secrets, self._replace = tuple(secrets), replace
+        self._recorder: ExchangeRecorder | None = None
+        self._draws = RecordedDraws(self._keep)
+        self._taken: dict[Taken, None] = {}
+        self._count = 0
+
+    @property
+    def receipt(self) -> Receipt:
+        """What is recorded so far."""
+        return Receipt(recorded=self._count, draws=self._draws.count, **self._figures())
+
+    def send(self, request: Any, forward: Callable[[], Any]) -> Any:
+        """Send a request, and take down what comes."""
+        if self._passes(request):
+            return forward()
+        request.read()
+        sent = self._begin(request)
+        token = SENDING.set(True)
+        try:
+            response = forward()
+        except BaseException as error:
+            self._failed(sent, error)
+            raise
+        finally:
+            SENDING.reset(token)
+        return self._came(request, sent, response)
+
+    async def asend(self, request: Any, forward: Callable[[], Awaitable[Any]]) -> Any:
+        """Send an async client's request, and take down what comes."""
+        if self._passes(request):
+            return await forward()
+        await request.aread()
+        sent = self._begin(request)
+        token = SENDING.set(True)
+        try:
+            response = await forward()
+        except BaseException as error:
+            self._failed(sent, error)
+            raise
+        finally:
+            SENDING.reset(token)
+        return self._came(request, sent, response)
+
+    def touched(self, touch: Touch) -> None:
+        """Note what reached for the network past the recording."""
+        self._past.append(touch)
+
+    def _open(self) -> Controls:
+        self._recorder = ExchangeRecorder(
+            self.path,
+            provenance={"recorded": "in process", "control": list(self._control)},
+            secrets=self._secrets,
+            replace=self._replace,
+        )
+        return Controls(self._control, self._lanes, self._draws)
+
+    def _close(self, leaving: BaseException | None) -> None:
+        recorder = self._recorder
+        if recorder is None:
+            return
+        with recorder:
+            for taken in tuple(self._taken):
+                taken.end(early=True)
+            self._draws.flush()
+            recorder.seal()
+        if not self._count and leaving is None:
+            hint = "use an httpx or httpx2 client inside the block, or record by proxy: frameengine record -- python agent.py"
+            self._fail(NothingCompared(f"{self.path}: no HTTP call was recorded{self._told()}", hint=hint))
+        elif self._past:
+            what = f"{self.path}: {len(self._past)} connections were not recorded{self._told()}"
+            hint = "a replay refuses them; name addresses that are no part of the recording in allow=, or record by proxy"
+            warnings.warn(f"{what}. {hint}", UnrecordedConnection, stacklevel=4)
+
+    def _told(self) -> str:
+        if not self._past:
+            return ""
+        first = self._past[0]
+        return f", the first to {first.address} from {first.where}" + (f" through {first.through}" if first.through else "")
+
+    def _begin(self, request: Any) -> _Sent:
+        lane = self._lanes.here()
+        self._draws.flush(lane)
+        issued = self._recorder.issue(lane) if self._recorder is not None else 0
+        return _Sent(request=asked(request), lane=lane, issued=issued, at=time_ns() // 1000, began=monotonic())
+
+    def _failed(self, sent: _Sent, error: BaseException) -> None:
+        """Keep a request that got no answer: it must get none in a replay either."""
+        ms = (monotonic() - sent.began) * 1000
+        self._keep_call(sent, Response(status=0, complete=False, error=said(error), ms=round(ms, 3)))
+
+    def _came(self, request: Any, sent: _Sent, response: Any) -> Any:
+        bodiless = request.method == "HEAD" or response.status_code in NO_BODY
+        length = "0" if bodiless else response.headers.get("content-length", "")
+        gathering = Gathering(response.status_code, response.headers.multi_items())
+
+        def keep(whole: Response) -> None:
+            self._taken.pop(taken, None)
+            self._keep_call(sent, whole)
+
+        taken = Taken(sent.began, gathering, int(length) if length.isdecimal() else None, keep)
+        self._taken[taken] = None
+        return teed(response, taken)
+
+    def _keep_call(self, sent: _Sent, response: Response) -> None:
+        self._count += 1
+        self._keep(Exchange(request=sent.request, response=response, lane=sent.lane, issued=sent.issued, at=sent.at))
+
+    def _keep(self, exchange: Exchange) -> None:
+        if self._recorder is None:
+            return
+        try:
+            self._recorder.keep(exchange)
+        except FrameEngineError as error:
+            # Said to the agent now, and once more at the end: its client may take it for a weak network and try again.
+            self._fail(error)
+            raise
+
+
+def recording(
+    path: Path | str,
+    *,
+    control: Iterable[Control] = (),
+    allow: Iterable[str] = (),
+    clients: Clients = "all",
+    secrets: Iterable[str] = (),
+    replace: bool = False,
+) -> Recording:
+    """Return a ``with`` or ``async with`` block that records every HTTP call of every httpx and httpx2 client into *path*.
+
+    *control* names what the agent's own code may draw on, so that it is recorded and given back: ``clock``, ``uuid``,
+    ``random``. *allow* has addresses (``host:port``) that are no part of the recording. *clients* ``given`` records only
+    clients that have a transport of the block (`Block.transport`). *secrets* are replaced wherever they stand.
+
+    The block raises `NothingCompared` at its end where nothing was recorded, and `StorageError` where the file could not be
+    written; it warns (`UnrecordedConnection`) where the agent reached for the network in another way.
+    """
+    return Recording(path, control=control, allow=allow, clients=clients, secrets=secrets, replace=replace)

@@ -1,0 +1,104 @@
+"""The way out of a recording proxy: send a request as it came, and hand the answer on as it comes, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+from attrs import frozen
+
+from frameengine.errors import ToolFailed, UsageError
+
+CONNECT_SECONDS = 30.0
+IDLE_SECONDS = 600.0
+"""Between two pieces, the first included: a model may think for minutes, and the agent has a patience of its own."""
+Headers = list[tuple[bytes, bytes]]
+
+
+@frozen
+class Coming:
+    """An answer whose head is there."""
+
+    status: int
+    """HTTP status."""
+    headers: Headers
+    """As they came."""
+    pieces: AsyncIterator[bytes]
+    """The body as it comes, its content encoding left on. Raises `ToolFailed` where it is cut."""
+
+
+class Upstream:
+    """A server that requests are handed on to. It follows no redirect, repeats nothing and adds nothing."""
+
+    def __init__(self, url: str) -> None:
+        """Hand on to the server of *url*. Raises `UsageError` where that is no address of one."""
+        hint = "give the base URL that the agent would use, such as https://api.openai.com/v1"
+        try:
+            parsed = httpx2.URL(url)
+        except (httpx2.InvalidURL, ValueError, TypeError) as error:
+            raise UsageError(f"the upstream is no URL: {error}", hint=hint) from None
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise UsageError("the upstream is no URL of a server: it begins with http:// or https://", hint=hint)
+        self._url = parsed.copy_with(userinfo=b"")
+        self._userinfo = parsed.userinfo
+        # How many agents there are is not for this to say.
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
+        timeout = httpx2.Timeout(IDLE_SECONDS, connect=CONNECT_SECONDS)
+        self._client = httpx2.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False)
+
+    @property
+    def path(self) -> str:
+        """The path of its URL, without a slash at its end: what an agent's base URL has behind the proxy's address as well."""
+        return self._url.raw_path.decode("ascii").partition("?")[0].rstrip("/")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """User and password of its URL."""
+        return tuple([part for part in self._userinfo.decode().split(":", 1) if part])
+
+    @asynccontextmanager
+    async def send(self, method: str, target: bytes, headers: Headers, body: bytes) -> AsyncIterator[Coming]:
+        """Send a request and yield its answer. *target* is path and query, as they came.
+
+        Raises `ToolFailed`, whose ``phase`` says how far it came: ``connect``, or ``head`` where the answer did not begin.
+        """
+        request = httpx2.Request(method, self._url.copy_with(raw_path=target), headers=headers, content=body or None)
+        if self._userinfo and "authorization" not in request.headers:
+            request.headers["authorization"] = f"Basic {_encoded(self._userinfo)}"
+        try:
+            response = await self._client.send(request, stream=True, auth=None)
+        except httpx2.ConnectError as error:
+            raise _failed("cannot be reached", error, "connect") from None
+        except httpx2.ConnectTimeout as error:
+            raise _failed("does not accept a connection", error, "connect") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise _failed("gave no answer", error, "head") from None
+        try:
+            yield Coming(response.status_code, response.headers.raw, _pieces(response))
+        finally:
+            await response.aclose()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+
+async def _pieces(response: httpx2.Response) -> AsyncIterator[bytes]:
+    try:
+        async for piece in response.aiter_raw():
+            yield piece
+    except httpx2.HTTPError as error:
+        raise _failed("stopped in the middle of its answer", error, "body") from None
+
+
+def _failed(what: str, error: Exception, phase: str) -> ToolFailed:
+    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    return ToolFailed(f"the upstream {what} ({said})", hint="is the address right, and the server up?", phase=phase)
+
+
+def _encoded(userinfo: bytes) -> str:
+    from base64 import b64encode
+    from urllib.parse import unquote_to_bytes
+
+    return b64encode(unquote_to_bytes(userinfo)).decode()
