@@ -64,6 +64,7 @@ LAYERS = [
 
 PERFORMERS = "frameengine.performers"
 TESTING = ("frameengine.testing", "frameengine.pytest_plugin")
+INPROCESS = "frameengine.inprocess"
 TUI = "frameengine_cli.tui"
 HTTP = "frameengine.performers.model_http"
 ONWARD = "frameengine.performers.proxy_http"
@@ -105,7 +106,7 @@ HEAVY_PACKAGES = {
 }
 """Our own modules that bring a heavy library along, and who may import them at module level."""
 
-OUTSIDE = (CLI, PERFORMERS)
+OUTSIDE = (CLI, PERFORMERS, INPROCESS)
 """Where the world is allowed in, and then recorded."""
 
 EXEMPT: Mapping[tuple[str, str], str] = {

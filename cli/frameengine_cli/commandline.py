@@ -18,6 +18,7 @@ from frameengine_cli.commands import (
     graph,
     importing,
     proxy,
+    record,
     repair,
     replay,
     rerun,
@@ -99,6 +100,7 @@ def root(
 
 app.command("run")(run.run)
 app.command("chat")(chat.chat)
+app.command("record")(record.record)
 app.command("replay")(replay.replay)
 app.command("rerun")(rerun.rerun)
 app.command("bisect")(bisect.bisect)

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterator
 
 from attrs import evolve
 
-from frameengine.debug import history
 from frameengine.debug.facts import Moment
 from frameengine.debug.matching import Finder
-from frameengine.debug.parsing import moments, parse_point, parse_watchpoint
+from frameengine.debug.parsing import parse_point, parse_watchpoint
 from frameengine.debug.place import Place
 from frameengine.debug.points import Breakpoint, Point, Watchpoint
 from frameengine.debug.stop import Hit
 from frameengine.debug.timeline import Timeline
+from frameengine.debug.watching import Watcher
 from frameengine.errors import GraphError, NothingCompared, UsageError
-from frameengine.jsonvalue import MISSING
 from frameengine.replay.replayer import Replayer, ReplayResult
 
 __all__ = ["Breakpoint", "Breakpoints", "Watchpoint", "parse_breakpoint"]
@@ -33,7 +32,7 @@ class Breakpoints:
         self._replay = replay or (lambda: Replayer(timeline.path).run())
         self._growing = growing
         self._points: dict[int, Point] = {}
-        self._finders: dict[int, Finder] = {}
+        self._finders: dict[int, Finder | Watcher] = {}
         self._counts: dict[int, int] = {}
         self._newest = 0
         self._divergence: tuple[Hit | None] | None = None
@@ -43,7 +42,7 @@ class Breakpoints:
         return parse_point(text, self._timeline, self._diverges, growing=self._growing)
 
     def add(self, text: str, *, once: bool = False, ignore: int = 0) -> Point:
-        """Add a breakpoint as it is typed. With *once* it goes with its first stop; *ignore* stops are passed over before that."""
+        """Add a breakpoint as it is typed. With *once* it goes with its first stop; *ignore* stops are passed over before."""
         return self._added(evolve(self.parse(text), once=once, ignore=ignore))
 
     def watch(self, pointer: str, *, once: bool = False, ignore: int = 0) -> Watchpoint:
@@ -75,7 +74,8 @@ class Breakpoints:
     @property
     def troubles(self) -> tuple[str, ...]:
         """What is to be said of conditions that could be evaluated nowhere on the way so far."""
-        return tuple([f"{number}: {finder.trouble}" for number, finder in sorted(self._finders.items()) if finder.trouble])
+        finders = [(number, finder) for number, finder in sorted(self._finders.items()) if isinstance(finder, Finder)]
+        return tuple([f"{number}: {finder.trouble}" for number, finder in finders if finder.trouble])
 
     def delete(self, number: int) -> None:
         """Remove a point. Raises `UsageError`."""
@@ -119,16 +119,17 @@ class Breakpoints:
 
     def hits(self, point: Point) -> Iterator[Hit]:
         """Yield every hit of a point in the whole run, whether it is among these or was only parsed; nothing is counted."""
-        finder = None if isinstance(point, Watchpoint) else Finder(point, self._diverges)
-        for moment in moments(self._timeline):
-            yield from watched(point, moment) if isinstance(point, Watchpoint) else finder.at(moment)  # type: ignore[union-attr]
+        return self._finder(point).hits()
 
     def _hits(self, point: Point, moment: Moment) -> list[Hit]:
-        if isinstance(point, Watchpoint):
-            return watched(point, moment)
         if point.number not in self._finders:
-            self._finders[point.number] = Finder(point, self._diverges)
+            self._finders[point.number] = self._finder(point)
         return self._finders[point.number].at(moment)
+
+    def _finder(self, point: Point) -> Finder | Watcher:
+        if isinstance(point, Watchpoint):
+            return Watcher(point, self._timeline)
+        return Finder(point, self._timeline, self._diverges)
 
     def _diverges(self) -> Hit | None:
         if self._divergence is None:
@@ -145,18 +146,6 @@ def parse_breakpoint(text: str, timeline: Timeline) -> Breakpoint:
     if isinstance(point, Watchpoint):
         raise UsageError(f"{text} is a pointer", hint=f"watch {text}")
     return point
-
-
-def watched(point: Watchpoint, moment: Moment) -> list[Hit]:
-    """Return the hit of a watchpoint in a moment, with the value before and after; the node is the last that changed it."""
-    values = history.values(moment.timeline, moment.position, point.pointer)
-    if values is None:
-        return []
-    changed = history.at(moment.timeline, moment.position, point.pointer)
-    last = changed[-1]
-    before, after = (None if value is MISSING else value for value in values)
-    what = f"{last.op} by {last.node or last.input}"
-    return [Hit(number=point.number, place=moment.place, node=last.node, what=what, before=before, after=after)]
 
 
 def _diverged(timeline: Timeline, replay: Callable[[], ReplayResult]) -> Hit | None:

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from frameengine.codec import dumps
 from frameengine.errors import FrameEngineError
-from frameengine.jsonvalue import FrozenMap, Json, freeze
+from frameengine.jsonvalue import FrozenMap, Json, freeze, frozen_map
 from frameengine.state import Change, RunState, section_form
 from frameengine.trace.stored import Stored, resolved
 
@@ -33,22 +33,21 @@ FOLDING_ERRORS = (FrameEngineError, LookupError, TypeError, ValueError, Attribut
 
 def folded(state: RunState, changes: Iterable[Any], contents: Stored) -> RunState:
     """Return a folded state after *changes*, as they stand in a line. Raises one of `FOLDING_ERRORS` where one does not fit."""
+    appended: list[Change] = []
     for change in changes:
-        at, op = change["at"], change["op"]
+        at, op, value = change["at"], change["op"], change.get("value")
         # A user's key is escaped in what is folded, and so must be the steps that name it.
         at = at.replace("/$", "/$$") if "$" in at else at
-        deep = at.count("/") > 1
-        if deep or op == "append":
-            steps = [step.replace("~1", "/").replace("~0", "~") for step in at.split("/")[1:]]
-            state = _within(state, steps if op == "append" else steps[:-1], contents)
-        value = change.get("value")
-        state = state.apply([Change(op=op, at=at, value=value, keep=change.get("keep", 0))])
-    return state
-
-
-def _within(state: RunState, steps: list[str], contents: Stored) -> RunState:
-    sections = _opened(state.sections, steps, contents)
-    return state if sections is state.sections else RunState(sections)
+        if type(value) is dict and len(value) == 1 and "$c" in value:
+            value = frozen_map(value)
+        made = Change(op=op, at=at, value=value, keep=change.get("keep", 0))
+        if op == "append" and type(state.sections.get(at[1:])) is tuple:
+            appended.append(made)
+            continue
+        state, appended = state.apply(appended), []
+        steps = [step.replace("~1", "/").replace("~0", "~") for step in at.split("/")[1:]]
+        state = RunState(_opened(state.sections, steps if op == "append" else steps[:-1], contents)).apply([made])
+    return state.apply(appended)
 
 
 def _opened(value: Json, steps: list[str], contents: Stored) -> Json:
@@ -93,31 +92,29 @@ class Digests:
 
     def _form(self, name: str, value: Json) -> bytes:
         plain = name[1:] if name[:1] == "$" else name
-        if type(value) is tuple and value:
-            try:
-                digests = [self._objects[item["$c"]] for item in value]
-            except (KeyError, TypeError, IndexError):
-                digests = self._listed(value)
-            if digests:
-                return b"%b:[#%b]" % (dumps(plain), ",#".join(digests).encode())
+        digests = self._listed(value) if type(value) is tuple else []
+        if digests:
+            return b"%b:[#%b]" % (dumps(plain), ",#".join(digests).encode())
         return section_form(plain, resolved(value, self._contents))
 
     def _listed(self, items: tuple[Json, ...]) -> list[str]:
         """Return the digests of the objects that a list refers to; none where it holds anything else."""
         known = self._objects
-        if len(known) > FORMS_MAX:
-            known.clear()
-        digests = []
-        for item in items:
-            number = item.get("$c") if type(item) is FrozenMap else None
-            if number is None:
-                return []
-            digest = known.get(number) or self._contents.hexdigest(number)
-            if digest is None:
-                return []
-            known[number] = digest
-            digests.append(digest)
-        return digests
+        try:
+            numbers = [item["$c"] for item in items]
+        except (KeyError, TypeError, IndexError):
+            return []
+        digests = list(map(known.get, numbers))
+        if None in digests:
+            if len(known) > FORMS_MAX:
+                known.clear()
+            for index, digest in enumerate(digests):
+                if digest is None:
+                    found = self._contents.hexdigest(numbers[index])
+                    if found is None:
+                        return []
+                    digests[index] = known[numbers[index]] = found
+        return digests  # type: ignore[return-value]
 
 
 class Checkpoints:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from threading import Event
 
 from frameengine.debug.breakpoints import Breakpoints
+from frameengine.debug.facts import tail
 from frameengine.debug.place import START, Place
 from frameengine.debug.points import Point, Watchpoint
 from frameengine.debug.stop import Hit, Reason, Stop
@@ -45,12 +46,11 @@ class Debugger:
             return self._arrive(Place(place.message, place.frame, inside - 1)) if inside else self.step(back=True)
         if place.effects is None:
             index = timeline.index(place) + 1
-            following = timeline.place(index) if index < timeline.places else START
+            following = timeline.place(index) if index < timeline.places else timeline.unfinished or START
             return self._arrive(Place(following.message, following.frame, 0)) if following.frame else self.step()
-        arrived = place.effects + 1
-        return (
-            self._arrive(Place(place.message, place.frame, arrived)) if arrived <= len(timeline.effects(place)) else self.step()
-        )
+        if place.effects == len(timeline.effects(place)):
+            return self.step()
+        return self._arrive(Place(place.message, place.frame, place.effects + 1))
 
     def next(self, *, back: bool = False) -> Stop:
         """Go to the end of the message, or, from there, of the next one; backwards to the end of the message before."""
@@ -58,9 +58,8 @@ class Debugger:
 
         def ends(index: int) -> bool:
             if back:
-                return self.timeline.place(index).message != message
-            after = index + 1
-            return after >= self.timeline.places or self.timeline.place(after).message != self.timeline.place(index).message
+                return self._at(index).message != message
+            return index == self._last or self._at(index + 1).message != self._at(index).message
 
         return self._move(ends, back=back)
 
@@ -68,7 +67,7 @@ class Debugger:
         """Go on until something is hit, or to the end of the run; backwards to its start."""
         if self.breakpoints.active:
             return self._move(lambda _: False, back=back)
-        return self._arrive(START, "start") if back else self._arrive(self.timeline.last, "end")
+        return self._arrive(START, "start") if back else self._arrive(self._at(self._last), "end")
 
     def run_to(self, place: Place) -> Stop:
         """Go on, or back, to a place or to what is hit on the way. Raises `UnknownRef` where the run has no such place."""
@@ -76,12 +75,13 @@ class Debugger:
         if place == self.place:
             return self._arrive(place)
         back = place < self.place
-        if place.effects is None:
+        if place == self._at(target):
             return self._move(lambda index: index == target, back=back)
         # The end of the frame that it lies in is passed on the way back, and not on the way there.
-        last = target if back else target - 1
-        ahead = self._ahead(back=back)
-        if (ahead >= last) if back else (ahead <= last):
+        here = self.timeline.index(self.place)
+        passed = here - (self.place != self._at(here))
+        if here > target if back else passed < target - 1:
+            last = target if back else target - 1
             stop = self._move(lambda index: index == last, back=back)
             if stop.reason != "place":
                 return stop
@@ -102,25 +102,28 @@ class Debugger:
         """End the move that is under way, at a frame boundary; to be called from another thread or a signal's handler."""
         self._stopping.set()
 
-    def _ahead(self, *, back: bool) -> int:
-        """Return the position of the first boundary in a direction."""
-        index = self.timeline.index(self.place)
-        return index - 1 if back else index if self.place.effects is not None else index + 1
+    @property
+    def _last(self) -> int:
+        """The last position: behind the last boundary, where the recording ends inside a frame."""
+        return self.timeline.places - (self.timeline.unfinished is None)
+
+    def _at(self, index: int) -> Place:
+        return self.timeline.place(index) if index < self.timeline.places else tail(self.timeline) or self.timeline.last
 
     def _move(self, done: Callable[[int], bool], *, back: bool) -> Stop:
         """Go from boundary to boundary until *done* says so of one, or something is hit there."""
         self._stopping.clear()
-        timeline, index, way = self.timeline, self._ahead(back=back), -1 if back else 1
-        passed = self.place
+        way, passed, here = -1 if back else 1, self.place, self.timeline.index(self.place)
+        # From inside a frame its own end lies ahead, and the boundary it began at behind.
+        index = here if not back and passed != self._at(here) else here + way
         try:
-            while 0 <= index < timeline.places:
+            while 0 <= index <= self._last:
                 if self._stopping.is_set():
                     return self._arrive(passed, "interrupted")
                 met = self.breakpoints.met(index) if index and self.breakpoints.active else []
-                passed = timeline.place(index)
+                passed = self._at(index)
                 if met:
-                    reason: Reason = "watchpoint" if all(isinstance(point, Watchpoint) for point, _ in met) else "breakpoint"
-                    return self._arrive(passed, reason, tuple([hit for _, hits in met for hit in hits]))
+                    return self._stopped(passed, met)
                 if done(index):
                     return self._arrive(passed)
                 if self.progress is not None:
@@ -128,9 +131,18 @@ class Debugger:
                 index += way
         except KeyboardInterrupt:
             return self._arrive(passed, "interrupted")
-        return self._arrive(START, "start") if back else self._arrive(timeline.last, "end")
+        return self._arrive(START, "start") if back else self._arrive(self._at(self._last), "end")
 
-    def _arrive(self, place: Place, reason: Reason = "place", hits: tuple[Hit, ...] = ()) -> Stop:
+    def _stopped(self, place: Place, met: list[tuple[Point, list[Hit]]]) -> Stop:
+        """Arrive where something was met."""
+        points = [point for point, _ in met]
+        reason: Reason = "watchpoint" if all(isinstance(point, Watchpoint) for point in points) else "breakpoint"
+        doubt = self.timeline.doubt(place) if any(point.reads_state for point in points) else ""
+        notes = (f"the state may be another one than the run had: {doubt}",) if doubt else ()
+        return self._arrive(place, reason, tuple([hit for _, hits in met for hit in hits]), notes)
+
+    def _arrive(self, place: Place, reason: Reason = "place", hits: tuple[Hit, ...] = (), notes: tuple[str, ...] = ()) -> Stop:
         self.place = place
-        notes = self.breakpoints.troubles if reason in ("start", "end") else ()
+        if reason in ("start", "end"):
+            notes = self.breakpoints.troubles
         return Stop(reason=reason, where=place, hits=hits, notes=notes)

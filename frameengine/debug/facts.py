@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
+from attrs import evolve
+
+from frameengine.codec import loads
+from frameengine.debug.layout import Summary
 from frameengine.debug.place import Place
 from frameengine.debug.timeline import Timeline
 from frameengine.effects import ModelReply, ToolReply
@@ -17,56 +20,80 @@ from frameengine.trace.messages import Made
 
 
 class Moment:
-    """One frame boundary, with what happened in the frame before it; nothing is decoded that nobody asks for."""
+    """One frame boundary, with what happened in the frame before it; nothing is decoded that nobody asks for.
+
+    The position behind the last one stands for the unfinished frame that a broken off recording may end with.
+    """
 
     def __init__(self, timeline: Timeline, position: int) -> None:
         self.timeline = timeline
         self.position = position
         """Position in the timeline, from 0: the start of the run."""
-        self.place = timeline.place(position)
+        self.committed = position < timeline.places
+        """Whether it is the end of a frame, and not of the recording inside one."""
+        self.place = timeline.place(position) if self.committed else tail(timeline) or timeline.last
 
     @cached_property
     def line(self) -> bytes:
         """The frame's line as it stands in the file; empty where no frame is."""
-        return self.timeline.line(self.place)
+        return self.timeline.line(self.place) if self.committed else b""
 
     @cached_property
     def records(self) -> tuple[FrozenMap, ...]:
-        """The records of the frame."""
-        return self.timeline.records(self.place)
+        """The records of the frame; of an unfinished one what its effects tell: the nodes that asked for them."""
+        if self.committed:
+            return self.timeline.records(self.place)
+        calls: dict[str, list[Json]] = {}
+        for made in self.effects:
+            calls.setdefault(made.key.node, []).append((made.key.call, made.effect, name_of(made), made.outcome.status))
+        return tuple([frozen_map({"node": node, "calls": tuple(made)}) for node, made in calls.items()])
 
     @cached_property
     def effects(self) -> tuple[Made, ...]:
         """The effects of the frame, in order of their keys."""
         return tuple(sorted(self.timeline.effects(self.place), key=lambda made: made.key))
 
-    @cached_property
-    def phase(self) -> str | None:
-        """main or epilogue; None where no frame is."""
-        step = self.timeline.frame(self.place)
-        return None if step is None else step.phase
+    @property
+    def row(self) -> Summary:
+        """The message in short."""
+        return self.timeline.messages[self.timeline.message_index(self.place.message)]
 
     @cached_property
-    def ms(self) -> Json:
-        """How long the frame took, in milliseconds; None where that is not recorded."""
-        step = self.timeline.frame(self.place)
-        return None if step is None else step.meta.get("ms")
-
-    def calls(self, record: FrozenMap) -> list[Made]:
-        """Return the effects of one record, in call order."""
-        return [made for made in self.effects if made.key.node == record["node"]] if record.get("calls") else []
+    def _members(self) -> Mapping[str, Json]:
+        return loads(self.line) if self.line else EMPTY
 
     @property
-    def row(self) -> Any:
-        """What is known of the message without decoding it: its path, its status."""
-        rows = self.timeline.messages
-        return rows[bisect_left(rows, self.place.message, key=lambda row: row.number)]
+    def phase(self) -> str:
+        """Phase of the frame."""
+        return str(self._members.get("phase", "main"))
+
+    @property
+    def ms(self) -> Json:
+        """How long the frame took, in milliseconds; None where that is not recorded."""
+        return self._members.get("meta", EMPTY).get("ms")
 
     @property
     def ends_message(self) -> bool:
         """Whether no frame of the message follows."""
         after = self.position + 1
-        return after >= self.timeline.places or self.timeline.place(after).message != self.place.message
+        if after < self.timeline.places:
+            return self.timeline.place(after).message != self.place.message
+        return after > self.timeline.places or tail(self.timeline) is None
+
+    def calls(self, record: FrozenMap) -> list[Made]:
+        """Return the effects of one record, in call order."""
+        return [made for made in self.effects if made.key.node == record["node"]] if record.get("calls") else []
+
+
+def tail(timeline: Timeline) -> Place | None:
+    """Return the last place inside the unfinished frame that a broken off recording ends with; None where it has none."""
+    unfinished = timeline.unfinished
+    return None if unfinished is None else evolve(unfinished, effects=len(timeline.effects(unfinished)))
+
+
+def name_of(made: Made) -> str:
+    """Return the name of an effect's model or tool."""
+    return str(made.request["model" if made.effect == "model" else "name"])
 
 
 class Facts(Mapping[str, Json]):
@@ -110,7 +137,9 @@ class Facts(Mapping[str, Json]):
             return self._moment.ms is not None
         if not self._moment.place.message and name in ("path", "type", "text"):
             return False
-        return name in _OF_MOMENT or (self._record is not None and name in _OF_RECORD)
+        if name in _OF_MOMENT:
+            return True
+        return self._record is not None and name in (_OF_RECORD if self._moment.committed else _UNFINISHED)
 
 
 def facts(timeline: Timeline, place: Place, node: str | None = None) -> Mapping[str, Json]:
@@ -120,10 +149,17 @@ def facts(timeline: Timeline, place: Place, node: str | None = None) -> Mapping[
     state before the frame. Raises `UsageError` where the node did not run in the frame.
     """
     moment = Moment(timeline, timeline.index(place))
-    if place.effects is not None:
-        return _inside(moment, place, node)
-    record = _record_of(moment, node)
-    return Facts(moment, record)
+    if place.effects is None:
+        return Facts(moment, _record_of(moment, node))
+    arrived = timeline.effects(place)[: place.effects]
+    if node is None and arrived:
+        node = arrived[-1].key.node
+    whole = Facts(moment, _record_of(moment, node))
+    calls = tuple([call_fact(made) for made in sorted(arrived, key=lambda made: made.key) if made.key.node == whole.get("node")])
+    state = timeline.state(place).sections
+    tools = tuple([call["name"] for call in calls if call["kind"] == "tool"])
+    given = {name: whole[name] for name in GIVEN if name in whole}
+    return {**given, "calls": calls, "tools": tools, "state": state, "before": state}
 
 
 def _record_of(moment: Moment, node: str | None) -> FrozenMap | None:
@@ -135,20 +171,6 @@ def _record_of(moment: Moment, node: str | None) -> FrozenMap | None:
             return record
     ran = ", ".join([str(record["node"]) for record in records]) or "no node"
     raise UsageError(f"node {node!r} did not run at {moment.place}", hint=f"here ran {ran}", node=node)
-
-
-def _inside(moment: Moment, place: Place, node: str | None) -> Mapping[str, Json]:
-    arrived = moment.timeline.effects(place)[: place.effects]
-    if node is None and arrived:
-        node = arrived[-1].key.node
-    whole = Facts(moment, _record_of(moment, node))
-    calls = tuple([call_fact(made) for made in sorted(arrived, key=lambda made: made.key) if made.key.node == whole["node"]])
-    state = moment.timeline.state(place).sections
-    tools = tuple([call["name"] for call in calls if call["kind"] == "tool"])
-    given = {
-        name: whole[name] for name in ("message", "frame", "node", "phase", "path", "type", "text", "input") if name in whole
-    }
-    return {**given, "calls": calls, "tools": tools, "state": state, "before": state}
 
 
 def call_fact(made: Made) -> FrozenMap:
@@ -166,7 +188,7 @@ def call_fact(made: Made) -> FrozenMap:
     return frozen_map(
         {
             "kind": made.effect,
-            "name": request["model" if made.effect == "model" else "name"],
+            "name": name_of(made),
             "status": outcome.status,
             "request": request,
             "reply": reply,
@@ -227,3 +249,7 @@ NAMES: Final = (
     "emissions", "route", "state", "before", "changes", "ms",
 )  # fmt: skip
 """Every name that a condition may use."""
+_UNFINISHED: Final = ("node", "calls", "tools")
+"""Names of a record that its effects alone tell."""
+GIVEN: Final = ("message", "frame", "node", "phase", "path", "type", "text", "input")
+"""Those that hold from the beginning of a frame on."""

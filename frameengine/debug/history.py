@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, Final
@@ -12,7 +12,7 @@ from attrs import frozen
 from frameengine.codec import written
 from frameengine.debug.place import START, Place
 from frameengine.debug.timeline import Timeline
-from frameengine.errors import UsageError
+from frameengine.errors import NodeError, UsageError
 from frameengine.inputs import Body, Given, StateEdit
 from frameengine.jsonvalue import MISSING, FrozenMap, Json, frozen_map, point, pointer_step
 from frameengine.state import Change, RunState, change_from_json
@@ -42,6 +42,12 @@ class Changed:
     """Whether there was nothing before."""
     gone: bool = False
     """Whether there is nothing afterwards."""
+
+    @classmethod
+    def of(cls, before: Json, after: Json, **facts: Any) -> Changed:
+        """Return the change from one value to another, either of which may be `MISSING`."""
+        made, gone = before is MISSING, after is MISSING
+        return cls(before=None if made else before, after=None if gone else after, made=made, gone=gone, **facts)
 
     def to_json(self) -> dict[str, Any]:
         """Return the change as plain JSON."""
@@ -80,10 +86,6 @@ def who(timeline: Timeline, pointer: str, place: Place) -> Changed | None:
 
 def values(timeline: Timeline, position: int, pointer: str) -> tuple[Json, Json] | None:
     """Return the values before and after a position, `MISSING` where there is none; None where they are the same."""
-    touched = timeline.touched(section(pointer))
-    index = bisect_left(touched, position)
-    if index == len(touched) or touched[index] != position or not position:
-        return None
     before = _value(timeline.state(timeline.place(position - 1)).sections, pointer)
     after = _value(timeline.state(timeline.place(position)).sections, pointer)
     return None if _same(before, after) else (before, after)
@@ -102,18 +104,24 @@ def at(timeline: Timeline, position: int, pointer: str) -> list[Changed]:
     place, name = timeline.place(position), section(pointer)
     before, after = timeline.state(timeline.place(position - 1)).sections, timeline.state(place).sections
     folded = RunState(frozen_map({name: before[name]} if name in before else {}))
-    value, found = _value(before, pointer), []
+    value = _value(before, pointer)
+    found: list[Changed] = []
     body = None if place.frame else timeline.input(place.message).body
     entered = "StateEdit" if body is None else type(body).__name__
     for node, change in _made(timeline, place, body, name):
-        folded = folded.apply([change])
+        try:
+            folded = folded.apply([change])
+        except NodeError:
+            # Changes that do not fit what was recorded before them: the timeline takes none of the frame's, and doubts the state.
+            found, value = [], _value(before, pointer)
+            break
         now = _value(folded.sections, pointer)
         if not _same(value, now):
-            found.append(_changed(place, node, entered, change.op, value, now))
+            found.append(Changed.of(value, now, place=place, node=node, input="" if node else entered, op=change.op))
             value = now
     # A conversation that was cleared, another graph, an edit that came in when the frame was done: no record has these.
     if not _same(value, now := _value(after, pointer)):
-        found.append(_changed(place, "", entered, "delete" if now is MISSING else "set", value, now))
+        found.append(Changed.of(value, now, place=place, input=entered, op="delete" if now is MISSING else "set"))
     return found
 
 
@@ -127,19 +135,6 @@ def _made(timeline: Timeline, place: Place, body: Body | None, name: str) -> Ite
                 yield str(record["node"]), change_from_json(written_down)
 
 
-def _changed(place: Place, node: str, entered: str, op: Op, before: Json, after: Json) -> Changed:
-    return Changed(
-        place=place,
-        node=node,
-        input="" if node else entered,
-        op=op,
-        before=None if before is MISSING else before,
-        after=None if after is MISSING else after,
-        made=before is MISSING,
-        gone=after is MISSING,
-    )
-
-
 # ---------------------------------------------------------------------- pointers
 
 
@@ -149,16 +144,15 @@ def section(pointer: str) -> str:
 
 
 def known_pointer(timeline: Timeline, pointer: str, *, growing: bool = False) -> None:
-    """Raise `UsageError` where no value stands at a pointer anywhere in the run; of one that is growing only its form is checked."""
+    """Raise `UsageError` where no value stands at a pointer anywhere in the run; of a *growing* one only its form is checked."""
     if not pointer.startswith("/") or pointer == "/":
-        raise UsageError(
-            f"{pointer!r} is no pointer into the state", hint="write /SECTION or /SECTION/MEMBER, such as /memory/topic"
-        )
+        hint = "write /SECTION or /SECTION/MEMBER, such as /memory/topic"
+        raise UsageError(f"{pointer!r} is no pointer into the state", hint=hint, pointer=pointer)
     states = [timeline.state(START).sections, timeline.state(timeline.last).sections]
     if growing or any(_value(state, pointer) is not MISSING for state in states) or first_change(timeline, pointer) is not None:
         return
     near = _near(states, pointer)
-    hint = f"there are {', '.join(near)}" if near else "the state of this run is empty"
+    hint = f"did you mean {' or '.join(near)}?" if near else "the state of this run is empty"
     raise UsageError(f"nothing ever stands at {pointer} in the state of this run", hint=hint, pointer=pointer, known=near)
 
 

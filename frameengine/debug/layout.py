@@ -17,6 +17,8 @@ from frameengine.trace.reader import Line
 
 TEXT_MAX = 200
 """Code points of a message's text in a list."""
+NUMBER_MAX = 1 << 62
+"""Inputs and frames have lower numbers."""
 CUT_OFF = "cut off"
 """Status of a message whose figures are not in the file."""
 _DURATIONS = ("ms", "latency_ms", "duration_ms")
@@ -67,6 +69,7 @@ class Layout(Sequence[Summary]):
         """Begin with the start of the run; *said* has the text of a message's input."""
         self._said = said
         self._words: dict[str, int] = {}
+        self._texts: list[str] = []
         # For each place: its frame, its line, the newest time, and how many outcomes came before its end.
         self._frames = array("q", [0])
         self._lines = array("q", [0])
@@ -101,8 +104,8 @@ class Layout(Sequence[Summary]):
             if not self._open:
                 raise bad_line(line, f"input {entered} stands during a message, and there is none")
             return False
-        if self._numbers and entered <= self._numbers[-1]:
-            raise bad_line(line, f"input {entered} stands behind input {self._numbers[-1]}")
+        if not (self._numbers[-1] if self._numbers else 0) < entered < NUMBER_MAX:
+            raise bad_line(line, f"input {entered} is not the next one")
         self._numbers.append(entered)
         self._firsts.append(len(self._lines))
         self._ends.append(0)
@@ -152,7 +155,7 @@ class Layout(Sequence[Summary]):
         frame = value["frame"]
         if not self._open or value["input"] != self._numbers[-1]:
             raise bad_line(line, f"frame {frame} of input {value['input']} stands outside its message")
-        if frame <= self._frames[-1]:
+        if not self._frames[-1] < frame < NUMBER_MAX:
             raise bad_line(line, f"frame {frame} stands behind frame {self._frames[-1]}")
         self._mains[-1] += "phase" not in value
         self._add(frame, number)
@@ -181,7 +184,11 @@ class Layout(Sequence[Summary]):
         self._outcomes.append(len(self._outcome_lines))
 
     def _word(self, text: str) -> int:
-        return self._words.setdefault(text, len(self._words))
+        known = self._words.get(text)
+        if known is None:
+            known = self._words[text] = len(self._texts)
+            self._texts.append(text)
+        return known
 
     # ------------------------------------------------------------------ messages
 
@@ -199,17 +206,75 @@ class Layout(Sequence[Summary]):
         index = range(len(self))[index]
         first, behind = self.span(index)
         ms, cost, read, wrote = self._ms[index], self._costs[index], self._read[index], self._wrote[index]
-        words = list(self._words) if len(self._words) < 64 else _Words(self._words)
+        words = self._texts
         return Summary(
             number=self._numbers[index],
             type=words[self._types[index]],
             path=words[self._paths[index]],
             frames=behind - first - 1,
             main_frames=self._mains[index],
-            calls=self._outcomes_before(behind) - self._outcomes[first],
+            calls=self.outcomes(behind).stop - self._outcomes[first],
             status=words[self._statuses[index]],
             ms=None if isnan(ms) else ms,
             tokens=None if read < 0 and wrote < 0 else (max(read, 0), max(wrote, 0)),
             cost=None if isnan(cost) else cost,
             said=self._said,
         )
+
+    def span(self, index: int) -> tuple[int, int]:
+        """Return the first position of a message, and the one behind its last."""
+        firsts = self._firsts
+        return firsts[index], firsts[index + 1] if index + 1 < len(firsts) else len(self._lines)
+
+    def find(self, number: int) -> int | None:
+        """Return the position of a message in the list by the number of its input; None where there is none."""
+        index = bisect_left(self._numbers, number)
+        return index if index < len(self._numbers) and self._numbers[index] == number else None
+
+    def figures_line(self, index: int) -> int:
+        """Return the number of the line of a message's figures; 0 where the file ends before."""
+        return self._ends[index]
+
+    # ------------------------------------------------------------------ places
+
+    @property
+    def places(self) -> int:
+        """How many frame boundaries there are."""
+        return len(self._lines)
+
+    def place(self, position: int) -> Place:
+        """Return a frame boundary. Raises `IndexError` where there is none."""
+        position = range(len(self._lines))[position]
+        if not position:
+            return START
+        return Place(self._numbers[bisect_right(self._firsts, position) - 1], self._frames[position])
+
+    def position(self, place: Place) -> int | None:
+        """Return the position of a frame boundary; None where there is none."""
+        index = self.find(place.message)
+        if index is None:
+            return 0 if place.whole == START else None
+        first, behind = self.span(index)
+        position = bisect_left(self._frames, place.frame, first, behind)
+        return position if position < behind and self._frames[position] == place.frame else None
+
+    def line(self, position: int) -> int:
+        """Return the number of the line that ends the frame at a position, or of the input's."""
+        return self._lines[position]
+
+    def time(self, position: int) -> int:
+        """Return the newest time of all that had entered, in microseconds."""
+        return self._times[position]
+
+    def outcomes(self, position: int) -> range:
+        """Return which outcomes arrived in the frame at a position; those of an unfinished one, where it is behind the last."""
+        stop = self._outcomes[position] if position < len(self._outcomes) else len(self._outcome_lines)
+        return range(self._outcomes[position - 1], stop)
+
+    def outcome_line(self, outcome: int) -> int:
+        """Return the number of an outcome's line."""
+        return self._outcome_lines[outcome]
+
+    def before(self, outcome: int) -> int | None:
+        """Return the model call of the same node before this one; None where there is none, or this is no model call."""
+        return self._before[outcome] - 1 if self._before[outcome] else None

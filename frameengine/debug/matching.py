@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from attrs import frozen
 
 from frameengine.codec import dumps
-from frameengine.debug.facts import Facts, Moment
+from frameengine.debug.facts import Facts, Moment, name_of
 from frameengine.debug.place import Place, parse_place
 from frameengine.debug.points import Breakpoint
 from frameengine.debug.stop import Hit
+from frameengine.debug.timeline import Timeline
 from frameengine.effects import ToolReply
 from frameengine.errors import ExpressionError
 from frameengine.jsonvalue import FrozenMap, Json
@@ -41,8 +43,9 @@ class Candidate:
 class Finder:
     """Finds where one breakpoint holds, and counts what its condition came to."""
 
-    def __init__(self, point: Breakpoint, diverges: Diverges) -> None:
+    def __init__(self, point: Breakpoint, timeline: Timeline, diverges: Diverges) -> None:
         self.point = point
+        self._timeline = timeline
         self.asked = 0
         """How often the condition was evaluated."""
         self.lacked = 0
@@ -65,12 +68,16 @@ class Finder:
         """Return the hits in a moment: one for each record or effect that it holds for, or one for the whole of it."""
         if not self.possible(moment):
             return []
-        found = []
+        found: list[Hit] = []
         for each in self._about(moment):
-            for one in self._closer(moment, each):
-                if self._holds(moment, one):
-                    found.append(self._hit(moment, one))
+            found += [self._hit(moment, one) for one in self._closer(moment, each) if self._holds(moment, one)]
         return found
+
+    def hits(self) -> Iterator[Hit]:
+        """Yield every hit in the whole run, an unfinished frame at its end included."""
+        timeline = self._timeline
+        for position in range(1, timeline.places + (timeline.unfinished is not None)):
+            yield from self.at(Moment(timeline, position))
 
     def possible(self, moment: Moment) -> bool:
         """Return whether a cheap look at the frame's line leaves it open that something holds there."""
@@ -165,8 +172,7 @@ def _calls(point: Breakpoint, _: Diverges) -> Callable[[Moment], Iterator[Candid
 
 
 def _called(made: Made) -> str:
-    name = made.request["model" if made.effect == "model" else "name"]
-    return f"{made.effect} {name}" + ("" if made.outcome.status == "ok" else f": {made.outcome.status}")
+    return f"{made.effect} {name_of(made)}" + ("" if made.outcome.status == "ok" else f": {made.outcome.status}")
 
 
 def _emission(point: Breakpoint, _: Diverges) -> Callable[[Moment], Iterator[Candidate]]:
@@ -196,7 +202,7 @@ def _text(point: Breakpoint, _: Diverges) -> Callable[[Moment], Iterator[Candida
 
 
 def _regex(point: Breakpoint, _: Diverges) -> Callable[[Moment], Iterator[Candidate]]:
-    search = re.compile(point.argument).search
+    search = compiled(point.argument).search
 
     def found(text: str) -> str | None:
         if len(text) > REGEX_CHARS_MAX:
@@ -204,6 +210,14 @@ def _regex(point: Breakpoint, _: Diverges) -> Callable[[Moment], Iterator[Candid
         return None if search(text) is None else ""
 
     return _in_calls(found)
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Return a pattern ready for use. Raises `re.error`."""
+    with warnings.catch_warnings():
+        # What a later Python may read in another way is no news to somebody who looks for something now.
+        warnings.simplefilter("ignore")
+        return re.compile(pattern)
 
 
 def _in_calls(found: Callable[[str], str | None]) -> Callable[[Moment], Iterator[Candidate]]:

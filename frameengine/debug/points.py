@@ -51,9 +51,14 @@ class Breakpoint:
     """Whether it stops anything."""
 
     @property
+    def reads_state(self) -> bool:
+        """Whether it depends on what the state is."""
+        return self.condition is not None and bool({"state", "before"} & {*self.condition.names})
+
+    @property
     def text(self) -> str:
         """The breakpoint as it is typed."""
-        words = [] if self.on == "if" else [self.on]
+        words: list[str] = [] if self.on == "if" else [self.on]
         if self.on not in ALONE:
             words.append(_quoted(self.argument))
         if self.condition is not None:
@@ -88,6 +93,11 @@ class Watchpoint:
     """Whether it goes away with its first stop."""
     enabled: bool = True
     """Whether it stops anything."""
+
+    @property
+    def reads_state(self) -> bool:
+        """Whether it depends on what the state is."""
+        return True
 
     @property
     def text(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from frameengine.debug.checkpoint import FOLDING_ERRORS, Checkpoints, Digests, Recent, folded, reason_of, whole
@@ -38,6 +38,7 @@ class States:
         self._resets: dict[int, RunState] = {}
         self._touched: dict[str, array[int]] = {}
         self._doubts: list[tuple[int, str]] = [(0, "")]
+        self._switches: list[tuple[int, int | None]] = [(0, None)]
         self._folded: Recent[RunState] = Recent(FOLDED_KEPT)
         self._whole: Recent[RunState] = Recent(WHOLE_KEPT)
 
@@ -49,7 +50,10 @@ class States:
         if kind == "Given":
             self._take(position, line)
         elif kind in ("Clear", "SwitchGraph"):
-            reason = self._switch(line["data"]) if kind == "SwitchGraph" else ""
+            reason = ""
+            if kind == "SwitchGraph":
+                self._switches.append((position, line["number"]))
+                reason = self._switch(line["data"])
             self._now = self._resets[position] = self._initial
             self._changed.append(position)
             self._checkpoints.offer(position, self._now)
@@ -65,7 +69,7 @@ class States:
 
     def _take(self, position: int, line: dict[str, Any]) -> None:
         try:
-            changes = list(self._changes(line))
+            changes = self._changes(line)
             for change in changes:
                 section = change["at"].split("/", 2)[1]
                 known = self._touched.get(section)
@@ -81,18 +85,18 @@ class States:
         self._changed.append(position)
         self._checkpoints.offer(position, self._now)
 
-    def _changes(self, line: dict[str, Any]) -> Iterator[Any]:
-        """Yield the changes of a line, as they stand in it."""
+    def _changes(self, line: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the changes of a line, as they stand in it."""
         if line["kind"] == "frame":
-            for record in line["records"]:
-                yield from record.get("changes", ())
-            return
-        for name, value in line["data"].get("state", {}).items():
-            plain = name[1:] if name[:1] == "$" else name
-            yield {"op": "set", "at": f"/{pointer_step(plain)}", "value": value}
-        said = line["data"]["messages"]
-        for message in self._index.contents.opened(said["$c"]) if type(said) is dict else said:
-            yield {"op": "append", "at": "/history", "value": message}
+            return [change for record in line["records"] if "changes" in record for change in record["changes"]]
+        given = line["data"]
+        changes = [
+            {"op": "set", "at": f"/{pointer_step(name[1:] if name[:1] == '$' else name)}", "value": value}
+            for name, value in given.get("state", {}).items()
+        ]
+        said = given["messages"]
+        listed = self._index.contents.opened(said["$c"]) if type(said) is dict else said
+        return [*changes, *[{"op": "append", "at": "/history", "value": message} for message in listed]]
 
     def _switch(self, data: dict[str, Any]) -> str:
         """Go on with the initial state of another graph; return why it is not known, empty where it is."""
@@ -137,6 +141,10 @@ class States:
     def doubt(self, position: int) -> str:
         """Return why the state at a position may be another one than the run had; empty where it is known."""
         return self._doubts[bisect_right(self._doubts, position, key=lambda doubt: doubt[0]) - 1][1]
+
+    def switched(self, position: int) -> int | None:
+        """Return the number of the newest input that switched to another graph; None where none did."""
+        return self._switches[bisect_right(self._switches, position, key=lambda switch: switch[0]) - 1][1]
 
     def touched(self, section: str) -> Sequence[int]:
         """Return the positions, ascending, at which a section may have changed."""

@@ -58,7 +58,8 @@ class Stop:
     hits: tuple[Hit, ...] = ()
     """What was hit, breakpoints before watchpoints, in order of their numbers."""
     notes: tuple[str, ...] = ()
-    """At an end of the run: conditions that could be evaluated nowhere on the way, for people."""
+    """For people: at an end of the run, conditions that could be evaluated nowhere on the way; at a hit, why the state it is
+    about is in doubt."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the stop as plain JSON."""

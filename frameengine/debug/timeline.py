@@ -1,139 +1,364 @@
-"""A trace opened for going about in: what happened at each place, and the state there. Nothing is run."""
+"""A trace opened for going about in: what happened at each place, and the state there. Nothing is run.
+
+Opening goes over the file once, proves it, and keeps a few numbers for each line (`TraceIndex`, `Layout`) and a checkpoint of the
+state now and then (`States`). Everything else is read again from the file when it is asked for.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any, Self
 
-from frameengine.debug.place import START, Place
-from frameengine.errors import TraceError, UnknownRef
-from frameengine.inputs import Clear, Given, Input, StateEdit, SwitchGraph
-from frameengine.jsonvalue import EMPTY, FrozenMap
-from frameengine.state import RunState, change_from_json
-from frameengine.trace.messages import Made, Message, Step, messages
-from frameengine.trace.reader import Counts, TraceReader
+from frameengine.debug.checkpoint import Recent
+from frameengine.debug.layout import TEXT_MAX, Layout, Summary
+from frameengine.debug.place import Place
+from frameengine.debug.states import States
+from frameengine.effects import EffectKey
+from frameengine.errors import TraceError, TraceIncomplete, UnknownRef
+from frameengine.inputs import Action, Input, SwitchGraph, UserMessage, Webhook
+from frameengine.jsonvalue import FrozenMap
+from frameengine.state import RunState
+from frameengine.trace.index import TraceIndex
+from frameengine.trace.messages import Made, Message, Step, Waiting, made, step_of
+from frameengine.trace.reader import Counts, Line, TraceReader
+
+LINES_AT_ONCE = 2_000
+"""Lines between two reports of progress."""
+STEPS_KEPT = 16
+"""Frames that are kept decoded."""
+INPUTS_KEPT = 512
+"""Inputs that are kept decoded: the lines of a list that is in sight."""
 
 
 class Timeline:
     """All places of one trace, in order."""
 
-    def __init__(self, path: Path, *, damaged: bool = False, progress: Callable[[int], None] | None = None) -> None:
-        """Read *path* whole, telling *progress* how many bytes are done.
+    def __init__(
+        self, path: Path, *, damaged: bool = False, whole: bool = True, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Read *path*, telling *progress* how many bytes are done; without *whole* its header only, and `load` reads on.
 
         With *damaged* the good prefix of a damaged or unfinished trace is used, and `problem` says what is wrong with the rest.
         Raises `TraceError`.
         """
         self.path = path
-        self._messages: list[Message] = []
-        self._states: dict[Place, RunState] = {}
-        with TraceReader(path, damaged=damaged) as reader:
-            self.header: FrozenMap = reader.header
-            """The header's members."""
-            for message in messages(reader):
-                if progress is not None:
-                    progress(reader.offset)
-                self._messages.append(message)
-            self.counts: Counts = reader.counts
-            """Inputs, frames and calls."""
-            self.problem: TraceError | None = reader.problem
-            """What is wrong behind the good prefix; None where the trace is whole."""
-        self._places = list(self._all())
-        self._fold()
+        self._damaged = damaged
+        self._index = TraceIndex(path)
+        self._reader = TraceReader(path, damaged=damaged, note=self._index.note)
+        self._index.contents.recent = self._reader.contents
+        self.header: FrozenMap = self._reader.header
+        """The header's members."""
+        self.problem: TraceError | None = None
+        """What is wrong behind the good prefix; None where the trace is whole, or not read to its end."""
+        self.loaded = False
+        """Whether all there is was read."""
+        self._layout = Layout(self._said)
+        self._states = States(self._reader.header_line.value, self._index, self._layout.line)
+        self._steps: Recent[tuple[Step, tuple[Made | Input, ...]]] = Recent(STEPS_KEPT)
+        self._inputs: Recent[Input] = Recent(INPUTS_KEPT)
+        self._lines = self._reader.lines()
+        while whole and not self.load(LINES_AT_ONCE):
+            if progress is not None:
+                progress(self.read)
+        if progress is not None:
+            progress(self.read)
 
-    def _all(self) -> Iterator[Place]:
-        yield START
-        for message in self._messages:
-            yield Place(message.number, 0)
-            for step in message.steps:
-                yield Place(message.number, step.number)
+    def __enter__(self) -> Self:
+        return self
 
-    def _fold(self) -> None:
-        initial = RunState(self.header.get("graph", EMPTY).get("state", EMPTY))
-        given = self.header.get("state")
-        state = initial if given is None else RunState(given)
-        self._states[START] = state
-        for message in self._messages:
-            body = message.input.body
-            if isinstance(body, Clear | SwitchGraph):
-                state = initial
-            elif isinstance(body, Given | StateEdit):
-                state = state.apply(body.changes())
-            self._states[Place(message.number, 0)] = state
-            for step in message.steps:
-                for late in step.late:
-                    if isinstance(late.body, StateEdit):
-                        # It holds at the boundary at which it came in, not only behind the next frame.
-                        state = state.apply(late.body.changes())
-                        self._states[Place(message.number, step.number - 1)] = state
-                for record in step.records:
-                    state = state.apply([change_from_json(change) for change in record.get("changes", ())])
-                self._states[Place(message.number, step.number)] = state
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop loading. What is loaded stays in use."""
+        self._lines.close()
+        self._reader.__exit__()
+
+    # ------------------------------------------------------------------ loading
+
+    def load(self, lines: int = LINES_AT_ONCE) -> bool:
+        """Read on, at most so many lines; return whether all there is was read. Raises `TraceError` unless *damaged*.
+
+        The places read so far can be used in between.
+        """
+        if self.loaded:
+            return True
+        try:
+            taken = 0
+            for line in islice(self._lines, lines):
+                self._take(line)
+                taken += 1
+            if taken == lines:
+                return False
+            self.problem = self._reader.problem
+        except TraceError as error:
+            self._lines.close()
+            if not self._damaged:
+                raise
+            self.problem = error
+        self.loaded = True
+        self._index.settle()
+        if not self._growing:
+            self._index.contents.recent = None
+        return True
+
+    @property
+    def _growing(self) -> bool:
+        """Whether a writer may yet add to what was read: nothing is wrong with it but that it ends."""
+        return isinstance(self.problem, TraceIncomplete) and self.problem is self._reader.problem and not self._index.compressed
+
+    def extend(self) -> int:
+        """Take in what a writer has added to a trace that had no seal; return how many places are new. Raises `TraceError`.
+
+        For a timeline that was opened as *damaged*: a recording under way has no seal yet.
+        """
+        before = self.places
+        if self.loaded and self._growing:
+            self._reader.again()
+            self._lines, self.loaded = self._reader.lines(), False
+            while not self.load():
+                pass
+        return self.places - before
+
+    def _take(self, line: Line) -> None:
+        layout, number, value = self._layout, line.number - 1, line.value
+        if line.kind == "frame":
+            layout.frame(line, number)
+            self._states.frame(layout.places - 1, value)
+        elif line.kind == "outcome":
+            layout.outcome(line, number)
+        elif line.kind == "input":
+            if layout.input(line, number):
+                self._states.enter(layout.places - 1, value)
+        else:
+            layout.trace(line, number)
+            first, behind = layout.span(len(layout) - 1)
+            self._states.end(first, behind - 1, value["input"], value.get("state"))
+
+    @property
+    def read(self) -> int:
+        """Bytes read and proven, unpacked."""
+        return self._index.end
+
+    @property
+    def counts(self) -> Counts:
+        """Inputs, frames and calls read so far."""
+        return self._reader.counts
+
+    def changed_on_disk(self) -> str:
+        """Return what was done to the file since it was read, in a few words; empty where nothing shows.
+
+        Looks at the file's name, size and time. Lines that are read again are proven besides: `TraceIntegrity`.
+        """
+        return self._index.changed()
 
     # ------------------------------------------------------------------ places
 
     @property
     def places(self) -> int:
         """How many frame boundaries there are, the start and those of messages that have just entered included."""
-        return len(self._places)
+        return self._layout.places
 
     def place(self, index: int) -> Place:
         """Return a frame boundary by its position, from 0: the start."""
-        return self._places[index]
+        return self._layout.place(index)
 
     def index(self, place: Place) -> int:
-        """Return the position of a place's frame (`Place.whole`). Raises `UnknownRef` where the run has no such place."""
-        whole = place.whole
-        position = bisect_left(self._places, whole)
-        if position == len(self._places) or self._places[position] != whole:
+        """Return the position of a place's frame (`Place.whole`); `places` for one inside the `unfinished` frame.
+
+        Raises `UnknownRef` where the run has no such place.
+        """
+        unfinished = self.unfinished
+        if unfinished is not None and place.effects is not None and place.whole == unfinished:
+            position: int | None = self.places
+        else:
+            position = self._layout.position(place)
+        if position is None:
             raise UnknownRef(f"{self.path}: there is no place {place}", hint=f"the last is {self.last}", place=str(place))
-        if place.effects is not None and not 0 <= place.effects <= len(self.effects(place)):
-            count = len(self.effects(place))
-            raise UnknownRef(f"frame {whole} has {count} effects, not {place.effects}", hint="", place=str(place))
+        count = len(self._outcomes(position)) if place.frame else 0
+        if place.effects is not None and not (place.frame and 0 <= place.effects <= count):
+            what = f"{self.path}: frame {place.whole} has {count} effects, there is no place {place}"
+            raise UnknownRef(what, hint=f"write {place.whole}:0 to {place.whole}:{count}", place=str(place))
         return position
 
     @property
     def last(self) -> Place:
         """The last frame boundary."""
-        return self._places[-1]
+        return self._layout.place(self.places - 1)
+
+    @property
+    def unfinished(self) -> Place | None:
+        """The frame behind the last boundary that has effects and was never committed: the file ends before.
+
+        None where there is none. Places inside it have a number of effects; its end is no place.
+        """
+        if not self.loaded or not self._outcomes(self.places):
+            return None
+        return Place(self.last.message, self.last.frame + 1)
+
+    def _outcomes(self, position: int) -> range:
+        return self._layout.outcomes(position) if position else range(0)
+
+    # ------------------------------------------------------------------ messages
+
+    @property
+    def messages(self) -> Sequence[Summary]:
+        """All messages in short, in order; none of them is decoded."""
+        return self._layout
+
+    def message_index(self, number: int) -> int:
+        """Return the position of a message in `messages`. Raises `UnknownRef` where the run has no such message."""
+        found = self._layout.find(number)
+        if found is None:
+            what = f"{self.path}: there is no message {number}"
+            raise UnknownRef(what, hint=f"the last is {self.last.message}", number=number)
+        return found
+
+    def message(self, number: int) -> Message:
+        """Return a message whole: its input, its frames, its figures. Raises `UnknownRef`."""
+        index = self.message_index(number)
+        first, behind = self._layout.span(index)
+        message = Message(input=self.input(number), steps=[self._step(position)[0] for position in range(first + 1, behind)])
+        figures = self._layout.figures_line(index)
+        if figures:
+            line = self._index.line(figures)
+            message.trace, message.meta = line.data, line.meta
+        elif behind == self.places:
+            message.loose = sorted(self._loose(), key=lambda call: call.key)
+        return message
+
+    def input(self, number: int) -> Input:
+        """Return the input of a message. Raises `UnknownRef`."""
+        known = self._inputs.get(number)
+        if known is None:
+            first, _ = self._layout.span(self.message_index(number))
+            known = self._inputs.put(number, self._index.line(self._layout.line(first)).input())
+        return known
+
+    def _said(self, number: int) -> str:
+        body = self.input(number).body
+        if isinstance(body, UserMessage):
+            return body.text[:TEXT_MAX]
+        name = body.name if isinstance(body, Action) else body.graph if isinstance(body, SwitchGraph) else ""
+        return (body.source if isinstance(body, Webhook) else name)[:TEXT_MAX]
+
+    def lines(self, number: int) -> Iterator[Line]:
+        """Yield the lines of a message, its input's and its figures' included, contents left out. Raises `TraceError`."""
+        index = self.message_index(number)
+        first, behind = self._layout.span(index)
+        last = self._layout.figures_line(index)
+        if not last:
+            last = (self._layout.line(behind) if behind < self.places else len(self._index)) - 1
+        start = self._layout.line(first)
+        for position in range(first + 1, behind):
+            yield from self._index.lines(start, self._layout.line(position))
+            start = self._layout.line(position) + 1
+        if start <= last:
+            yield from self._index.lines(start, last)
 
     # ------------------------------------------------------------------ what is there
 
-    def message(self, number: int) -> Message:
-        """Return a message whole: its input, its frames, its figures."""
-        return self._messages[number and bisect_left(self._messages, number, key=lambda message: message.number)]
-
     def frame(self, place: Place) -> Step | None:
-        """Return the frame that a place is in or at the end of; None where no frame of the message has begun."""
-        return self.message(place.message).step(place.frame) if place.frame else None
+        """Return the frame that a place is in or at the end of; None where no frame of the message has begun, or it was not
+        committed.
+        """
+        position = self._layout.position(place)
+        return self._step(position)[0] if position and place.frame else None
+
+    def records(self, place: Place) -> tuple[FrozenMap, ...]:
+        """Return the records of the place's frame, in graph order."""
+        position = self._layout.position(place)
+        if not position or not place.frame:
+            return ()
+        records: tuple[FrozenMap, ...] = self._index.line(self._layout.line(position)).data["records"]
+        return records
+
+    def line(self, place: Place) -> bytes:
+        """Return the line of the place's frame as it stands in the file; empty where there is none."""
+        position = self._layout.position(place)
+        return self._index.raw(self._layout.line(position)) if position and place.frame else b""
 
     def effects(self, place: Place) -> tuple[Made, ...]:
         """Return the effects of the place's frame in the order in which their outcomes arrived."""
-        step = self.frame(place)
-        return () if step is None else step.calls
+        return tuple([each for each in self.arrivals(place) if isinstance(each, Made)])
 
-    @property
-    def messages(self) -> list[Message]:
-        """All messages, in order."""
-        return self._messages
+    def arrivals(self, place: Place) -> tuple[Made | Input, ...]:
+        """Return what came in within the place's frame, in order: late inputs, outcomes, and a Cancel between them."""
+        position = self._layout.position(place)
+        if position:
+            return self._step(position)[1] if place.frame else ()
+        return self._arrived(self.places) if self.unfinished == place.whole else ()
 
-    def input(self, number: int) -> Input:
-        """Return the input of a message."""
-        return self.message(number).input
+    def _loose(self) -> list[Made]:
+        return [each for each in self._arrived(self.places) if isinstance(each, Made)]
 
-    def records(self, place: Place) -> tuple[FrozenMap, ...]:
-        """Return the records of the place's frame."""
-        step = self.frame(place)
-        return () if step is None else step.records
+    def _step(self, position: int) -> tuple[Step, tuple[Made | Input, ...]]:
+        known = self._steps.get(position)
+        if known is not None:
+            return known
+        arrived = self._arrived(position)
+        waiting = Waiting(
+            calls={each.key: each for each in arrived if isinstance(each, Made)},
+            late=[each for each in arrived if isinstance(each, Input)],
+        )
+        return self._steps.put(position, (step_of(self._index.line(self._layout.line(position)), waiting), arrived))
 
-    def line(self, _: Place) -> bytes:
-        """Return the frame's line as it stands in the file; empty where it is not at hand."""
-        return b""
+    def _arrived(self, position: int) -> tuple[Made | Input, ...]:
+        """Return what stands before the end of a frame; what the file ends with, where the position is behind the last."""
+        layout = self._layout
+        first = layout.line(position - 1) + 1
+        last = (layout.line(position) if position < self.places else len(self._index)) - 1
+        outcomes = iter(self._outcomes(position))
+        found: list[Made | Input] = []
+        for line in self._index.lines(first, last) if first <= last else ():
+            if line.kind == "input":
+                found.append(line.input())
+            elif line.kind == "outcome":
+                found.append(made(line, self._before(next(outcomes))))
+        return tuple(found)
 
-    def touched(self, _: str) -> Sequence[int]:
-        """Return the positions, ascending, at which a section of the state may have changed."""
-        return range(1, self.places)
+    def _before(self, outcome: int) -> dict[str, tuple[EffectKey, tuple[Any, ...]]]:
+        """Return the model call before an outcome's of the same node, with its messages."""
+        before = self._layout.before(outcome)
+        if before is None:
+            return {}
+        line = self._index.line(self._layout.outcome_line(before))
+        key = line.key()
+        return {key.node: (key, line.data["request"].get("messages", ()))}
+
+    # ------------------------------------------------------------------ states
 
     def state(self, place: Place) -> RunState:
-        """Return the state at a place, folded from the changes that the record has."""
-        return self._states[place.boundary]
+        """Return the state at a place, folded from the changes that the record has. Raises `UnknownRef`."""
+        self.index(place)
+        return self._states.at(self._boundary(place))
+
+    def _boundary(self, place: Place) -> int:
+        """Return the position of the boundary whose state holds at a place."""
+        return self.index(place) - (place.effects is not None)
+
+    def state_known(self, place: Place) -> bool:
+        """Whether the state at a place is proven to be the run's: the digests that were recorded agree with what was folded."""
+        return not self.doubt(place)
+
+    def doubt(self, place: Place) -> str:
+        """Return why the state at a place may be another one than the run had; empty where it is known."""
+        return self._states.doubt(self._boundary(place))
+
+    def touched(self, section: str) -> Sequence[int]:
+        """Return the positions, ascending, at which a section of the state may have changed."""
+        return self._states.touched(section)
+
+    def now(self, place: Place) -> int:
+        """Return the run's time at the boundary of a place, in microseconds: the newest of all that had come in."""
+        return self._layout.time(self._boundary(place))
+
+    def switched(self, place: Place) -> SwitchGraph | None:
+        """Return the input by which the run went over to the graph in use at a place; None where it is the header's."""
+        number = self._states.switched(self._boundary(place))
+        body = None if number is None else self.input(number).body
+        return body if isinstance(body, SwitchGraph) else None
+
+

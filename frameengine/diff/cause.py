@@ -8,6 +8,7 @@ from typing import TypeAlias
 from attrs import evolve, frozen
 
 from frameengine.codec import digest, written
+from frameengine.diff.edited import edited
 from frameengine.diff.fields import changes
 from frameengine.diff.filters import steps_of
 from frameengine.diff.result import Cause, Change, FieldChange, TraceDiff
@@ -47,7 +48,8 @@ def explain(found: TraceDiff, left: Sketch, right: Sketch) -> TraceDiff:
     first = found.first
     if first is None:
         return found
-    cause, because = _Circumstances(left, right, first).cause(first)
+    by_hand = edited(left, right, first)
+    cause, because = ("edit", by_hand) if by_hand else _Circumstances(left, right, first).cause(first)
     return evolve(found, cause=cause, because=because)
 
 

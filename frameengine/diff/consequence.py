@@ -8,7 +8,8 @@ from frameengine.diff.filters import steps_of
 from frameengine.diff.matching import Match
 from frameengine.diff.result import Change, FieldChange
 from frameengine.diff.sketch import Sketch
-from frameengine.jsonvalue import MISSING
+from frameengine.inputs import StateEdit
+from frameengine.jsonvalue import MISSING, Json
 
 _OUTSIDE = ("entered", "node", "phase")
 
@@ -84,6 +85,10 @@ class _Message:
         whole = change.whole if isinstance(change.whole, dict) else {}
         self._reached.update(dict.fromkeys(whole.get("route", ())))
         changes = "changes" in whole
+        if edited_at(whole) and self._touched is None:
+            # It came in behind the frame before the one that it stands in: what runs there sees it.
+            left, right = _frames(change)
+            self._touched = left - 1, right - 1
         for field in change.fields:
             part = steps_of(field.pointer)[0]
             changes = changes or part == "changes"
@@ -106,6 +111,14 @@ class _Message:
             and isinstance(field.left, str)
             and self._renames.get(field.left) == field.right
         )
+
+
+def edited_at(whole: Json) -> tuple[str, ...]:
+    """Return the pointers that an edit of the state changed, where a record or message on one side only is one; else nothing."""
+    entered = whole.get("entered", whole.get("input")) if isinstance(whole, dict) else None
+    if not isinstance(entered, dict) or entered.get("type") != StateEdit.__name__:
+        return ()
+    return tuple([str(change["at"]) for change in entered["data"]["changes"]])
 
 
 def _frames(change: Change) -> tuple[int, int]:

@@ -16,10 +16,11 @@ Kind: TypeAlias = Literal["changed", "added", "removed", "renamed", "moved", "re
 """What became of a frame's record: other fields, only in the right trace, only in the left one, the same under another node's
 name, the same in another place, once more than on the other side."""
 Cause: TypeAlias = Literal[
-    "graph", "prompt", "node code", "tool schema", "state", "model reply", "tool result", "input", "undetermined"
+    "graph", "prompt", "node code", "tool schema", "state", "model reply", "tool result", "input", "edit", "undetermined"
 ]
 """What the first difference comes from: *graph*, *prompt* and *node code* by the digests in the headers, *tool schema* and
-*state* by what the runs began with, the other three by what came in from outside."""
+*state* by what the runs began with, *model reply*, *tool result* and *input* by what came in from outside; *edit* where one run
+is a fork of the other and its header says that this was changed by hand."""
 Verdict: TypeAlias = Literal["same", "differs", "incomplete"]
 """incomplete: no difference was found, but one of the files is damaged, so that nothing is known of what came after."""
 

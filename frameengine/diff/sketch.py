@@ -87,6 +87,8 @@ class Sketch:
     """What was read of it."""
     problem: str
     """What is wrong with it; empty for a whole file."""
+    head: str
+    """Chain value of its seal, in hex; of the last line read, where there is none."""
     messages: tuple[MessageSketch, ...]
     """Its messages."""
 
@@ -125,7 +127,7 @@ def sketch(path: Path, *, damaged: bool = False, done: Callable[[int], None] = l
             raise TraceFormat(f"{path}: {error.message}", hint=error.hint, path=str(path), **error.fields) from None
         problem = "" if reader.problem is None else reader.problem.message
         messages = tuple(found.messages)
-        return Sketch(path=path, header=reader.header, counts=reader.counts, problem=problem, messages=messages)
+        return Sketch(path=path, header=reader.header, counts=reader.counts, problem=problem, head=reader.head, messages=messages)
 
 
 class _Messages:

@@ -43,7 +43,8 @@ class Performer(Protocol):
         """Answer at least one outstanding effect, in any order; none only after `Inbox.put` woke the performer.
 
         Each effect of ``ask.new`` is shown once; the performer keeps its own track of what is under way. One that can end that
-        has a method ``drop(keys)``, called after a Cancel.
+        has a method ``drop(keys)``, called after a Cancel. One with an attribute ``on_delta`` that is None is given
+        `Previews.delta` for pieces of replies as they come, to be called within ``perform`` and on its thread only.
         """
         ...
 
@@ -166,6 +167,8 @@ class Run:
         """Drive *engine*. *inputs* is how many it has had already; without *clock* time is virtual."""
         self.engine = engine
         self.performer = performer
+        if getattr(performer, "on_delta", self) is None:
+            performer.on_delta = engine.previews.delta
         self.recorder = recorder
         self.inbox = Inbox()
         self.inputs = inputs

@@ -7,6 +7,7 @@ no event loop, no clock, no network and no file, and does not know whether a liv
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from attrs import evolve
@@ -45,6 +46,7 @@ class Engine:
         self.seed = seed
         self.guard = guard or Guard()
         self.instruments = Instruments(instruments)
+        self.previews = Previews(self.instruments)
         self.closed = False
         self._switch = switch
         self._next: BoundGraph | None = None
@@ -63,8 +65,8 @@ class Engine:
         """Take one input through its frames.
 
         Raises at once, before anything can be recorded: `EngineClosed` while another message is under way or after one that
-        failed in the engine itself, what *switch* raises for a graph that there is not, and `UsageError` for an edit that does not
-        fit the state; after these two the run can go on (W61).
+        failed in the engine itself, what *switch* raises for a graph that there is not, and `UsageError` for an edit that does
+        not fit the state; after these two the run can go on (W61).
         """
         self._close()
         try:

@@ -271,8 +271,7 @@ def _body(data: bytes) -> FrozenMap:
     if text is not None:
         try:
             body = freeze({"json": foreign.parse(text)})
-            # With what stands around it, it must not be nested too deep for a trace either.
-            if len(canonical(freeze({"payload": body}))) <= INLINE_BYTES_MAX:
+            if len(canonical(body)) <= INLINE_BYTES_MAX:
                 return body
         except (LimitError, ValueRefused):
             pass

@@ -101,9 +101,9 @@ class _Node:
 def cut(calls: Iterable[ChatCall]) -> list[Course]:
     """Return the conversations that these calls, in the order in which they were answered, belong to.
 
-    Each call is an own one, or an attempt, of exactly one. Where two calls go on from one, the conversation goes on with the one that has
-    a reply, then the one that leads further, then the earlier; the other is a branch. A call that failed and was made again, is an
-    attempt. Takes time in proportion to all messages of all calls.
+    Each call is an own one, or an attempt, of exactly one. Where two calls go on from one, the conversation goes on with the one
+    that has a reply, then the one that leads further, then the earlier; the other is a branch. A call that failed, and was made
+    again, is an attempt. Takes time in proportion to all messages of all calls.
     """
     tree = _Tree()
     for call in calls:

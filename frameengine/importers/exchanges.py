@@ -1,9 +1,9 @@
 """Import the recorded HTTP calls of somebody's agent: its conversations with a chat model, run through ``tool-loop``.
 
-All conversations of a recording become one trace, one after another, with a `Clear` between them. So the recording stays one thing: a
-place in it has one name, two recordings are compared in one go, and nothing depends on how many conversations there were. A
-`Given` before a turn says which model, tools and parameters hold from there on, and holds what was there before the first
-recorded call: instructions, examples, a history that the recording did not see.
+All conversations of a recording become one trace, one after another, with a `Clear` between them. So the recording stays one
+thing: a place in it has one name, two recordings are compared in one go, and nothing depends on how many conversations there
+were. A `Given` before a turn says which model, tools and parameters hold from there on, and holds what was there before the
+first recorded call: instructions, examples, a history that the recording did not see.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class ExchangesReport:
         count = len(self.conversations)
         parts = [f"{_many(self.exchanges, 'exchange')} seen as {_many(count, 'conversation')}"]
         other = sum(self.others.values())
-        parts += [f"{other} of other protocols stay as they are"] if other else []
-        parts += [f"{len(self.refused)} not readable"] if self.refused else []
+        parts += [f"{other:,} of other protocols left out"] if other else []
+        parts += [f"{len(self.refused):,} not readable"] if self.refused else []
         given = sum(not conversation.run for conversation in self.conversations)
         parts += [f"{_many(given, 'conversation')} given, not run"] if given else []
         return "; ".join(parts)
@@ -137,9 +137,9 @@ def import_exchanges(
 ) -> ExchangesReport:
     """Run the conversations of a recording through the tool loop, record them in *target* and seal it.
 
-    *exchanges* come in the order in which they were answered; *source* is what the header says of their origin; *progress* is told
-    how many have been read. Time is virtual. An import can be repeated, so one that fails or is interrupted leaves no file; one
-    of a recording without a conversation leaves a trace without inputs. Raises what `TraceWriter` raises.
+    *exchanges* come in the order in which they were answered; *source* is what the header says of their origin; *progress* is
+    told how many have been read. Time is virtual. An import can be repeated, so one that fails or is interrupted leaves no file;
+    one of a recording without a conversation leaves a trace without inputs. Raises what `TraceWriter` raises.
     """
     found = _found(exchanges, progress)
     several = len(found.courses) > 1
@@ -301,8 +301,8 @@ class _Planned:
             otherwise += sum(one is not two and one != two for one, two in zip(messages, sent, strict=False))
             messages += sent[len(messages) :]
         if otherwise:
-            what = f"{_many(otherwise, 'message')} sent again in another form: the trace has the form in which each was sent first"
-            self._notes.append(Note(what=what))
+            what = f"{_many(otherwise, 'message')} sent again in another form"
+            self._notes.append(Note(what=f"{what}: the trace has the form in which each was sent first"))
         last = self._course.steps[-1]
         return (*messages, *(() if last.reply is None else (last.reply.message,)))
 

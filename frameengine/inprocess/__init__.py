@@ -1,4 +1,4 @@
-"""Record and replay an agent inside its own process: every httpx and httpx2 client, and on request clock, chance and ids."""
+"""Record and replay an agent in its own process: every httpx and httpx2 client, on request clock, chance and ids too."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from types import ModuleType
 from typing import Any
 
@@ -10,7 +9,7 @@ from frameengine.codec import dumps
 from frameengine.errors import CassetteMiss
 from frameengine.exchanges.exchange import Request
 
-MISS_STATUS = 400
+MISS_STATUS = 404
 """What a request that nothing answers gets: a status that clients tell their caller and do not try again."""
 
 
@@ -27,17 +26,9 @@ def asked(request: Any) -> Request:
 
 def missed(library: ModuleType, miss: CassetteMiss) -> Any:
     """Return the answer to a request that has no recorded one, in the shapes of OpenAI's and Anthropic's errors."""
-    problem = {
-        "message": f"{miss.message}. {described(miss)}{miss.hint}",
-        "type": "frameengine",
-        "code": miss.code,
-        "nearest": miss.fields.get("nearest", []),
-    }
+    near = miss.fields.get("nearest", [])
+    told = "; ".join([f"recorded {one['request']} (input {one['input']}): {one['why']}" for one in near])
+    message = f"{miss.message}{f'; nearest: {told}' if told else ''}. {miss.hint}"
+    problem = {"message": message, "type": "frameengine", "code": miss.code, "nearest": near}
     headers = {"content-type": "application/json", "x-should-retry": "false"}
     return library.Response(MISS_STATUS, headers=headers, content=dumps({"type": "error", "error": problem}))
-
-
-def described(miss: CassetteMiss) -> str:
-    """Return the nearest recorded call and why it was rejected, as one sentence; empty where nothing is near."""
-    nearest = miss.fields.get("nearest") or ()
-    return f"Nearest: {nearest[0]}. " if nearest else ""

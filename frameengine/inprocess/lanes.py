@@ -1,9 +1,8 @@
 """Lanes: which of an agent's tasks and threads is speaking.
 
 Order means something within one task or thread only: two that run side by side reach the wire in an order that is chance. So
-every call and every draw carries the lane it was made in. A lane is named by its place in the tree of who started whom, ``main/2/1``
-being the first one started by the second one started by whoever opened the block: addresses and thread numbers would be new in
-every run.
+every call and every draw carries its lane. A lane is named by its place in the tree of who started whom, ``main/2/1`` being the
+first one started by the second one started by whoever opened the block: addresses and thread numbers would be new in every run.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ An audit hook sees every socket that Python code opens, whichever library it is 
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 from collections.abc import Callable, Iterable
@@ -14,6 +13,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache
 from ipaddress import ip_address
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -124,7 +124,7 @@ def _touch(address: str, frame: FrameType | None) -> Touch:
     if own is not None:
         return Touch(address, str(own), through)
     if library is not None:
-        return Touch(address, f"{through}/{os.path.basename(library.f_code.co_filename)}:{library.f_lineno}", through)
+        return Touch(address, f"{through}/{Path(library.f_code.co_filename).name}:{library.f_lineno}", through)
     return Touch(address, "a thread of the event loop", "")
 
 

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sysconfig
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from types import FrameType
 
 from attrs import frozen
 
-import frameengine
-
-_LIBRARIES = tuple(
-    [
-        os.path.join(os.path.realpath(folder), "")
-        for folder in (
-            *(sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")),
-            os.path.dirname(frameengine.__file__),
-        )
-    ]
-)
-_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_OURS = Path(__file__).parents[1]
+_STANDARD = [sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")]
+_LIBRARIES = tuple([Path(folder).resolve() for folder in (*_STANDARD, _OURS)])
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 @frozen
@@ -70,11 +62,11 @@ def _short(name: str) -> str | None:
     """Return how a file of the agent's own is called, None for a library's."""
     if name.startswith("<"):
         return None if name.startswith("<frozen") else name
-    path = os.path.realpath(name)
-    if path.startswith(_LIBRARIES) or any(mark in path for mark in _INSTALLED):
+    path = Path(name).resolve()
+    if _INSTALLED & {*path.parts} or any(path.is_relative_to(folder) for folder in _LIBRARIES):
         return None
-    below = os.path.relpath(path)
-    return os.path.basename(path) if below.startswith("..") else below.replace(os.sep, "/")
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
 
 
 def is_own(name: str) -> bool:

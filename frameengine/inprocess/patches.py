@@ -49,7 +49,7 @@ class Patches:
         if before is None:
             raise UsageError(
                 f"{kind.__name__}.{name} cannot be replaced in this Python",
-                hint="leave 'clock' out of control, and pass times in",
+                hint="record by proxy, and pass times in",
             )
 
         def write(method: Any) -> None:

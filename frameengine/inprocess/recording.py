@@ -15,10 +15,10 @@ from frameengine.exchanges.exchange import Exchange, Request, Response
 from frameengine.exchanges.gather import Gathering
 from frameengine.exchanges.recorder import ExchangeRecorder
 from frameengine.inprocess.block import Block, Clients, Receipt
+from frameengine.inprocess.calls import asked
 from frameengine.inprocess.controls import Control, Controls, checked_control
 from frameengine.inprocess.draws import RecordedDraws
 from frameengine.inprocess.network import SENDING, Touch
-from frameengine.inprocess.calls import asked
 from frameengine.inprocess.streams import Taken, said, teed
 
 NO_BODY = (204, 304)

@@ -11,10 +11,10 @@ from frameengine.errors import CassetteApproximate, CassetteMiss, CassetteUnused
 from frameengine.exchanges.book import Book, Match, read_exchanges
 from frameengine.exchanges.exchange import Response
 from frameengine.inprocess.block import Block, Clients, Receipt
+from frameengine.inprocess.calls import asked, missed
 from frameengine.inprocess.controls import Controls, checked_control
 from frameengine.inprocess.draws import METHOD, ReplayedDraws
 from frameengine.inprocess.network import Touch, Watch
-from frameengine.inprocess.calls import asked, missed
 from frameengine.inprocess.streams import given, library_of, raised
 from frameengine.jsonvalue import EMPTY
 from frameengine.trace.reader import TraceReader
@@ -40,6 +40,7 @@ class Replaying(Block):
         self._match: Match = match
         self._allow_unused, self._allow_approximate = allow_unused, allow_approximate
         self._book = Book([], match=match)
+        self._inputs: list[int] = []
         self._draws = ReplayedDraws((), self._fail)
         self._watch = Watch(self._allowed, self.touched, lookups=True)
 
@@ -97,7 +98,9 @@ class Replaying(Block):
             provenance = reader.header.get("provenance", EMPTY)
         draws = [one for one in exchanges if one.request.method == METHOD]
         self._draws = ReplayedDraws(draws, self._fail)
-        self._book = Book([one for one in exchanges if one.request.method != METHOD], match=self._match)
+        calls = [(number, one) for number, one in enumerate(exchanges, start=1) if one.request.method != METHOD]
+        self._inputs = [number for number, _ in calls]
+        self._book = Book([one for _, one in calls], match=self._match)
         return Controls(checked_control(provenance.get("control", ())), self._lanes, self._draws)
 
     def _close(self, leaving: BaseException | None) -> None:
@@ -123,6 +126,9 @@ class Replaying(Block):
         try:
             return self._book.claim(asked(request), self._lanes.here()).response
         except CassetteMiss as miss:
+            for near in miss.fields.get("nearest", ()):
+                near["input"] = self._inputs[near["input"] - 1]
+            miss.hint = 'record again; where only ids or settings differ, say match="chain"'
             self._fail(miss)
             return miss
 

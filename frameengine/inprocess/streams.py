@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from importlib import import_module
+from time import monotonic
 from types import ModuleType
 from typing import Any
 
 from frameengine.errors import UsageError
+from frameengine.exchanges.ends import EndMark
 from frameengine.exchanges.exchange import Response
 from frameengine.exchanges.gather import Gathering
 
 LIBRARIES = ("httpx", "httpx2")
 """Those whose clients are held."""
-END_MARKS = (b"data: [DONE]", b'"type":"message_stop"}', b'"type": "message_stop"}')
-"""How streams of events say that nothing follows. Clients stop reading there, often before the body's own end."""
-_TAIL = 256
 
 
 def library_of(value: Any) -> ModuleType:
@@ -45,29 +43,27 @@ class Taken:
 
     def __init__(self, began: float, gathering: Gathering, length: int | None, keep: Callable[[Response], None]) -> None:
         self._began, self._gathering, self._length, self._keep = began, gathering, length, keep
-        self._tail, self._size, self._over = b"", 0, False
+        self._mark = EndMark(gathering.headers.get("content-type", ""))
+        self._size, self._over = 0, False
 
     def add(self, data: bytes) -> bool:
         """Take a piece; return whether it looks like the last one."""
         self._gathering.add(self._ms(), data)
         self._size += len(data)
-        self._tail = (self._tail + data)[-_TAIL:]
-        return self._whole()
+        return self._mark.add(data) or self._size == self._length
 
     def end(self, error: Exception | None = None, *, early: bool = False) -> None:
-        """Keep what came. *early*: the reader left before the end, which is no loss where an end mark was seen."""
+        """Keep what came. *early*: the reader left before the end, which is no loss where it had seen it announced."""
         if self._over:
             return
         self._over = True
-        complete = self._whole() or (error is None and not early)
+        whole = self._mark.seen or self._size == self._length
+        complete = whole or (error is None and not early)
         problem = "" if error is None or complete else said(error)
         self._keep(self._gathering.response(self._ms(), complete=complete, error=problem))
 
-    def _whole(self) -> bool:
-        return self._size == self._length or self._tail.rstrip().endswith(END_MARKS)
-
     def _ms(self) -> float:
-        return (time.monotonic() - self._began) * 1000
+        return (monotonic() - self._began) * 1000
 
 
 class _Tee:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Condition
 from typing import Protocol
@@ -27,7 +27,9 @@ class Model(Protocol):
 class Live:
     """A performer that asks a model and runs tools of a registry, several at a time where it has threads.
 
-    Without a clock, time is virtual and nothing of the machine enters the outcomes.
+    Without a clock, time is virtual and nothing of the machine enters the outcomes. A model that has an attribute ``on_delta``
+    is given a function for the pieces of its reply, which reach the run's instruments as previews; one with ``drop`` and
+    ``close`` is told when nobody waits for a call any more.
     """
 
     def __init__(
@@ -42,6 +44,11 @@ class Live:
         self._changed = Condition()
         self._woken = False
         self._interrupted: BaseException | None = None
+        self._deltas: deque[tuple[Call, str | None]] = deque()
+        self.on_delta: Callable[[Call, str | None], None] | None = None
+        """Told of each piece of a shown reply as it comes, by the thread that performs; None takes the pieces back."""
+        if getattr(model, "on_delta", self) is None:
+            setattr(model, "on_delta", self._delta)  # noqa: B010 - a model need not have it, so its protocol does not name it
 
     def perform(self, ask: Ask) -> Iterable[Answer]:
         """Answer the new effects one after another; with threads, answer what is ready, waiting until something is."""
@@ -53,14 +60,21 @@ class Live:
             future = self._pool.submit(self.answer, call, job)
             self._under_way[call.key] = (future, job)
             future.add_done_callback(self._finish(call.key))
-        with self._changed:
-            self._changed.wait_for(lambda: self._woken or self._done or self._interrupted is not None)
-            self._woken = False
-            if self._interrupted is not None:
-                raise self._interrupted
-            ready = [answer for answer in self._done if answer.key in ask.outstanding]
-            self._done.clear()
-        return ready
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._woken or self._done or self._deltas or self._interrupted is not None)
+                deltas = [(call, text) for call, text in self._deltas if call.key in ask.outstanding]
+                self._deltas.clear()
+                ended, self._woken = bool(self._woken or self._done), False
+                if self._interrupted is not None:
+                    raise self._interrupted
+                ready = [answer for answer in self._done if answer.key in ask.outstanding]
+                self._done.clear()
+            for call, text in deltas:
+                if self.on_delta is not None:
+                    self.on_delta(call, text)
+            if ended:
+                return ready
 
     def wake(self) -> None:
         """Let a waiting `perform` return; set as `Inbox.wake`."""
@@ -68,7 +82,7 @@ class Live:
             self._woken = True
             self._changed.notify_all()
 
-    def drop(self, keys: Iterable[EffectKey]) -> None:
+    def drop(self, keys: Collection[EffectKey]) -> None:
         """End what is under way for effects that nobody awaits any more, as far as it can be ended; called by the driver."""
         for key in keys:
             future, job = self._under_way.get(key, (None, None))
@@ -76,11 +90,26 @@ class Live:
                 future.cancel()
             if job is not None:
                 job.cancel()
+        drop = getattr(self._model, "drop", None)
+        if drop is not None:
+            drop(keys)
 
     def close(self) -> None:
-        """Wait for what is under way and let the threads go."""
+        """Wait for what is under way, ending what can be ended, and let the threads go."""
+        close = getattr(self._model, "close", None)
+        if close is not None:
+            close()
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+
+    def _delta(self, call: Call, text: str | None) -> None:
+        if self._pool is None:
+            if self.on_delta is not None:
+                self.on_delta(call, text)
+            return
+        with self._changed:
+            self._deltas.append((call, text))
+            self._changed.notify_all()
 
     def _finish(self, key: EffectKey) -> Callable[[Future[Outcome]], None]:
         def finish(future: Future[Outcome]) -> None:

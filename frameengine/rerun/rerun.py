@@ -190,9 +190,9 @@ def rerun(
     is for the caller to judge.
 
     *edited* is what somebody changed in the recorded run: other outcomes and inputs, edits of the state. *output* takes the new
-    run as a sealed trace whose header names its parent, once *prove*, which is given it under another name, returns. Raises `CassetteMiss`, `CassetteUnused` where a
-    script has answers left over, `TraceError`, `NothingCompared` where no node ran, and what a run raises; nothing stands at
-    *output* then.
+    run as a sealed trace whose header names its parent, once *prove*, which is given it under another name, has looked at it.
+    Raises `CassetteMiss`, `CassetteUnused` where a script has answers left over, `TraceError`, `NothingCompared` where no node
+    ran, and what a run or *prove* raises; nothing stands at *output* then.
     """
     if output is not None:
         check_absent(output, replace=replace)

@@ -241,6 +241,10 @@ class Contents:
             raise BadContent(f"content {number} is not a text")
         return b"#" + (self._digests.get(number) or self._digest(number)).encode()
 
+    def object_digest(self, number: int) -> str:
+        """Return the digest of content *number*, an object, in hex."""
+        return self._digest(number)
+
     def _digest(self, number: int) -> str:
         """Return the digest of content *number*, a text or a mapping, in hex."""
         known = self._digests.get(number)

@@ -239,7 +239,7 @@ def test_text_of_a_frame_that_failed_is_withdrawn(
     monkeypatch.syspath_prepend(str(tmp_path))
     done = talk("one", "two", options=("--graph", "shaky.toml"))
     one, two = done.out.split("> two")
-    assert "Half an answer, and then\n  ✗ withdrawn: what shaky said above; its frame failed" in one
+    assert "Half an answer, and then\n  ✗ withdrawn: what shaky said above does not hold" in one
     assert "✗ shaky failed: no more" in one
     assert "Half an answer" in two
     assert "withdrawn" not in two

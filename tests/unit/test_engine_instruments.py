@@ -58,6 +58,18 @@ class Raises:
         raise RuntimeError("an observer fell over")
 
 
+class Streaming(Echo):
+    """Tells of a piece of each reply before it answers."""
+
+    on_delta: Any = None
+
+    def perform(self, ask: Any) -> list[Any]:
+        """Answer all new effects."""
+        for call in ask.new:
+            self.on_delta(call, "piece")
+        return super().perform(ask)
+
+
 async def talks(_: Any, ctx: NodeContext) -> NodeResult:
     """Say something in pieces, around a call."""
     ctx.say("one ")
@@ -180,9 +192,8 @@ def test_a_failing_instrument_is_dropped_and_named(hook: str) -> None:
     """One that raises, in whatever hook, is called no more and stands in `dropped`; others and the record notice nothing."""
     fragile, watch = Raises(hook), Watch()
     work = bound({"a": talks, "b": talks_and_fails, "c": talks})
-    made, kept = run(
-        work, Echo(lambda call: broken(call) if call.key.node == "b" else Echo().answer(call)), instruments=[fragile, watch]
-    )
+    streaming = Streaming(lambda call: broken(call) if call.key.node == "b" else Echo().answer(call))
+    made, kept = run(work, streaming, instruments=[fragile, watch])
     traces = [made.send(HI), made.send(HI)]
     bare, plain = run(work, Echo(lambda call: broken(call) if call.key.node == "b" else Echo().answer(call)))
     assert traces == [bare.send(HI), bare.send(HI)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -25,12 +24,14 @@ _LINE_BYTES: Final = 1 << 16
 class Child:
     """An agent that can be started: `listener` listens where it will be able to reach us."""
 
-    def __init__(self, command: Sequence[str], *, isolate: bool | None = False) -> None:
+    def __init__(self, command: Sequence[str], *, isolate: bool | None = False, aside: bool = False) -> None:
         """Prepare a network for *command*: with *isolate* one of its own; None for one of its own where the machine allows it.
 
-        Raises `NoSandbox` where *isolate* is true and cannot be had.
+        With *aside* what it prints on standard output goes to standard error. Raises `NoSandbox` where *isolate* is true and
+        cannot be had.
         """
         self.command = list(command)
+        self._aside = aside
         self.isolated = isolate is not False
         """Whether it can reach nothing but us."""
         self.why_not = ""
@@ -51,7 +52,9 @@ class Child:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own program
-                [sys.executable, "-I", "-S", "-c", _START, str(theirs.fileno()), _ROOT], pass_fds=(theirs.fileno(),)
+                [sys.executable, "-I", "-S", "-c", _START, str(theirs.fileno()), _ROOT],
+                pass_fds=(theirs.fileno(),),
+                stdout=sys.stderr.fileno() if self._aside else None,
             )
         self._left = b""
         self._tell(command=self.command, isolate=self.isolated)
@@ -75,8 +78,8 @@ class Child:
     def run(self, environment: Mapping[str, str]) -> int:
         """Start the agent with *environment* added to ours, hand on signals that are sent to us, and return its exit code.
 
-        It has our standard input, output and error. A signal that ends it counts as 128 and its number. Nothing of it is left when
-        this returns: what it started and left behind is killed. Raises `UsageError` where it cannot be started.
+        It has our standard input, output and error. A signal that ends it counts as 128 and its number. Nothing of it is left
+        when this returns: what it started and left behind is killed. Raises `UsageError` where it cannot be started.
         """
         self._tell(environment=dict(environment))
         while self._process.poll() is None:
@@ -139,8 +142,3 @@ def waiting_for_signals() -> Iterator[None]:
         while signal.sigtimedwait({signal.SIGCHLD}, 0) is not None:
             pass
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def inherited() -> Mapping[str, str]:
-    """Return the environment that the agent gets from us."""
-    return os.environ

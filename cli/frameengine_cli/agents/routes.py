@@ -7,12 +7,13 @@ several kinds, and `frameengine proxy replay` answers from it as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
+from frameengine.errors import UsageError
 from frameengine.jsonvalue import EMPTY, FrozenMap
 
 NO_KEY = "frameengine-replay"
@@ -74,14 +75,29 @@ OPENAI = ROUTES[0]
 
 
 def upstreams(environment: Mapping[str, str], openai: str | None) -> dict[str, str]:
-    """Return where the calls of each route go on to; routes without a place are left out. *openai* goes before the environment."""
+    """Return where the calls of each route go on to; routes without a place are left out. *openai* goes before the environment.
+
+    Raises `UsageError` for what is no address of a server.
+    """
     found = {}
     for route in ROUTES:
-        said = openai if route is OPENAI else None
-        place = said or next((environment[name] for name in route.variables if environment.get(name)), route.upstream)
+        said = [("--upstream", openai)] if route is OPENAI and openai else []
+        said += [(name, environment[name]) for name in route.variables if environment.get(name)]
+        name, place = next(iter(said), ("", route.upstream))
         if place:
+            _check(name, place)
             found[route.name] = place
     return found
+
+
+def _check(name: str, place: str) -> None:
+    try:
+        parts = urlsplit(place)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        sound = False
+    if not sound:
+        raise UsageError(f"{name} is no URL of a server", hint="such as https://api.openai.com/v1", name=name)
 
 
 def paths(upstreams: Mapping[str, str]) -> dict[str, str]:
@@ -92,8 +108,8 @@ def paths(upstreams: Mapping[str, str]) -> dict[str, str]:
 def recorded_paths(header: FrozenMap, asked: Iterable[str]) -> dict[str, str]:
     """Return the path of each route's server in a recording; *asked* are the paths of its requests.
 
-    A recording of an agent says them. Of another recording they are the usual ones, and OpenAI's is what stands before the first path's
-    tail that is known.
+    A recording of an agent says them. Of another recording they are the usual ones, and OpenAI's is what stands before the tail
+    of the first path that has a known one.
     """
     said = header.get("provenance", EMPTY).get("routes")
     if isinstance(said, FrozenMap):
@@ -133,29 +149,41 @@ def missing_keys(header: FrozenMap, environment: Mapping[str, str]) -> dict[str,
 
 
 class Routed:
-    """An app that hands each request to the app of its route, with the route's name taken off its path."""
+    """An app that hands each request to the app of its route, with the route's name taken off its path.
 
-    def __init__(self, apps: Mapping[str, Any]) -> None:
-        """*apps* has the app of each route, and under an empty name that of requests which name none."""
-        self._apps = apps
+    A request that names no route is OpenAI's: its path is the server's already.
+    """
 
-    @property
-    def stop(self) -> Any:
-        """What ends the server; set by whoever serves."""
-        return next(iter(self._apps.values())).stop
-
-    @stop.setter
-    def stop(self, stop: Any) -> None:
-        for app in self._apps.values():
-            app.stop = stop
+    def __init__(self, names: Iterable[str], make: Callable[[str], Any]) -> None:
+        """Serve the routes of these *names*; *make* makes the app of one when it is first needed."""
+        self._names = frozenset(names)
+        self._make = make
+        self.apps: dict[str, Any] = {}
+        """The apps there are so far."""
+        self.stop: Callable[[], None] = lambda: None
+        """Ends the server; set by whoever serves."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request."""
-        raw = scope.get("raw_path") or scope.get("path", "").encode()
-        name, slash, rest = raw[1:].partition(b"/")
-        app = self._apps.get(name.decode("latin-1")) if name else None
-        if app is None:
-            await self._apps[""](scope, receive, send)
-            return
-        path = scope["path"].removeprefix("/" + name.decode("latin-1")) or "/"
-        await app({**scope, "path": path, "raw_path": slash + rest or b"/"}, receive, send)
+        raw: bytes = scope["raw_path"]
+        first, _, rest = raw[1:].partition(b"/")
+        name = first.decode("latin-1")
+        if name in self._names:
+            path = scope["path"].removeprefix(f"/{name}") or "/"
+            scope = {**scope, "path": path, "raw_path": b"/" + rest}
+        await self._app(name if name in self._names else OPENAI.name)(scope, receive, send)
+
+    async def close(self) -> None:
+        """Close what the apps hold open."""
+        for app in self.apps.values():
+            await app.close()
+
+    def _stop(self) -> None:
+        # Set after an app may have been made.
+        self.stop()
+
+    def _app(self, name: str) -> Any:
+        if name not in self.apps:
+            self.apps[name] = self._make(name)
+            self.apps[name].stop = self._stop
+        return self.apps[name]

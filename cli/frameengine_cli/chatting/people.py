@@ -51,6 +51,10 @@ class People:
         """Keep what a node shows."""
         self._kept.append((key, emission))
 
+    def on_delta(self, _: EffectKey) -> None:
+        """Draw a piece of a reply as it comes: the nodes wait, and no guard watches."""
+        self._draw()
+
     def on_ask(self, call: Call) -> None:
         """Draw what is kept, then say whom everybody waits for."""
         self._draw()
@@ -71,7 +75,7 @@ class People:
         self._draw()
         if key in self._texts:
             self._end_flow()
-            self._show(_line((f"  {DIFFERS} withdrawn: ", BAD), (f"what {key.node} said above; its frame failed", BAD)))
+            self._show(_line((f"  {DIFFERS} withdrawn: ", BAD), (f"what {key.node} said above does not hold", BAD)))
 
     # ------------------------------------------------------------------ as a view
 

@@ -41,6 +41,7 @@ def debug(
     damaged: Annotated[
         bool, typer.Option("--damaged", help="Go about in the good part of a damaged or unfinished trace.")
     ] = False,
+    exchanges: options.Exchanges = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document for each command.")] = False,
     traces: options.Traces = None,
 ) -> None:
@@ -57,7 +58,7 @@ def debug(
     given = list(commands or [])
     if script is not None:
         given += _script(script)
-    with _session(ref, graph=graph, trust=trust, damaged=damaged, folder=traces) as session:
+    with _session(ref, graph=graph, trust=trust, damaged=damaged, folder=traces, plain=exchanges) as session:
         lines = Lines(session, as_json=as_json)
         lines.run(given or typed_lines(session))
     if lines.code:
@@ -75,16 +76,17 @@ def _script(path: Path) -> list[str]:
 
 
 @contextmanager
-def _session(ref: str, *, graph: str | None, trust: bool, damaged: bool, folder: Path | None) -> Iterator[Session]:
+def _session(ref: str, *, graph: str | None, trust: bool, damaged: bool, folder: Path | None, plain: bool) -> Iterator[Session]:
     from frameengine.debug.debugger import Debugger
     from frameengine.debug.place import Place
     from frameengine.debug.timeline import Timeline
+    from frameengine_cli.conversing import opened_as_frames
     from frameengine_cli.debugging.session import Session
     from frameengine_cli.progress import patience
-    from frameengine_cli.refs import opened, size, split_place
+    from frameengine_cli.refs import size, split_place
 
     name, place = split_place(ref)
-    with opened(name, folder) as source:
+    with opened_as_frames(name, folder, plain=plain or damaged) as source:
         with patience("reading", size(source.path), in_bytes=True) as done:
             timeline = Timeline(source.path, damaged=damaged, progress=done)
         debugger = Debugger(timeline)

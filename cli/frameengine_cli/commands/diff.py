@@ -76,6 +76,7 @@ def diff(
     html: Html = None,
     github: options.Github = False,
     sarif: options.Sarif = None,
+    exchanges: options.Exchanges = False,
     as_json: options.Json = False,
     traces: options.Traces = None,
 ) -> None:
@@ -98,7 +99,7 @@ def diff(
             terms = Terms(policy=policy, trust=trust)
             pair = stack.enter_context(_through(refs[0], graph, terms, traces, plain=form is not None))
         else:
-            pair = stack.enter_context(_named(refs, traces))
+            pair = stack.enter_context(_named(refs, traces, plain=exchanges or damaged))
         for target in (html, sarif):
             check_target(target, pair.paths)
         found = _compared(pair, wanted)
@@ -177,10 +178,10 @@ def _check(refs: list[str], graphs: list[str], policy: str) -> None:
 
 
 @contextmanager
-def _named(refs: list[str], folder: Path | None) -> Iterator[Pair]:
-    from frameengine_cli.refs import opened
+def _named(refs: list[str], folder: Path | None, *, plain: bool) -> Iterator[Pair]:
+    from frameengine_cli.conversing import opened_as_frames
 
-    with opened(refs[0], folder) as left, opened(refs[1], folder) as right:
+    with opened_as_frames(refs[0], folder, plain=plain) as left, opened_as_frames(refs[1], folder, plain=plain) as right:
         names = str(left.name), str(right.name)
         yield Pair(paths=(left.path, right.path), names=names, file=names[1])
 

@@ -11,12 +11,15 @@ import typer
 from frameengine_cli.commands import options
 
 if TYPE_CHECKING:
+    from frameengine.importers.exchanges import ExchangesReport
     from frameengine.importers.openai import Conversation, ImportReport, Note
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Turn recordings of other systems into traces.")
 
 NOTES_SHOWN = 8
 """Different notes that are printed."""
+CONVERSATIONS_SHOWN = 20
+_ORIGINS = {"again": "the same request as", "branch": "branches off after", "rewritten": "a history rewritten, likely after"}
 
 
 @app.callback()
@@ -85,6 +88,74 @@ def openai(
         raise NothingCompared(
             "nothing was captured: no conversation has a call that can be run", hint="see the notes above; no trace is kept"
         )
+
+
+@app.command("exchanges")
+def exchanges(
+    ref: options.Ref,
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="The trace; the traces folder without it.", show_default=False),
+    ] = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
+    traces: options.Traces = None,
+) -> None:
+    """Run the conversations in recorded HTTP calls through the tool loop, all in one trace.
+
+    Calls are told apart by the messages that an agent sends again each time. What is no chat completion is counted, and stays in
+    the recording.
+
+    Example: frameengine import exchanges agent.trace.jsonl -o agent.frames.trace.jsonl
+    """
+    from frameengine.errors import NothingCompared
+    from frameengine.exchanges.book import read_exchanges
+    from frameengine.importers.exchanges import import_exchanges
+    from frameengine_cli import output as out
+    from frameengine_cli.progress import patience
+    from frameengine_cli.refs import check_absent, free_name, opened, stem, traces_folder
+
+    with opened(ref, traces) as source:
+        target = output or free_name(traces_folder(traces), f"{stem(source.name)}-frames")
+        check_absent(target, force=force)
+        with patience("importing") as done:
+            report = import_exchanges(
+                read_exchanges(source.path), target, source=str(source.name), replace=force, progress=done
+            )
+    if not report.calls:
+        # It could not be replayed, and would be what `latest` means.
+        target.unlink(missing_ok=True)
+    if as_json:
+        out.document({**report.to_json(), "seen_as": report.seen_as, "kept": bool(report.calls)}, ok=bool(report.calls))
+    else:
+        _tell_conversations(report)
+    if not report.calls:
+        if as_json:
+            raise typer.Exit(5)
+        hint = f"look at the exchanges: frameengine show --exchanges {source.typed or source.name}"
+        raise NothingCompared("nothing was captured: there is no conversation that can be run; no trace is kept", hint=hint)
+
+
+def _tell_conversations(report: ExchangesReport) -> None:
+    from frameengine_cli import output, phrases
+
+    output.say(f"{'✓' if report.calls else '✗'} {report.path}  {report.seen_as}")
+    for number, one in enumerate(report.conversations[:CONVERSATIONS_SHOWN], start=1):
+        first, last = one.inputs
+        inputs = f"input {first}" if first == last else f"inputs {first}-{last}"
+        comes = f", {_ORIGINS[one.origin]} exchange {one.of}" if one.origin else ""
+        calls = phrases.count(one.calls, "call") if one.calls else "given, not run"
+        output.say(f"  {number:>3}  {inputs}, {phrases.count(len(one.exchanges), 'exchange')}, {calls}{comes}")
+        for note in one.notes[:NOTES_SHOWN]:
+            output.remark(f"note: conversation {number}: {_note(note)}")
+    more = len(report.conversations) - CONVERSATIONS_SHOWN
+    if more > 0:
+        output.say(f"  and {more} more conversations (--json has all)")
+    for name, count in report.others.items():
+        output.remark(f"note: {phrases.count(count, 'exchange')} {name}, no chat completion: not imported")
+    for note in report.refused[:NOTES_SHOWN]:
+        output.remark(f"note: exchange {note.message} is not imported: {note.what}")
 
 
 def _import(conversation: Conversation, target: Path, *, force: bool) -> ImportReport:

@@ -26,6 +26,9 @@ Traces: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+Exchanges: TypeAlias = Annotated[
+    bool, typer.Option("--exchanges", help="Take recorded HTTP calls as they are, not as the conversations in them.")
+]
 Runs: TypeAlias = Annotated[
     int,
     typer.Option(

@@ -106,15 +106,13 @@ def replay(
     from frameengine_cli.refs import opened
 
     if speed is not None and not 0 < speed < float("inf"):
-        raise UsageError(
-            f"--speed {speed} is no speed", hint="1 is as fast as it was, 10 ten times that; leave it out for at once"
-        )
+        raise UsageError(f"--speed {speed} is no speed", hint="1 is as fast as it was; leave it out for at once")
     running, server = _running()
     with opened(ref, traces) as source:
         book = Book.read(source.path, match=match)
-        name = source.name
+        name, base = source.name, _base(source.path)
     with server.listen(host, port) as listener:
-        running.replay(book, name, listener, speed=speed, as_json=as_json)
+        running.replay(book, name, listener, base=base, speed=speed, as_json=as_json)
     problems = running.problems_of(book, approximate=allow_approximate, unused=allow_unused)
     with out.ending(max([problem.exit_code for problem in problems], default=0)):
         if as_json:
@@ -126,6 +124,16 @@ def replay(
         out.show(replayed(book.receipt(), name, out.look(), good=not problems))
         for problem in problems:
             report(problem, as_json=False)
+
+
+def _base(path: Path) -> str:
+    """Return the path of the base URL that was recorded: the agent's has it behind the proxy's address."""
+    from frameengine.jsonvalue import EMPTY
+    from frameengine.trace.reader import TraceReader
+
+    with TraceReader(path) as reader:
+        base = reader.header.get("provenance", EMPTY).get("base", "")
+    return base if isinstance(base, str) else ""
 
 
 def _running() -> tuple[Any, Any]:

@@ -11,6 +11,7 @@ import typer
 from attrs import frozen
 
 from frameengine_cli.commands import options
+from frameengine_cli.commands.record import AllowApproximate, Allowed, AllowUnused, Also, Isolate, Match, replay_agent
 
 if TYPE_CHECKING:
     from frameengine.graph.registry import BoundGraph
@@ -57,6 +58,17 @@ def replay(
     junit: options.Junit = None,
     github: options.Github = False,
     sarif: options.Sarif = None,
+    recording: Annotated[
+        str | None,
+        typer.Option(
+            "--exec", metavar="FILE", help="Answer an agent, the command behind '--', from this recording.", show_default=False
+        ),
+    ] = None,
+    match: Match = None,
+    unused: AllowUnused = False,
+    approximate: AllowApproximate = False,
+    isolate: Isolate = None,
+    also: Also = None,
     force: options.Force = False,
     as_json: options.Json = False,
     traces: options.Traces = None,
@@ -66,13 +78,24 @@ def replay(
     The real code gets the recorded inputs and replies; no model, tool, network or clock is asked. Exit 0 where all is the
     same, 4 at the first difference. Several REFs give a line for each, and the highest of their exit codes.
 
-    Examples: frameengine replay latest; frameengine replay traces/*.jsonl; frameengine replay latest --runs 5
+    With --exec it runs somebody's agent instead, with its model calls answered from what 'frameengine record' kept.
+
+    Examples: frameengine replay latest; frameengine replay traces/*.jsonl; frameengine replay --exec FILE -- python agent.py
     """
     from frameengine.errors import UsageError
     from frameengine_cli.reporting import ReplayReports
 
     how = How(graph=graph, guard=guard, trust=trust)
     reports = ReplayReports(junit, sarif, github=github)
+    if recording is not None:
+        if how != _USUAL or reports.wanted or github or runs > 1 or output is not None:
+            raise UsageError("an agent is run, not a graph", hint="with --exec say --match, --isolate, --env and --json only")
+        agent = {"match": match or "exact", "isolate": isolate, "also": also, "as_json": as_json, "traces": traces}
+        replay_agent(recording, refs, allowed=Allowed(unused=unused, approximate=approximate), **agent)
+        return
+    if match is not None or isolate is not None or also or unused or approximate:
+        what = "--match, --isolate, --env, --allow-unused and --allow-approximate are about an agent"
+        raise UsageError(what, hint="frameengine replay --exec FILE -- COMMAND")
     if github and as_json:
         raise UsageError("--github and --json both go to stdout", hint="choose one; --junit and --sarif write files")
     if runs > 1:
@@ -128,6 +151,9 @@ class How:
     """Level of the guard."""
     trust: bool
     """Whether what only the trace names may be imported."""
+
+
+_USUAL = How(graph=None, guard="on", trust=False)
 
 
 @frozen(kw_only=True)

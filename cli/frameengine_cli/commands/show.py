@@ -28,6 +28,7 @@ def show(
         bool, typer.Option("--damaged", help="Show the good part of a damaged or unfinished trace; the exit code stays 3.")
     ] = False,
     full: Annotated[bool, typer.Option("--full", help="Cut no question and no answer.")] = False,
+    exchanges: options.Exchanges = False,
     as_json: options.Json = False,
     traces: options.Traces = None,
 ) -> None:
@@ -38,12 +39,13 @@ def show(
     Example: frameengine show latest@1.3
     """
     from frameengine.errors import UsageError
-    from frameengine_cli.refs import opened, split_place
+    from frameengine_cli.conversing import opened_as_frames
+    from frameengine_cli.refs import split_place
 
     name, place = split_place(ref)
     if name.startswith("-") and name != "-":
         raise UsageError(f"no such option: {ref}", hint="frameengine show --help")
-    with opened(name, traces) as source:
+    with opened_as_frames(name, traces, plain=exchanges or damaged) as source:
         _show(source, place, damaged=damaged, full=full, as_json=as_json)
 
 

@@ -9,6 +9,8 @@ from frameengine.cassette.match import Policy
 from frameengine.debug.edit import parse_edit
 from frameengine.debug.fork import compare, fork
 from frameengine.errors import UsageError
+from frameengine.graph.loader import load_graph
+from frameengine.graph.registry import bind
 from frameengine_cli import phrases
 from frameengine_cli.debugging.command import Command, no_argument, number_of, split
 from frameengine_cli.debugging.looking import effect
@@ -17,26 +19,27 @@ from frameengine_cli.debugging.session import Answer, Session
 from frameengine_cli.refs import Place, Source, free_name, stem, typed
 
 POLICIES = get_args(Policy)
-WHATS = ("input", "reply", "result")
+EFFECTS = ("reply", "result", "error")
+WHATS = (*EFFECTS, "input", "put", "delete")
 
 
 def _edit(session: Session, argument: str) -> Answer:
-    """Take an edit: ``reply [NUMBER] VALUE``, ``result [NUMBER] VALUE``, ``input VALUE``, ``/pointer VALUE``."""
+    """Take an edit as `parse_edit` has it; the effect of a reply, result or error is a number as `effects` shows them."""
     if not argument:
         return _edits(session, "")
     what, rest = split(argument)
-    if what in ("reply", "result"):
+    if what in EFFECTS:
         first, after = split(rest)
         numbered = first.isdecimal() and bool(after)
         made = effect(session, first if numbered else "", f"edit {what}")
         edit = parse_edit(session.timeline, session.place, what, after if numbered else rest, key=made.key)
-    elif what == "input" or what.startswith("/"):
-        edit = parse_edit(session.timeline, session.place, what, rest)
+    elif what in ("put", "delete"):
+        pointer, value = split(rest)
+        edit = parse_edit(session.timeline, session.place, f"{what} {pointer}", value)
     else:
-        hint = "edit reply TEXT, edit result JSON, edit input TEXT, edit /POINTER JSON"
-        raise UsageError(f"edit {what}: that cannot be changed", hint=hint)
+        edit = parse_edit(session.timeline, session.place, what, rest)
     session.edits.append(edit)
-    note = f"{len(session.edits)}: {edit.text}\nfork makes a new run with it; this one stays as it is"
+    note = f"{len(session.edits)}  {edit.text}\nfork makes a new run with it; this one stays as it is"
     return Answer(data={"edit": edit.to_json(), "waiting": len(session.edits)}, screen=lambda _: noted(note))
 
 
@@ -66,7 +69,13 @@ def _fork(session: Session, argument: str) -> Answer:
     folder, name = session.timeline.path.parent, f"{stem(session.timeline.path)}-fork"
     target = Path(rest) if rest else free_name(folder, name)
     result = fork(
-        session.timeline, session.edits, target, bound=session.bound(), policy=cast("Policy", policy), trust=session.trust
+        session.timeline,
+        session.edits,
+        target,
+        bound=session.bound(),
+        policy=cast("Policy", policy),
+        trust=session.trust,
+        switch=lambda graph: bind(load_graph(graph)),
     )
     if result.path is not None:
         session.forked = Source(path=result.path, name=result.path, typed=typed(result.path))
@@ -101,8 +110,8 @@ def _testcase(session: Session, argument: str) -> Answer:
 CHANGING = (
     Command(
         name="edit", short=("ed",), argument="WHAT VALUE", help="change a reply, a result, an input or a value of the state",
-        more="reply [NUMBER] TEXT|JSON, result [NUMBER] TEXT|JSON, input TEXT|JSON, /POINTER JSON. Without NUMBER the newest "
-        'effect that has arrived. It waits until fork. Example: edit result {"rows": [[12]]}', run=_edit,
+        more="reply|result|error [NUMBER] TEXT|JSON, input TEXT|JSON, /POINTER JSON, put /POINTER JSON, delete /POINTER. Without "
+        'NUMBER the newest effect that has arrived. It waits until fork. Example: edit result {"rows": [[12]]}', run=_edit,
         complete=lambda _: list(WHATS),
     ),
     Command(name="edits", help="list what waits for a fork", run=_edits),

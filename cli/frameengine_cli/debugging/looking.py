@@ -133,9 +133,9 @@ def _changes(session: Session, argument: str) -> Answer:
         data = {"at": argument, "changes": [change.to_json() for change in found]}
         return Answer(data=data, screen=lambda _: change_table(argument, found, session.place))
     records = session.frame().records
-    lines = [(str(record["node"]), line) for record in records for line in phrases.changes_line(record.get("changes", ()))]
+    lines = [f"{record['node']}: {line}" for record in records for line in phrases.changes_line(record.get("changes", ()))]
     data = {"changes": [{"node": record["node"], "changes": record.get("changes", ())} for record in records]}
-    return Answer(data=data, screen=lambda _: value("changes", [f"{node}: {line}" for node, line in lines] or None))
+    return Answer(data=data, screen=lambda _: noted("\n".join(lines) or "the frame changed nothing"))
 
 
 def _who(session: Session, argument: str) -> Answer:

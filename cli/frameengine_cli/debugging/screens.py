@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from frameengine.debug.place import Place
@@ -34,7 +35,7 @@ from frameengine_cli.look import (
 from frameengine_cli.screens.timeline import frame_lines, status_sign, status_style
 
 if TYPE_CHECKING:
-    from frameengine.debug.breakpoints import Breakpoint, Watchpoint
+    from frameengine.debug.points import Point
     from frameengine.debug.edit import Edit
     from frameengine.debug.fork import ForkResult
     from frameengine.debug.history import Changed
@@ -51,7 +52,9 @@ def stopped(session: Session, stop: Stop | None, look: Look) -> RenderableType:
     """Return the place in a few lines: where it is, what stopped there, and what the frame did."""
     place, timeline = session.place, session.timeline
     parts: list[RenderableType] = [_headline(session)]
-    parts += [_hit_line(hit) for hit in (() if stop is None else stop.hits)]
+    parts += (
+        [] if stop is None else [*_hit_lines(stop.hits), *[words((f" {HALT} ", QUIET), (note, QUIET)) for note in stop.notes]]
+    )
     if stop is not None and stop.reason in ("start", "end", "interrupted"):
         said = {"start": "the start of the run", "end": "the end of the run", "interrupted": "stopped on the way"}[stop.reason]
         parts.append(words((f" {HALT} ", BAD if stop.reason == "interrupted" else QUIET), (said, QUIET)))
@@ -81,11 +84,29 @@ def _headline(session: Session) -> Text:
     return words(*parts)
 
 
-def _hit_line(hit: Hit) -> Text:
-    parts = [(f" {HALT} ", BAD), (f"{hit.number}  ", STRONG), (hit.what, "")]
-    if hit.before is not None or hit.after is not None:
-        parts += [("  ", ""), (phrases.value(hit.before, 60), QUIET), (" → ", QUIET), (phrases.value(hit.after, 60), "")]
-    return words(*parts)
+def _hit_lines(hits: Sequence[Hit]) -> list[Text]:
+    """Return what was hit, one line for each breakpoint: several effects of a frame may fit one."""
+    lines = []
+    for number in dict.fromkeys(hit.number for hit in hits):
+        held = [hit for hit in hits if hit.number == number]
+        about = ", ".join(dict.fromkeys(_about(hit) for hit in held if _about(hit)))
+        parts = [(f" {HALT} ", BAD), (f"{number}  ", STRONG), (held[0].what, ""), (f"  {about}", QUIET)]
+        if held[0].before is not None or held[0].after is not None:
+            parts += [("  ", ""), *_from_to(held[0].before, held[0].after)]
+        lines.append(words(*parts))
+    return lines
+
+
+def _about(hit: Hit) -> str:
+    """Return the node, or the effect, that a hit is about."""
+    return hit.node if hit.key is None else f"{hit.key.node}[{hit.key.call}]"
+
+
+def _from_to(before: Json, after: Json) -> list[tuple[str, str]]:
+    """Return a change on one line: of a list that grew, or of a mapping, what is new."""
+    if isinstance(before, tuple) and isinstance(after, tuple) and after[: len(before)] == before:
+        return [(f"+{len(after) - len(before)}: ", QUIET), (phrases.value(after[len(before) :], 60), "")]
+    return [(phrases.value(before, 50), QUIET), (" → ", QUIET), (phrases.value(after, 50), "")]
 
 
 def noted(text: str) -> RenderableType:
@@ -124,25 +145,26 @@ def state_rows(sections: FrozenMap) -> RenderableType:
 
 def effect_list(come: Sequence[Made], outstanding: int) -> RenderableType:
     """Return effects in order of arrival, numbered, and how many are still awaited."""
-    lines: list[RenderableType] = []
+    grid = Table.grid(padding=(0, 1, 0, 0), expand=True)
+    grid.add_column(justify="right", no_wrap=True, style=QUIET, min_width=2)
+    grid.add_column(no_wrap=True, width=1)
+    grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    grid.add_column(justify="right", no_wrap=True, style=QUIET)
     for number, made in enumerate(come, 1):
         good = made.outcome.status == "ok"
         facts = [phrases.tokens(phrases.usage(made.outcome)), phrases.duration(phrases.milliseconds(made.outcome.meta))]
-        lines.append(
-            words(
-                (f" {number} ", QUIET),
-                (f"{MODEL if made.effect == 'model' else TOOL} ", GOOD if good else BAD),
-                (f"{made.key.node}  ", STRONG),
-                (phrases.asked(made), ""),
-                ("  ⇒ ", QUIET),
-                ("" if good else f"{DIFFERS} ", BAD),
-                (phrases.answered(made.outcome), "" if good else BAD),
-                ("  " + " · ".join([fact for fact in facts if fact]), QUIET),
-            )
+        said = words(
+            (f"{made.key.node}  ", STRONG),
+            (phrases.asked(made), ""),
+            ("  ⇒ ", QUIET),
+            ("" if good else f"{DIFFERS} ", BAD),
+            (phrases.answered(made.outcome), "" if good else BAD),
         )
+        sign = words((MODEL if made.effect == "model" else TOOL, GOOD if good else BAD))
+        grid.add_row(str(number), sign, said, " · ".join([fact for fact in facts if fact]))
     if outstanding:
-        lines.append(words((f" … {phrases.count(outstanding, 'effect')} outstanding", QUIET)))
-    return Group(*lines) if lines else words((" no effects", QUIET))
+        grid.add_row("", "…", words((f"{phrases.count(outstanding, 'effect')} outstanding", QUIET)), "")
+    return grid if grid.row_count else words((" no effects", QUIET))
 
 
 def message_table(rows: Sequence[Any], here: int, count: int, look: Look) -> RenderableType:
@@ -156,7 +178,7 @@ def message_table(rows: Sequence[Any], here: int, count: int, look: Look) -> Ren
     return Group(table, words((f"{phrases.count(count, 'message')} in all", QUIET))) if count > len(rows) else table
 
 
-def breakpoint_table(rows: Sequence[tuple[Breakpoint | Watchpoint, int]], look: Look) -> RenderableType:
+def breakpoint_table(rows: Sequence[tuple[Point, int]], look: Look) -> RenderableType:
     """Return breakpoints and watchpoints, and how often each was hit."""
     if not rows:
         return noted("no breakpoints; break tool NAME sets one, watch /POINTER stops where a value changes")
@@ -171,48 +193,47 @@ def hit_table(text: str, hits: Sequence[Hit], count: int, here: Place) -> Render
     """Return the places where something holds."""
     if not count:
         return noted(f"{text}: holds nowhere in this run")
-    lines: list[RenderableType] = [words((text, STRONG), (f"  holds at {phrases.count(count, 'place')}", QUIET))]
+    lines = [words((text, STRONG), (f"  holds at {phrases.count(count, 'place')}", QUIET))]
     for hit in hits:
-        mark = HERE if hit.place == here else " "
-        change = [] if hit.before is None and hit.after is None else [
-            (phrases.value(hit.before, 40), QUIET), (" → ", QUIET), (phrases.value(hit.after, 40), ""),
-        ]  # fmt: skip
-        lines.append(words((f" {mark} ", GOOD), (f"{hit.place!s:<8} ", STRONG), (f"{hit.what}  ", ""), *change))
+        changed = hit.before is not None or hit.after is not None
+        lines.append(
+            _at_place(hit.place, here, " ", _about(hit), _from_to(hit.before, hit.after) if changed else [(hit.what, QUIET)])
+        )
     if count > len(hits):
         lines.append(words((f"   … {count - len(hits):,} more (--json lists all)", QUIET)))
     return Group(*lines)
+
+
+def _at_place(place: Place, here: Place, sign: str, who: str, what: Sequence[tuple[str, str]]) -> Text:
+    """Return what is at a place, on one line."""
+    mark = HERE if place == here else sign
+    line = words((f" {mark} ", GOOD), (f"{place!s:<8}", STRONG), (f"{who}  ", ""), *what)
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
 
 
 def change_table(pointer: str, found: Sequence[Changed], here: Place) -> RenderableType:
     """Return every change of a value, oldest first."""
     if not found:
         return noted(f"nothing changes {pointer} in this run")
-    return Group(
-        words((pointer, STRONG), (f"  {phrases.count(len(found), 'change')}", QUIET)), *[_change(one, here) for one in found]
-    )
-
-
-def _change(found: Changed, here: Place) -> Text:
-    return words(
-        (f" {HERE if found.place == here else DELTA} ", GOOD),
-        (f"{found.place!s:<8} ", STRONG),
-        (f"{found.node or found.input}  ", ""),
-        (phrases.value(found.before, 50), QUIET),
-        (" → ", QUIET),
-        (phrases.value(found.after, 50), ""),
-    )
+    head = words((pointer, STRONG), (f"  {phrases.count(len(found), 'change')}", QUIET))
+    lines = [_at_place(one.place, here, DELTA, one.node or one.input, _from_to(one.before, one.after)) for one in found]
+    return Group(head, *lines)
 
 
 def one_change(pointer: str, found: Changed) -> RenderableType:
-    """Return the change that made a value what it is."""
+    """Return the change that made a value what it is; of a list that grew what is new."""
     by = f"{NODE} node {found.node}" if found.node else f"{ENTERS} input {found.input}"
     head = words((pointer, STRONG), ("  changed last at ", QUIET), (str(found.place), f"{STRONG} {GOOD}"), (f" by {by}", ""))
-    rows: list[tuple[str, RenderableType]] = [("before", _one(found.before)), ("after", _one(found.after))]
+    before, after = found.before, found.after
+    rows: list[tuple[str, RenderableType]] = [("before", _one(before)), ("after", _one(after))]
+    if isinstance(before, tuple) and isinstance(after, tuple) and after[: len(before)] == before:
+        rows = [("before", words((phrases.count(len(before), "item"), QUIET))), ("new", _one(after[len(before) :]))]
     return Group(head, Padding(pairs(rows), (0, 0, 0, 2)))
 
 
 def _one(held: Json) -> RenderableType:
-    return words(("nothing", QUIET)) if held is None else block(held if isinstance(held, str) else phrases.pretty(held), lines=12)
+    return words(("nothing", QUIET)) if held is None else block(held if isinstance(held, str) else phrases.pretty(held))
 
 
 def found_line(found: Found) -> RenderableType:

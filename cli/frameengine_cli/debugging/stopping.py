@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from frameengine.debug.breakpoints import Breakpoint, Watchpoint
+from frameengine.debug.points import Point
 from frameengine.debug.stop import Hit
 from frameengine.errors import UsageError
 from frameengine_cli import phrases
@@ -24,7 +24,7 @@ KINDS = (
 )
 
 
-def _added(point: Breakpoint | Watchpoint) -> Answer:
+def _added(point: Point) -> Answer:
     return Answer(data={"point": point.to_json()}, screen=lambda _: noted(f"{point.number}: {point.text}"))
 
 

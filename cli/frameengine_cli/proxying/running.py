@@ -126,9 +126,7 @@ def record(upstream: str, target: Path, listener: socket.socket, *, force: bool,
         )
 
 
-def replay(
-    book: Book, name: Path, listener: socket.socket, *, base: str, speed: float | None, as_json: bool
-) -> None:
+def replay(book: Book, name: Path, listener: socket.socket, *, base: str, speed: float | None, as_json: bool) -> None:
     """Answer from *book* until the server is told to stop. *base* is the path that the upstream's URL had."""
     counting = Counting("answered")
 

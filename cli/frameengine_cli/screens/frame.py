@@ -34,12 +34,12 @@ def _node_facts(record: FrozenMap) -> str:
 
 
 def _record(record: FrozenMap, step: Step) -> RenderableType:
-    parts: list[RenderableType] = [_section("input", _value(record["input"]))]
+    parts: list[RenderableType] = [_section("input", value(record["input"]))]
     parts += [_call(call, _recorded(record, call)) for call in step.calls_of(str(record["node"]))]
     if record.get("emissions"):
         parts.append(_section("emissions", Group(*[_emission(name, data) for name, data in record["emissions"]])))
     if record.get("changes"):
-        parts.append(_section("changes", Group(*[_change(change) for change in record["changes"]])))
+        parts.append(_section("changes", Group(*[change(made) for made in record["changes"]])))
     if record.get("condition"):
         lines = [
             words((f"{name}  ", ""), ("✓ holds" if holds else "✗ does not hold", QUIET))
@@ -52,7 +52,7 @@ def _record(record: FrozenMap, step: Step) -> RenderableType:
         parts.append(_section("stopped", record_lines(record)[-1], style=BAD))
     else:
         output = record.get("output")
-        parts.append(_section("output", words(("nothing", QUIET)) if output is None else _value(output)))
+        parts.append(_section("output", words(("nothing", QUIET)) if output is None else value(output)))
     return Group(*parts)
 
 
@@ -67,12 +67,12 @@ def _section(name: str, body: RenderableType, facts: str = "", *, style: str = G
     return Group(words((name, f"{STRONG} {style}"), ("  ", ""), (facts, QUIET)), Padding(body, (0, 0, 0, 2)))
 
 
-def _value(value: Json) -> RenderableType:
+def value(held: Json) -> RenderableType:
     """Return a message: its members by name, long texts as they read."""
-    if not isinstance(value, dict):
-        return block(phrases.pretty(value))
+    if not isinstance(held, dict):
+        return block(phrases.pretty(held))
     rows: list[tuple[str, RenderableType]] = []
-    for name, item in value.items():
+    for name, item in held.items():
         rows.append((words((str(name), "")).plain, block(item if isinstance(item, str) else phrases.pretty(item))))
     return pairs(rows)
 
@@ -95,8 +95,8 @@ def _call(call: Made, digests: tuple[str, str]) -> RenderableType:
     facts = [phrases.tokens(phrases.usage(call.outcome)), phrases.duration(phrases.milliseconds(call.outcome.meta))]
     facts += [f"{name} {digest[:12]}" for name, digest in zip(("request", "outcome"), digests, strict=True) if digest]
     title = f"{sign} {call.effect} call {call.key.call}: {phrases.called(call)}"
-    body: list[RenderableType] = _model_request(call) if call.effect == "model" else [_value(call.request.get("arguments"))]
-    return _section(title, Group(*body, _reply(call)), " · ".join([fact for fact in facts if fact]))
+    body: list[RenderableType] = _model_request(call) if call.effect == "model" else [value(call.request.get("arguments"))]
+    return _section(title, Group(*body, reply(call)), " · ".join([fact for fact in facts if fact]))
 
 
 def _model_request(call: Made) -> list[RenderableType]:
@@ -116,14 +116,15 @@ def _model_request(call: Made) -> list[RenderableType]:
     return parts
 
 
-def _reply(call: Made) -> RenderableType:
+def reply(call: Made) -> RenderableType:
+    """Return what came back for an effect, whole."""
     outcome = call.outcome
-    reply: Any = outcome.value
-    if isinstance(reply, ModelReply):
-        reason = "" if reply.finish_reason == "unknown" else f" ({reply.finish_reason})"
-        return Group(words(("⇒ ", GOOD), (f"reply{reason}", STRONG)), chat(reply.message))
-    if isinstance(reply, ToolReply):
-        content = reply.message if reply.message is not None else reply.content
+    held: Any = outcome.value
+    if isinstance(held, ModelReply):
+        reason = "" if held.finish_reason == "unknown" else f" ({held.finish_reason})"
+        return Group(words(("⇒ ", GOOD), (f"reply{reason}", STRONG)), chat(held.message))
+    if isinstance(held, ToolReply):
+        content = held.message if held.message is not None else held.content
         body = block(content) if isinstance(content, str) else block(phrases.pretty(content))
         return Group(words(("⇒ ", GOOD), ("result", STRONG)), Padding(body, (0, 0, 0, 4)))
     return words((f"⇒ {DIFFERS} {outcome.status}: ", BAD), (phrases.answered(outcome), BAD))
@@ -138,15 +139,16 @@ def _emission(name: str, data: FrozenMap) -> RenderableType:
     return Group(words((f"{SHOWN} {name}", STRONG)), Padding(block(phrases.pretty(data)), (0, 0, 0, 2)))
 
 
-def _change(change: FrozenMap) -> RenderableType:
-    keep = f" (keeps the newest {change['keep']})" if change.get("keep") else ""
-    line = words((f"{change['op']} ", GOOD), (str(change["at"]), STRONG), (keep, QUIET))
-    if change["op"] == "delete":
+def change(made: FrozenMap) -> RenderableType:
+    """Return a change of the state, whole."""
+    keep = f" (keeps the newest {made['keep']})" if made.get("keep") else ""
+    line = words((f"{made['op']} ", GOOD), (str(made["at"]), STRONG), (keep, QUIET))
+    if made["op"] == "delete":
         return line
-    value = change.get("value")
-    if isinstance(value, FrozenMap) and isinstance(value.get("role"), str):
-        return Group(line, Padding(chat(value), (0, 0, 0, 0)))
-    return Group(line, Padding(block(value if isinstance(value, str) else phrases.pretty(value)), (0, 0, 0, 2)))
+    held = made.get("value")
+    if isinstance(held, FrozenMap) and isinstance(held.get("role"), str):
+        return Group(line, Padding(chat(held), (0, 0, 0, 0)))
+    return Group(line, Padding(block(held if isinstance(held, str) else phrases.pretty(held)), (0, 0, 0, 2)))
 
 
 def nothing_there(message: Message) -> Text:

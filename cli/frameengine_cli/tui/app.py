@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from attrs import frozen
@@ -42,7 +42,15 @@ BUSY_SECONDS: Final = 0.25
 """A command that takes longer is named while it is under way."""
 MARKS_MAX: Final = 5_000
 """Places of one breakpoint that are marked."""
+TALL: Final = 34
+"""Lines from which the frame stands over what it left behind."""
 TABS: Final = ("frame", "calls", "state", "graph", "stops")
+SLOTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    "compact": {"main": TABS},
+    "tall": {"main": ("frame", "calls"), "lower": ("state", "graph", "stops")},
+    "wider": {"main": ("frame",), "lower": ("calls",), "upper-right": ("state",), "lower-right": ("graph", "stops")},
+}
+"""Layout to its panels with tabs, and the tabs of each."""
 _PLACED = re.compile(r"\W*((?:\d+\.\d+(?::\d+)?)|@\d+)\b")
 
 
@@ -62,6 +70,7 @@ class Debug(App[int]):
     """The screen."""
 
     CSS = SHEET
+    TITLE = "frameengine debug"
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -83,7 +92,9 @@ class Debug(App[int]):
         self._lines: asyncio.Queue[str] = asyncio.Queue()
         self._busy = ""
         self._searching = False
-        self._tab = TABS[0]
+        self._layout = "compact"
+        self._tabs: dict[str, str] = {}
+        """Panel to the tab that it shows."""
         self._marks: dict[int, tuple[Point, list[int]]] = {}
         self._leaving = False
         self._asked_to_leave = False
@@ -107,9 +118,10 @@ class Debug(App[int]):
                     yield RowView(id="frames", follow=True)
                 with Vertical(id="middle"):
                     yield RowView(id="main")
+                    yield RowView(id="lower")
                 with Vertical(id="right"):
-                    yield RowView(id="state-side")
-                    yield RowView(id="graph-side")
+                    yield RowView(id="upper-right")
+                    yield RowView(id="lower-right")
             yield RowView(id="answer")
             yield Scrubber(id="scrubber")
             yield Bar(id="status")
@@ -131,9 +143,13 @@ class Debug(App[int]):
         small = width < COLUMNS_MIN or height < LINES_MIN
         screen.set_class(small, "small")
         screen.set_class(width >= WIDE, "wide")
-        screen.set_class(width >= WIDER, "wider")
         said = f"{width}x{height} is too small for the debugger.\nIt needs {COLUMNS_MIN}x{LINES_MIN}.\n\nq leaves"
         screen.query_one("#small", Static).update(said)
+        self._layout = "wider" if width >= WIDER and height >= TALL else "tall" if height >= TALL else "compact"
+        for name in SLOTS:
+            screen.set_class(name == self._layout, name)
+        if self._scene is not None:
+            self._panels()
 
     # ------------------------------------------------------------------ opening, and doing what lines say
 
@@ -234,8 +250,7 @@ class Debug(App[int]):
         listed.show(lambda _folds, width: lists.MessageRows(session.timeline, number, width))
         listed.entitle("messages", f"{len(session.timeline.messages):,}")
         self._frames()
-        self._main(top=moved)
-        self._sides(top=moved)
+        self._panels(top=moved)
         self._mark_points()
 
     def _head(self) -> None:
@@ -259,21 +274,26 @@ class Debug(App[int]):
         view.show(lambda _folds, _width: lists.frame_rows(scene, session.timeline, marks))
         view.entitle(*lists.title(scene.message))
 
-    def _main(self, *, top: bool = False) -> None:
-        view = self.query_one("#main", RowView)
-        view.marked = self.session.found if self._searching else ""
-        view.show(self._maker(self._tab), top=top)
-        view.entitle_tabs(TABS, self._tab, str(self.session.place))
+    def _panels(self, *, top: bool = False) -> None:
+        """Fill the panels with tabs that this layout has."""
+        for name, tabs in SLOTS[self._layout].items():
+            self._fill(name, tabs, top=top)
 
-    def _sides(self, *, top: bool = False) -> None:
+    def _fill(self, name: str, tabs: tuple[str, ...], *, top: bool) -> None:
+        view = self.query_one(f"#{name}", RowView)
+        tab = self._tabs.get(name, tabs[0])
+        tab = self._tabs[name] = tab if tab in tabs else tabs[0]
+        view.marked = self.session.found if self._searching else ""
+        view.show(self._maker(tab), top=top)
+        view.entitle_tabs([(TABS.index(each) + 1, each) for each in tabs], tab, self._facts(tab))
+
+    def _facts(self, tab: str) -> str:
+        """Return what stands in the lower border of a tab."""
         scene = self._scene
-        assert scene is not None
-        state, drawn = self.query_one("#state-side", RowView), self.query_one("#graph-side", RowView)
-        state.show(self._maker("state"), top=top)
+        if tab != "state" or scene is None:
+            return str(self.session.place) if tab == "frame" else ""
         count = tree.changed(scene)
-        state.entitle("state", f"Δ {phrases.count(count, 'section')}" if count else "unchanged")
-        drawn.show(self._maker("graph"), top=top)
-        drawn.entitle("graph")
+        return f"Δ {phrases.count(count, 'section')}" if count else "unchanged"
 
     def _maker(self, tab: str) -> Maker:
         """Return what makes the rows of a tab at this place."""
@@ -348,8 +368,7 @@ class Debug(App[int]):
     def _marked(self) -> None:
         self.query_one(Scrubber).mark([position for _, found in self._marks.values() for position in found])
         self._frames()
-        if self._tab == "stops":
-            self._main()
+        self._panels()
 
     # ------------------------------------------------------------------ mouse, rows, typed lines
 
@@ -408,15 +427,13 @@ class Debug(App[int]):
 
     def action_tab(self, name: str) -> None:
         """Show another tab of the main panel; where it stands beside it already, give it the keys."""
-        beside = {"state": "#state-side", "graph": "#graph-side"}.get(name)
         if self._session is None:
             return
-        if beside is not None and self.screen.has_class("wider") and not self.screen.has_class("zoomed"):
-            self.query_one(beside).focus()
-            return
-        self._tab = name
-        self._main(top=True)
-        self.query_one("#main").focus()
+        for panel, tabs in SLOTS[self._layout].items():
+            if name in tabs:
+                self._tabs[panel] = name
+                self._fill(panel, tabs, top=True)
+                self.query_one(f"#{panel}").focus()
 
     def action_panel(self, by: int) -> None:
         """Give the keys to the next panel that can be seen."""
@@ -444,7 +461,7 @@ class Debug(App[int]):
             return
         if self._searching:
             self._searching = False
-            self._main()
+            self._panels()
             self.query_one("#status", Bar).say(("the search is over", QUIET))
 
     def _stop_busy(self) -> bool:

@@ -14,7 +14,7 @@ from frameengine_cli.screens import frame as whole
 from frameengine_cli.screens.chat import chat
 from frameengine_cli.screens.run import counted, graph_name, origin
 from frameengine_cli.screens.timeline import answer, totals
-from frameengine_cli.tui.lists import headline
+from frameengine_cli.tui.lists import headline, stop_at
 from frameengine_cli.tui.rows import Folds, Outline, Row
 from frameengine_cli.tui.scene import Scene
 
@@ -38,7 +38,12 @@ def call_rows(scene: Scene, folds: Folds, width: int) -> Sequence[Row]:
 def _rows(scene: Scene, folds: Folds, width: int, *, opened: bool) -> Sequence[Row]:
     outline = Outline(folds, width)
     if scene.step is None:
-        _entered(outline, scene)
+        if scene.place.frame:
+            outline.line(words((f"{DIFFERS} this frame was never committed: the file ends inside it", f"{STRONG} {BAD}")))
+            for index in range(len(scene.effects)):
+                _effect(outline, scene, index, opened=False, depth=0)
+        else:
+            _entered(outline, scene)
         return outline.rows
     for late in scene.step.late:
         outline.line(words((f"{ENTERS} input {late.number}: ", GOOD), (phrases.input_line(late), "")))
@@ -55,12 +60,14 @@ def _rows(scene: Scene, folds: Folds, width: int, *, opened: bool) -> Sequence[R
 
 def _entered(outline: Outline, scene: Scene) -> None:
     """Add what a message brought, and what became of it."""
-    message = scene.message
+    entered, message = scene.entered, scene.message
+    if entered is None:
+        return
+    outline.line(words((f"{ENTERS} {entered.type}", f"{STRONG} {GOOD}"), (" has entered; no frame has begun", QUIET)))
+    outline.gap()
+    outline.body(block(phrases.input_line(entered)), 1, subject="input")
     if message is None:
         return
-    outline.line(words((f"{ENTERS} {message.input.type}", f"{STRONG} {GOOD}"), (" has entered; no frame has begun", QUIET)))
-    outline.gap()
-    outline.body(block(phrases.input_line(message.input)), 1, subject="input")
     text = answer(message)
     if text:
         outline.gap()
@@ -72,40 +79,43 @@ def _entered(outline: Outline, scene: Scene) -> None:
 
 def _record(outline: Outline, scene: Scene, record: FrozenMap) -> None:
     node = str(record["node"])
-    about = {"stop": f"node {node}"}
-    outline.line(headline(record), **about)
-    _value(outline, f"{node} input", "input", record["input"], subject="", stop=about["stop"])
+    outline.line(headline(record), stop=f"node {node}")
+    _value(outline, node, "input", record["input"])
     for index, call in enumerate(scene.effects):
         if call.key.node == node:
             _effect(outline, scene, index, opened=False, depth=1)
-    if not scene.committed:
-        return
+    if scene.committed:
+        _left_behind(outline, record, node)
+
+
+def _left_behind(outline: Outline, record: FrozenMap, node: str) -> None:
+    """Add what a node returned, changed and showed, or how it failed."""
+    error = record.get("error")
+    if error is not None:
+        line = words((f"{DIFFERS} ", BAD), (f"{error.get('type', 'error')}: {error.get('message', '')}", f"{STRONG} {BAD}"))
+        if outline.part(f"{node} error", line, usual=True, depth=1, stop="error"):
+            outline.body(block(phrases.pretty(error), BAD), 3)
+    elif record.get("open"):
+        outline.line(words((f"{OPEN} stopped: the outcome was not recorded", BAD)), 1)
+    elif record.get("output") is None:
+        outline.line(words(("  output ", GOOD), ("nothing", QUIET)), 1)
+    else:
+        _value(outline, node, "output", record["output"])
+    for number, change in enumerate(record.get("changes", ())):
+        line = words((f"{DELTA} ", f"{STRONG} {GOOD}"), ("".join(phrases.changes_line([change])), ""))
+        if outline.part(f"{node} change {number}", line, depth=1, subject=str(change["at"])):
+            outline.body(whole.change(change), 3)
     for number, (name, data) in enumerate(record.get("emissions", ())):
         channel = str(data.get("stream", name)) if name == "text" else str(name)
         said = f'"{phrases.cut(str(data.get("text", "")))}"' if name == "text" else phrases.value(data)
         line = words((f"{SHOWN} ", GOOD), (f"{channel} ", QUIET), (said, ""))
         if outline.part(f"{node} emission {number}", line, depth=1, stop=f"emission {name}"):
             outline.body(block(str(data.get("text", ""))) if name == "text" else block(phrases.pretty(data)), 3)
-    for number, change in enumerate(record.get("changes", ())):
-        line = words((f"{DELTA} ", f"{STRONG} {GOOD}"), ("".join(phrases.changes_line([change])), ""))
-        if outline.part(f"{node} change {number}", line, depth=1, subject=str(change["at"])):
-            outline.body(whole.change(change), 3)
-    error = record.get("error")
-    if error is not None:
-        line = words((f"{DIFFERS} ", BAD), (f"{error.get('type', 'error')}: {error.get('message', '')}", f"{STRONG} {BAD}"))
-        if outline.part(f"{node} error", line, depth=1, stop="error"):
-            outline.body(block(phrases.pretty(error), BAD), 3)
-    elif record.get("open"):
-        outline.line(words((f"{OPEN} stopped: the outcome was not recorded", BAD)), 1)
-    elif record.get("output") is None:
-        outline.line(words(("  output nothing", QUIET)), 1)
-    else:
-        _value(outline, f"{node} output", "output", record["output"], subject="", stop=about["stop"])
 
 
-def _value(outline: Outline, fold: str, name: str, value: FrozenMap, *, subject: str, stop: str) -> None:
+def _value(outline: Outline, node: str, name: str, value: FrozenMap) -> None:
     line = words((f"{name} ", f"{GOOD}"), (phrases.value(value), ""))
-    if outline.part(fold, line, depth=1, subject=subject, stop=stop):
+    if outline.part(f"{node} {name}", line, depth=1, stop=f"node {node}"):
         outline.body(whole.value(value), 3)
 
 
@@ -114,7 +124,7 @@ def _effect(outline: Outline, scene: Scene, index: int, *, opened: bool, depth: 
     call = scene.effects[index]
     number = index + 1
     fold = f"{'whole' if opened else 'short'} {call.key.node} {call.key.call}"
-    stop = f"{call.effect} {phrases.called(call)}"
+    stop = stop_at(call)
     sign = MODEL if call.effect == "model" else TOOL
     if index >= scene.arrived:
         outline.line(words((f"  {OPEN} {sign} ", QUIET), (phrases.asked(call), QUIET), ("  not yet answered", QUIET)), depth, stop=stop)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from frameengine.errors import FrameEngineError
+from frameengine.graph.loader import load_graph
 from frameengine.graph.model import EdgeSpec, Graph, NodeSpec
+from frameengine.inputs import SwitchGraph
 from frameengine.jsonvalue import EMPTY, FrozenMap
 from frameengine_cli.look import BAD, DIFFERS, ENTERS, GOOD, QUIET, SAME, STRONG, words
 from frameengine_cli.tui.rows import Folds, Outline, Row, notes
@@ -14,26 +16,26 @@ from frameengine_cli.tui.scene import Scene
 ACTIVE, RAN, IDLE = "◉", "●", "○"
 
 
-def graph_of(header: FrozenMap, switched: FrozenMap | None = None) -> Graph | None:
-    """Return the graph that a trace's header holds, or the one the run switched to; None where it cannot be read."""
-    held = switched or header.get("graph")
-    if not isinstance(held, FrozenMap):
-        return None
+def graph_of(header: FrozenMap, switched: SwitchGraph | None) -> Graph | None:
+    """Return the graph in use: the header's, or the one that the run switched to, where that is still what it was."""
     try:
-        return Graph.from_json(held)
-    except (FrameEngineError, KeyError, TypeError):
+        if switched is None:
+            return Graph.from_json(header["graph"])
+        graph = load_graph(switched.graph)
+    except (FrameEngineError, LookupError, TypeError, AttributeError):
         return None
+    return graph if graph.digest == switched.fingerprint.get("graph") else None
 
 
 def graph_rows(graph: Graph | None, scene: Scene, folds: Folds, width: int) -> Sequence[Row]:
     """Return the graph's nodes in order, each with the edges that leave it."""
     if graph is None:
-        return notes("the header holds no graph that can be drawn")
+        return notes("the graph in use here is not recorded, and none of its name is the same")
     outline = Outline(folds, width)
     now = {str(record["node"]): record for record in scene.step.records} if scene.step else {}
     ran = _ran(scene)
     for kind, name in graph.entry.items():
-        entered = scene.message is not None and scene.message.input.type == kind
+        entered = scene.entered is not None and scene.entered.type == kind
         outline.line(words((f"{ENTERS} {kind}", STRONG if entered else QUIET), (f" {'━▶' if entered else '─▸'} ", GOOD if entered else QUIET), (str(name), STRONG if entered else QUIET)))
     phase = "main"
     for node in graph.nodes:
@@ -50,12 +52,10 @@ def graph_rows(graph: Graph | None, scene: Scene, folds: Folds, width: int) -> S
 def _ran(scene: Scene) -> Mapping[str, tuple[int, ...]]:
     """Return in which frames of the message up to here each node ran."""
     ran: dict[str, tuple[int, ...]] = {}
-    for step in scene.message.steps if scene.message is not None else ():
-        if step.number > scene.place.frame:
-            break
-        for record in step.records:
+    for shown in scene.stretch.frames if scene.stretch is not None else ():
+        for record in shown.step.records if shown.step is not None and shown.place.frame <= scene.place.frame else ():
             name = str(record["node"])
-            ran[name] = (*ran.get(name, ()), step.number)
+            ran[name] = (*ran.get(name, ()), shown.place.frame)
     return ran
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any, overload
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import overload
 
 from rich.text import Text
 
+from frameengine.debug.layout import Summary
 from frameengine.debug.place import START, Place
 from frameengine.debug.timeline import Timeline
 from frameengine.jsonvalue import FrozenMap
-from frameengine.trace.messages import Made, Message, Step
+from frameengine.trace.messages import Made
 from frameengine_cli import phrases
 from frameengine_cli.look import BAD, DIFFERS, ENTERS, GOOD, MODEL, NODE, OPEN, QUIET, SAME, STRONG, TOOL, words
 from frameengine_cli.screens.timeline import status_sign, status_style
 from frameengine_cli.tui.rows import Row
-from frameengine_cli.tui.scene import Scene
+from frameengine_cli.tui.scene import Scene, Shown
 
 TWO_LINES = 34
 """Columns from which a message has a second line: its path and figures."""
+TEXT_MAX = 120
+"""Code points of what a message says in the list."""
+TEXTS_MAX = 5_000
+"""Messages whose text is kept."""
 BREAK = "◉"
 """The sign of a breakpoint that holds."""
 
@@ -27,16 +31,17 @@ BREAK = "◉"
 class MessageRows(Sequence[Row]):
     """A row or two for each message, made when they come into sight: a run may have a hundred thousand."""
 
-    def __init__(self, timeline: Timeline, number: int, width: int) -> None:
-        self._listed = timeline.messages
-        self._number = number
-        self._digits = len(str(self._listed[-1].number)) if self._listed else 1
+    def __init__(self, timeline: Timeline, number: int, width: int, texts: dict[int, str], busy: Callable[[], bool]) -> None:
+        """Show message *number* as the current one. *texts* keeps what messages say, and is all there is while *busy*."""
+        self._listed, self._number, self._texts, self._busy = timeline.messages, number, texts, busy
+        self._count = len(self._listed)
+        self._digits = len(str(self._listed[-1].number)) if self._count else 1
         self._lines = 2 if width >= TWO_LINES else 1
-        self.here = 0 if not number else 1 + bisect_left(self._listed, number, key=lambda row: row.number) * self._lines
+        self.here = 0 if not number else 1 + timeline.message_index(number) * self._lines
         """Index of the current message's row."""
 
     def __len__(self) -> int:
-        return 1 + len(self._listed) * self._lines
+        return 1 + self._count * self._lines
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -55,13 +60,21 @@ class MessageRows(Sequence[Row]):
             return Row(text=self._second(listed), place=place, here=here)
         text = words((f"{listed.number:>{self._digits}} ", f"{STRONG} {GOOD}"))
         if listed.type != "UserMessage":
-            text.append_text(words((f"{ENTERS} ", QUIET)))
-        text.append_text(words((phrases.cut(listed.text, 120), STRONG if here else "")))
-        sign = words((status_sign(listed.status), status_style(listed.status)))
-        took = phrases.duration(listed.ms)
-        return Row(text=text, facts=words((f"{took} " if took and self._lines == 1 else "", QUIET)).append_text(sign), place=place, here=here)
+            text.append_text(words((f"{ENTERS} {listed.type.lower()} ", QUIET)))
+        text.append_text(words((self._text(listed), STRONG if here else "")))
+        facts = words((status_sign(listed.status), status_style(listed.status)))
+        return Row(text=text, facts=facts, place=place, here=here)
 
-    def _second(self, listed: Any) -> Text:
+    def _text(self, listed: Summary) -> str:
+        known = self._texts.get(listed.number)
+        if known is not None or self._busy():
+            return OPEN if known is None else known
+        if len(self._texts) >= TEXTS_MAX:
+            self._texts.clear()
+        text = self._texts[listed.number] = phrases.cut(listed.text, TEXT_MAX)
+        return text
+
+    def _second(self, listed: Summary) -> Text:
         facts = [listed.path, phrases.frames(listed.main_frames, listed.frames), phrases.duration(listed.ms)]
         if listed.status != "done":
             facts.insert(0, listed.status)
@@ -69,50 +82,69 @@ class MessageRows(Sequence[Row]):
         return words((f"{'':{self._digits}} {about}", QUIET if listed.status == "done" else BAD))
 
 
-def frame_rows(scene: Scene, timeline: Timeline, marks: Collection[Place]) -> list[Row]:
+def frame_rows(scene: Scene, marks: Collection[Place]) -> list[Row]:
     """Return the frames of the current message with their calls; those in *marks* bear the sign of a breakpoint."""
-    message = scene.message
-    if message is None:
+    stretch, entered = scene.stretch, scene.entered
+    if stretch is None or entered is None:
         return [Row(text=words(("nothing has entered yet: step", QUIET)))]
-    entered = Place(message.number)
-    text = _marked(entered, marks).append_text(words((f"  {ENTERS} ", GOOD), (phrases.cut(phrases.input_line(message.input)), "")))
-    rows = [Row(text=text, place=entered, here=scene.place == entered)]
-    digits = len(str(message.steps[-1].number)) if message.steps else 1
-    for step in message.steps:
-        rows += _frame(step, timeline, scene, marks, digits)
-    for call in message.loose:
-        rows.append(Row(text=words((f"   {DIFFERS} ", BAD)).append_text(_call(call, arrived=True)), facts=_took(call)))
+    place = Place(stretch.message)
+    text = _marked(place, marks).append_text(words((f"  {ENTERS} ", GOOD), (phrases.cut(phrases.input_line(entered)), "")))
+    rows = [Row(text=text, place=place, here=scene.place == place, subject="input")]
+    if stretch.first:
+        at = Place(stretch.message, stretch.frames[0].place.frame - 1)
+        rows.append(Row(text=words((f"  … {stretch.first:,} frames before", QUIET)), place=at))
+    digits = len(str(stretch.frames[-1].place.frame)) if stretch.frames else 1
+    for shown in stretch.frames:
+        rows += _frame(shown, scene, marks, digits)
+    if stretch.later:
+        at = Place(stretch.message, stretch.frames[-1].place.frame + 1)
+        rows.append(Row(text=words((f"  … {stretch.later:,} frames behind", QUIET)), place=at))
     return rows
 
 
-def _frame(step: Step, timeline: Timeline, scene: Scene, marks: Collection[Place], digits: int) -> Iterator[Row]:
-    place = Place(scene.place.message, step.number)
+def _frame(shown: Shown, scene: Scene, marks: Collection[Place], digits: int) -> Iterator[Row]:
+    step, place = shown.step, shown.place
+    number = f"{place.frame:>{digits}} "
+    if step is None:
+        text = Text(" ").append_text(words((number, f"{STRONG} {GOOD}"), (f"{DIFFERS} ", BAD), ("never committed", BAD)))
+        yield Row(text=text, place=Place(place.message, place.frame, 0), here=scene.place == Place(place.message, place.frame, 0))
+        yield from _calls(shown, scene, None, digits)
+        return
     for late in step.late:
         yield Row(text=words((f"{'':{digits + 2}}{ENTERS} ", GOOD), (phrases.cut(phrases.input_line(late)), QUIET)), place=place)
     phase = "" if step.phase == "main" else step.phase
     facts = " ".join([part for part in (phase, phrases.duration(phrases.milliseconds(step.meta))) if part])
     for index, record in enumerate(step.records):
         text = _marked(place, marks) if index == 0 else Text(" ")
-        number = f"{step.number:>{digits}} " if index == 0 else f"{'':{digits}} "
-        text.append_text(words((number, f"{STRONG} {GOOD}"))).append_text(headline(record, short=True))
+        text.append_text(words((number if index == 0 else f"{'':{digits}} ", f"{STRONG} {GOOD}")))
         yield Row(
-            text=text, facts=words((facts if index == 0 else "", QUIET)), place=place, here=scene.place == place,
+            text=text.append_text(headline(record, short=True)),
+            facts=words((facts if index == 0 else "", QUIET)),
+            place=place,
+            here=index == 0 and scene.place in (place, Place(place.message, place.frame, 0)),
             stop=f"node {record['node']}",
-        )  # fmt: skip
+        )
+        yield from _calls(shown, scene, str(record["node"]), digits)
+
+
+def _calls(shown: Shown, scene: Scene, node: str | None, digits: int) -> Iterator[Row]:
+    """Yield the calls of a node; of a frame that was never committed, all."""
+    place = shown.place
     inside = scene.place.whole == place
-    effects = scene.effects if inside else timeline.effects(place)
-    for index, call in enumerate(effects, 1):
-        at = Place(place.message, place.frame, index)
-        arrived = not inside or index <= scene.arrived
-        text = Text(" " * (digits + 3)).append_text(_call(call, arrived=arrived))
-        yield Row(text=text, facts=_took(call), place=at, here=scene.place == at, stop=_stop(call))
+    for number, call in enumerate(shown.effects, 1):
+        if node is None or call.key.node == node:
+            at = Place(place.message, place.frame, number)
+            subject = f"{'reply' if call.effect == 'model' else 'result'} {number}" if inside else ""
+            text = Text(" " * (digits + 3)).append_text(_call(call, arrived=not inside or number <= scene.arrived))
+            yield Row(text=text, facts=_took(call), place=at, here=scene.place == at, stop=stop_at(call), subject=subject)
 
 
 def _marked(place: Place, marks: Collection[Place]) -> Text:
     return words((BREAK, f"{STRONG} {BAD}")) if place in marks else Text(" ")
 
 
-def _stop(call: Made) -> str:
+def stop_at(call: Made) -> str:
+    """Return the breakpoint that suits a call."""
     return f"{call.effect} {phrases.called(call)}"
 
 
@@ -122,7 +154,8 @@ def _call(call: Made, *, arrived: bool) -> Text:
     if not arrived:
         return words((f"{OPEN} ", QUIET), (name, QUIET))
     good = call.outcome.status == "ok"
-    return words((f"{sign} ", GOOD if good else BAD), (name, ""), ("" if good else f" {DIFFERS} {call.outcome.status}", BAD))
+    asked = phrases.asked(call).removeprefix(name) if call.effect == "tool" else ""
+    return words((f"{sign} ", GOOD if good else BAD), (name, ""), ("" if good else f" {DIFFERS} {call.outcome.status}", BAD), (asked, QUIET))
 
 
 def _took(call: Made) -> Text:
@@ -141,8 +174,8 @@ def headline(record: FrozenMap, *, short: bool = False) -> Text:
     return words(*parts)
 
 
-def title(message: Message | None) -> tuple[str, str]:
+def title(row: Summary | None) -> tuple[str, str]:
     """Return title and facts of the list of frames."""
-    if message is None:
+    if row is None:
         return "frames", ""
-    return f"frames of {message.number}", " · ".join([part for part in (message.path, message.status) if part])
+    return f"frames of {row.number}", " · ".join([part for part in (row.path, row.status) if part])

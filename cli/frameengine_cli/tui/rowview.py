@@ -65,7 +65,7 @@ class RowView(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str, follow: bool = False) -> None:
         super().__init__(id=id)
-        self._tabs: Sequence[str] = ()
+        self._tabs: Sequence[tuple[int, str]] = ()
         self.rows: Sequence[Row] = ()
         """What is shown."""
         self.cursor = 0
@@ -103,12 +103,12 @@ class RowView(ScrollView, can_focus=True):
         self.border_title = Content(visible_line(title))
         self.border_subtitle = Content(visible_line(facts))
 
-    def entitle_tabs(self, names: Sequence[str], current: str, facts: str) -> None:
-        """Show the names of tabs in the upper border, the *current* one marked; a click on one posts `Titled`."""
-        self._tabs = names
-        parts = [(f" {number} {name} ", "bold reverse" if name == current else "not bold") for number, name in enumerate(names, 1)]
-        self.border_title = Content.assemble(*parts)
-        self.border_subtitle = Content(facts)
+    def entitle_tabs(self, tabs: Sequence[tuple[int, str]], current: str, facts: str) -> None:
+        """Show numbers and names of tabs in the upper border, the *current* one marked; a click on one posts `Titled`."""
+        self._tabs = tabs
+        marked = "bold reverse" if len(tabs) > 1 else ""
+        self.border_title = Content.assemble(*[(_tab(tab), marked if tab[1] == current else "not bold") for tab in tabs])
+        self.border_subtitle = Content(visible_line(facts))
 
     @property
     def row(self) -> Row | None:
@@ -225,11 +225,15 @@ class RowView(ScrollView, can_focus=True):
 
 
     def _click_title(self, column: int) -> None:
-        for number, name in enumerate(self._tabs, 1):
-            size = len(f" {number} {name} ")
+        for tab in self._tabs:
+            size = len(_tab(tab))
             if 0 <= column < size:
-                self.post_message(self.Titled(name))
+                self.post_message(self.Titled(tab[1]))
             column -= size
+
+
+def _tab(tab: tuple[int, str]) -> str:
+    return f" {tab[0]} {tab[1]} "
 
 
 def fitted(row: Row, width: int) -> Text:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from frameengine.debug.points import Watchpoint
-from frameengine.jsonvalue import MISSING, Json, point
+from attrs import frozen
+
+from frameengine.debug.points import Point, Watchpoint
+from frameengine.jsonvalue import MISSING, FrozenMap, Json, point
 from frameengine_cli import phrases
 from frameengine_cli.debugging.looking import displayed
 from frameengine_cli.debugging.session import Session
@@ -16,33 +18,49 @@ from frameengine_cli.tui.rows import Folds, Outline, Row
 OFF = "○"
 
 
-def stop_rows(session: Session, everywhere: Mapping[int, int], folds: Folds, width: int) -> Sequence[Row]:
+@frozen(kw_only=True)
+class Stops:
+    """What a person has set up, and what it comes to at a place."""
+
+    points: Sequence[tuple[Point, int]]
+    """Breakpoints and watchpoints, each with how often it stopped a move."""
+    shown: Sequence[tuple[str, Json, str]]
+    """Expressions with their values, or with what is wrong with them."""
+    edits: Sequence[str]
+    """Edits that wait for a fork."""
+
+    @classmethod
+    def of(cls, session: Session) -> Stops:
+        """Read them."""
+        held = session.debugger.breakpoints
+        points = [(point, held.count(point.number)) for point in held.all()]
+        return cls(points=points, shown=displayed(session), edits=[edit.text for edit in session.edits])
+
+
+def stop_rows(stops: Stops, state: FrozenMap, everywhere: Mapping[int, int], folds: Folds, width: int) -> Sequence[Row]:
     """Return what a person has set up; *everywhere* has the number of places of the whole run where each point holds."""
     outline = Outline(folds, width)
-    held = session.debugger.breakpoints
-    state = session.timeline.state(session.place).sections
-    for each in held.all():
+    for each, stopped in stops.points:
         watch = isinstance(each, Watchpoint)
         sign = (f"{('◎' if watch else BREAK) if each.enabled else OFF} ", f"{STRONG} {BAD if each.enabled else QUIET}")
         text = words(sign, (f"{each.number} ", QUIET), (each.text, STRONG if each.enabled else QUIET))
         if watch:
             text.append_text(words(("  ", ""), (_shown(state, each.pointer), GOOD)))
         hits = everywhere.get(each.number)
-        facts = f"{held.count(each.number)} stops" if hits is None else f"{held.count(each.number)} of {hits:,}"
+        facts = phrases.count(stopped, "stop") if hits is None else f"{stopped} of {hits:,}"
         outline.line(text, number=each.number, subject=each.pointer if watch else "", facts=words((facts, QUIET)))
     if not outline.rows:
         outline.line(words(("no breakpoints: ", QUIET), ("b", STRONG), (" sets one, ", QUIET), ("w", STRONG), (" watches a value", QUIET)))
-    shown = displayed(session)
-    if shown:
+    if stops.shown:
         outline.gap()
         outline.line(words(("shown at each stop", QUIET)))
-        for text, value, fault in shown:
+        for text, value, fault in stops.shown:
             outline.line(words((f"{text} ", ""), ("= ", QUIET), (fault or phrases.value(value), BAD if fault else STRONG)), 1)
-    if session.edits:
+    if stops.edits:
         outline.gap()
         outline.line(words(("edits that wait for a fork", QUIET)))
-        for number, edit in enumerate(session.edits, 1):
-            outline.line(words((f"✎ {number} ", f"{STRONG} {BAD}"), (edit.text, "")), 1)
+        for number, edit in enumerate(stops.edits, 1):
+            outline.line(words((f"✎ {number} ", f"{STRONG} {BAD}"), (edit, "")), 1)
     return outline.rows
 
 

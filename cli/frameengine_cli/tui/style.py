@@ -85,11 +85,14 @@ Screen { background: $background; color: $foreground; layers: base over; }
 #panels { height: 1fr; }
 #left { width: 28; }
 #middle { width: 1fr; }
-#right { width: 52; display: none; }
+#right { width: 60; display: none; }
+#main { height: 5fr; }
+#lower { height: 4fr; display: none; }
+.tall #lower, .wider #lower { display: block; }
 #messages { height: 2fr; }
 #frames { height: 3fr; }
-#graph-side { height: 2fr; }
-#state-side { height: 3fr; }
+#upper-right { height: 3fr; }
+#lower-right { height: 2fr; }
 RowView {
     height: 1fr; border: round $edge; padding: 0 1; background: $background; color: $foreground;
     border-title-color: $secondary; border-subtitle-color: $quiet; border-subtitle-align: right;
@@ -116,7 +119,7 @@ RowView:nocolor:focus { border: heavy ansi_default; border-title-style: bold; }
 #keys { height: 1; background: $panel; }
 .wide #left { width: 40; }
 .wider #left { width: 46; }
-.wider #right { width: 60; display: block; }
+.wider #right { display: block; }
 .zoomed #left, .zoomed #right, .zoomed #middle { display: none; }
 .zoom-left #left { display: block; width: 1fr; }
 .zoom-middle #middle { display: block; width: 1fr; }

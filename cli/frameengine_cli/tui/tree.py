@@ -8,7 +8,7 @@ from rich.text import Text
 
 from frameengine.jsonvalue import MISSING, FrozenMap, Json, pointer_step
 from frameengine_cli import phrases
-from frameengine_cli.look import BAD, DELTA, GOOD, QUIET, STRONG, block, words
+from frameengine_cli.look import BAD, DELTA, DIFFERS, GOOD, QUIET, STRONG, block, words
 from frameengine_cli.tui.rows import Folds, Outline, Row
 from frameengine_cli.tui.scene import Scene
 
@@ -22,6 +22,8 @@ def state_rows(scene: Scene, folds: Folds, width: int, watched: Sequence[str] = 
     """Return the state at a place; pointers that are *watched* bear an eye."""
     outline = Outline(folds, width)
     tree = _Tree(outline, frozenset(watched))
+    if scene.doubt:
+        outline.line(words((f"{DIFFERS} this may not be the run's state: {scene.doubt}", f"{STRONG} {BAD}")))
     names = [*scene.state, *[name for name in scene.before if name not in scene.state]]
     for name in names:
         tree.add(f"/{pointer_step(name)}", name, scene.state.get(name, MISSING), scene.before.get(name, MISSING), 0)

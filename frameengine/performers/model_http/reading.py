@@ -179,8 +179,10 @@ class Reading:
         try:
             payload = foreign.parse(text)
         except FrameEngineError as error:
-            kind = self.headers.get("content-type") or "without a content type"
-            raise self._fault("bad_response", f"the answer ({_short(kind)}) cannot be read: {error.message}") from None
+            if "content-length" not in self.headers and text.lstrip().startswith("{") and not text.rstrip().endswith("}"):
+                raise self._fault("truncated", "the answer ends in its middle") from None
+            told = self.headers.get("content-type") or "without a content type"
+            raise self._fault("bad_response", f"the answer ({_short(told)}) cannot be read: {error.message}") from None
         self.answer.whole(payload)
 
     def _refused(self) -> Fault:

@@ -2,9 +2,9 @@
 
 Run as ``python -I -S -c … CONTROL``; CONTROL is a socket on which both sides write lines of JSON. The caller sends an order,
 ``{"command": […], "isolate": bool}``. Back comes ``{"port": …}``, and with it the descriptor of a socket that listens on the
-loopback that the program will have: only there can the caller be reached. Then ``{"environment": {…}}`` starts the program, and
-``{"signal": …}`` is handed to it. ``{"exit": code}`` comes when nothing of it is left, or ``{"error": …, "at": …}``. A caller that
-dies closes its end, and takes the program and all that it started with it.
+loopback that the program will have: only there can the caller be reached. Then ``{"environment": {…}}`` starts the program,
+and ``{"signal": …}`` is handed to it. ``{"exit": code}`` comes when nothing of it is left, or ``{"error": …, "at": …}``. A caller
+that dies closes its end, and takes the program and all that it started with it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from frameengine.tools.sandbox import network
@@ -22,7 +23,7 @@ from frameengine.tools.sandbox.kernel import PR_SET_CHILD_SUBREAPER, PR_SET_PDEA
 from frameengine.tools.sandbox.processes import exit_code, kill_rest, open_processes
 
 _PASSED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-"""Signals that are for the program. A terminal sends them to it itself; the caller hands on those that were sent to the caller."""
+"""Signals that are for the program. A terminal sends them to it as well; the caller hands on those that came to the caller."""
 _BY_PYTHON: Final = (signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that Python ignores, and other programs do not."""
 _NOT_FOUND: Final = 127
@@ -92,10 +93,8 @@ class _Control:
     def tell(self, handed: socket.socket | None = None, **facts: Any) -> None:
         """Send a line, and the descriptor of *handed* with it. A caller that is gone needs none."""
         line = json.dumps(facts).encode() + b"\n"
-        try:
+        with suppress(OSError):
             socket.send_fds(self.socket, [line], [] if handed is None else [handed.fileno()])
-        except OSError:
-            pass
 
 
 def _start(command: list[str], environment: dict[str, str]) -> int:

@@ -1,0 +1,168 @@
+"""``frameengine record``, and ``frameengine replay --exec``: somebody's agent, started here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import typer
+from attrs import frozen
+
+from frameengine_cli.commands import options
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from frameengine_cli.agents.session import Agent
+
+Isolate: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        "--isolate/--no-isolate",
+        help="Give the agent a network in which it reaches nothing but us; without either, at replay, where the machine can.",
+        show_default=False,
+    ),
+]
+Also: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--env",
+        metavar="NAME",
+        help="Another variable that holds the base URL of the OpenAI-compatible endpoint.",
+        show_default=False,
+    ),
+]
+Match: TypeAlias = Annotated[
+    Literal["exact", "chain"] | None,
+    typer.Option(
+        "--match",
+        help="With --exec: what a request must have in common with a recorded one: all, or its place in the conversation.",
+        show_default=False,
+    ),
+]
+
+AllowUnused: TypeAlias = Annotated[
+    bool, typer.Option("--allow-unused", help="With --exec: exit 0 though recorded calls were not asked for.")
+]
+AllowApproximate: TypeAlias = Annotated[
+    bool, typer.Option("--allow-approximate", help="With --exec: exit 0 though answers were recorded for other requests.")
+]
+
+
+@frozen(kw_only=True)
+class Allowed:
+    """What is no failure of a replay."""
+
+    unused: bool
+    """Recorded calls that were not asked for."""
+    approximate: bool
+    """Answers that were recorded for other requests."""
+
+
+def record(
+    command: Annotated[
+        list[str], typer.Argument(metavar="-- COMMAND...", help="The agent: program and arguments.", show_default=False)
+    ],
+    *,
+    upstream: Annotated[
+        str | None,
+        typer.Option(
+            "--upstream",
+            metavar="URL",
+            help="OpenAI-compatible endpoint; else OPENAI_BASE_URL, else OpenAI's own.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="The trace; a free name in the traces folder without it.", show_default=False
+        ),
+    ] = None,
+    isolate: Isolate = None,
+    also: Also = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
+    traces: options.Traces = None,
+) -> None:
+    """Run an agent, in whatever language, and record its model calls.
+
+    Its clients are led here by the variables that they take their base URL from. Exit: the agent's own code where all is well; 5
+    where no call came. With --json what the agent prints goes to stderr, and the receipt alone to stdout.
+
+    Example: frameengine record -o agent.trace.jsonl -- python my_agent.py
+    """
+    from attrs import asdict
+
+    from frameengine_cli import output as out
+    from frameengine_cli.agents import session
+    from frameengine_cli.refs import check_absent, free_name, traces_folder
+
+    agent = _agent(command, also, isolate=isolate is True, as_json=as_json)
+    target = output or free_name(traces_folder(traces), Path(command[0]).name)
+    check_absent(target, force=force)
+    done, ended = session.record(agent, target, upstream=upstream, force=force)
+    with out.ending(ended.code(0)):
+        if as_json:
+            members = {"verdict": "recorded", **asdict(done), "path": str(done.path), "agent": asdict(ended)}
+            out.document(members, ok=not ended.exit)
+            return
+        from frameengine_cli.screens.agents import recorded
+
+        _show(recorded(done, ended, out.look()))
+
+
+def replay_agent(
+    ref: str,
+    command: list[str],
+    *,
+    match: Literal["exact", "chain"],
+    allowed: Allowed,
+    isolate: bool | None,
+    also: list[str] | None,
+    as_json: bool,
+    traces: Path | None,
+) -> None:
+    """Run an agent with its model calls answered from a recording, and leave with the exit code of both."""
+    from frameengine_cli import output as out
+    from frameengine_cli.agents import session
+    from frameengine_cli.failures import error_members, report
+    from frameengine_cli.refs import opened
+
+    agent = _agent(command, also, isolate=isolate, as_json=as_json)
+    with opened(ref, traces) as source:
+        done = session.replay(agent, source, match=match, approximate=allowed.approximate, unused=allowed.unused)
+        with out.ending(done.code):
+            if as_json:
+                problems = [error_members(problem) for problem in done.problems]
+                out.document({**done.to_json(), **({"problems": problems} if problems else {})}, ok=not done.code)
+                return
+            from frameengine_cli.screens.agents import replayed
+
+            _show(replayed(done, source, out.look()))
+            for problem in done.problems:
+                report(problem, as_json=False)
+
+
+def _agent(command: list[str], also: list[str] | None, *, isolate: bool | None, as_json: bool) -> Agent:
+    """Return how to start an agent. Raises `UsageError` where what a proxy needs is not installed."""
+    from importlib.util import find_spec
+
+    from frameengine.errors import UsageError
+
+    if find_spec("uvicorn") is None:
+        raise UsageError("the proxy needs uvicorn, which is not installed", hint="pip install 'frameengine[serve]'")
+    from frameengine_cli.agents.session import Agent
+
+    return Agent(command=tuple(command), isolate=isolate, also=tuple(also or ()), aside=as_json)
+
+
+def _show(screen: RenderableType) -> None:
+    """Show a receipt on stderr: stdout is the agent's."""
+    from frameengine_cli import output
+
+    if sys.stderr.isatty() and output.is_terminal():
+        output.console(error=True).print(screen)
+    else:
+        sys.stderr.write(output.plain(screen))

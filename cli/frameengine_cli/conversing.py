@@ -1,0 +1,58 @@
+"""Recordings of somebody's HTTP calls, opened as the conversations in them: what screens about frames need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from frameengine_cli.refs import Source, opened
+
+EXCHANGES = "exchanges"
+"""The graph of a recording of HTTP calls."""
+
+
+@contextmanager
+def opened_as_frames(ref: str, folder: Path | None = None, *, plain: bool = False) -> Iterator[Source]:
+    """Give the trace that *ref* names, as `opened` does; in the place of recorded HTTP calls, their conversations.
+
+    Those stand in a file for as long as the block takes, and a line on stderr says so. With *plain* nothing is changed, as
+    where there is no conversation in the recording. Raises what `opened` and `read_exchanges` raise.
+    """
+    with opened(ref, folder) as source:
+        if plain or not _holds_exchanges(source.path):
+            yield source
+            return
+        from tempfile import TemporaryDirectory
+
+        with TemporaryDirectory(prefix="frameengine-") as kept:
+            yield _converted(source, Path(kept) / "conversations.trace.jsonl")
+
+
+def _holds_exchanges(path: Path) -> bool:
+    from frameengine.errors import TraceError
+    from frameengine.jsonvalue import EMPTY
+    from frameengine.trace.reader import read_header
+
+    try:
+        return bool(read_header(path).get("graph", EMPTY).get("name") == EXCHANGES)
+    except TraceError:
+        # Whoever reads it says what is wrong with it.
+        return False
+
+
+def _converted(source: Source, path: Path) -> Source:
+    from attrs import evolve
+
+    from frameengine.exchanges.book import read_exchanges
+    from frameengine.importers.exchanges import import_exchanges
+    from frameengine_cli.output import remark
+    from frameengine_cli.progress import patience
+
+    with patience("reading exchanges") as done:
+        report = import_exchanges(read_exchanges(source.path), path, source=str(source.name), progress=done)
+    if not report.calls:
+        remark(f"{source.name}: {report.seen_as}; the exchanges are shown as they are")
+        return source
+    remark(f"{source.name}: {report.seen_as} (--exchanges shows them plain)")
+    return evolve(source, path=path)

@@ -1,0 +1,267 @@
+"""Fork a run: what was recorded up to the first edit, and from there on what the code makes of it, as a new trace."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile, zip_longest
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from attrs import frozen
+
+from frameengine.cassette.match import Policy
+from frameengine.debug.edit import Edit, EditInput, EditReply
+from frameengine.debug.place import Place
+from frameengine.debug.timeline import Timeline
+from frameengine.diff.compare import compare as compare_traces
+from frameengine.diff.result import TraceDiff
+from frameengine.effects import EffectKey
+from frameengine.errors import Diverged, InternalError, UsageError
+from frameengine.graph.registry import BoundGraph
+from frameengine.inputs import StateEdit
+from frameengine.jsonvalue import FrozenMap, freeze
+from frameengine.replay.divergence import Divergence
+from frameengine.replay.replayer import Replayer
+from frameengine.rerun.edited import Edited, EditedCall, PutIn, is_before
+from frameengine.rerun.rerun import HOWS, RerunResult, Verdict, rerun
+from frameengine.rerun.stage import How, Miss
+from frameengine.rerun.supply import Supply
+from frameengine.trace.files import steady
+from frameengine.trace.reader import Counts, TraceReader
+
+Position: TypeAlias = tuple[int, int]
+"""Where a line of a trace stands: its message, and the frame that it belongs to or comes before; 0 for the message's own input,
+and `_END` for its figures."""
+_END = 1 << 62
+
+
+@frozen(kw_only=True)
+class ForkResult:
+    """What a fork came to."""
+
+    parent: Path
+    """The trace that was forked."""
+    edits: tuple[Edit, ...]
+    """What was changed in it."""
+    first: Place
+    """Place of the first edit: what comes before it is as it was."""
+    rerun: RerunResult
+    """The run of it, with its parent's numbers and keys."""
+    unreached: tuple[EditReply, ...]
+    """Edits of calls that the fork never made."""
+    divergence: Divergence | None
+    """Where the code of now differs from the record behind the first edit, edit or no edit; None where it does not."""
+
+    @property
+    def path(self) -> Path | None:
+        """The new trace; None where calls are needed, and so nothing was written."""
+        return self.rerun.output
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it is worth, as of a rerun."""
+        return self.rerun.verdict
+
+    @property
+    def counts(self) -> Counts:
+        """Its inputs, frames and calls."""
+        return self.rerun.counts
+
+    @property
+    def hows(self) -> dict[How, int]:
+        """How many calls were answered in each way that occurs."""
+        return {how: self.rerun.count[how] for how in HOWS if self.rerun.count[how]}
+
+    @property
+    def needed(self) -> tuple[Miss, ...]:
+        """Calls that nobody answered."""
+        return self.rerun.needed
+
+    @property
+    def dropped(self) -> tuple[EffectKey, ...]:
+        """Calls of the parent that the fork makes no more; those that were edited are not counted."""
+        edited = [edit.key for edit in self.edits if isinstance(edit, EditReply)]
+        return tuple([entry.key for entry in self.rerun.unused if entry.key not in edited])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain JSON."""
+        counts = self.counts
+        return {
+            "path": None if self.path is None else str(self.path),
+            "head": self.rerun.head,
+            "parent": {"path": str(self.parent), "head": self.rerun.parent},
+            "first": self.first.to_json(),
+            "edits": [edit.to_json() for edit in self.edits],
+            "unreached": [edit.to_json() for edit in self.unreached],
+            "verdict": self.verdict,
+            "counts": {"inputs": counts.inputs, "frames": counts.frames, "calls": counts.calls},
+            "hows": self.hows,
+            "needed": [
+                {"key": miss.call.key.wire(), "effect": miss.call.effect.kind, "name": str(miss.call.effect.name)}
+                for miss in self.needed
+            ],
+            "dropped": [key.wire() for key in self.dropped],
+            "divergence": None if self.divergence is None else self.divergence.to_json(),
+        }
+
+
+def fork(
+    timeline: Timeline,
+    edits: Sequence[Edit],
+    output: Path,
+    *,
+    bound: BoundGraph | None = None,
+    policy: Policy = "exact",
+    supply: Supply | None = None,
+    trust: bool = False,
+    switch: Callable[[str], BoundGraph] | None = None,
+) -> ForkResult:
+    """Run the inputs of a sealed trace again with *edits* made, and write what comes of it to *output*, sealed.
+
+    What comes before the first edit must replay just as it was recorded, by *bound* or else by the graph in the header (*trust*:
+    code that only the header names may be imported). Behind it a call gets its recorded reply where the request still matches
+    under *policy*, else what *supply* has for it; where neither does, nothing is written, and the result says which calls are
+    needed. *switch* finds graphs that inputs switch to.
+
+    Raises `UsageError` for no edit, two of one thing, an edit of what is not there, and for an *output* that exists; `TraceError`
+    for a parent that is damaged or not sealed; `GraphError` where its code is gone; `Diverged` where it does not replay up to the
+    first edit; `CassetteUnused` where a script has answers left over.
+    """
+    path = timeline.path
+    _check_output(output, path)
+    if timeline.problem is not None:
+        hint = "keep its good part with 'frameengine repair', and fork that"
+        raise type(timeline.problem)(timeline.problem.message, hint=hint, **timeline.problem.fields)
+    edited, starts = _edited(timeline, edits)
+    start, first = min(starts, key=lambda pair: pair[0])
+    with steady(path):
+        divergence, bound = _replayed(timeline, start, first, Replayer(path, bound=bound, trust=trust, switch=switch))
+        result = rerun(
+            path,
+            bound,
+            policy=policy,
+            on_miss=supply,
+            explore=True,
+            output=output,
+            switch=switch,
+            edited=edited,
+            prove=lambda draft: _check_same(path, draft, start),
+        )
+    done = frozenset([answer.key for answer in result.answered if answer.how == "edited"])
+    return ForkResult(
+        parent=path,
+        edits=tuple(edits),
+        first=first.place,
+        rerun=result,
+        unreached=tuple([edit for edit in edits if isinstance(edit, EditReply) and edit.key not in done]),
+        divergence=divergence,
+    )
+
+
+def compare(parent: Path, fork: Path) -> TraceDiff:
+    """Return what differs between a trace and its fork: the edits, and what follows from them. Raises as `diff.compare`."""
+    return compare_traces(parent, fork)
+
+
+def _check_output(output: Path, path: Path) -> None:
+    if not os.path.lexists(output):
+        return
+    what = f"{output} is the trace that is forked" if output.exists() and output.samefile(path) else f"{output} exists"
+    raise UsageError(f"{what}: a fork is a new file", hint="choose another name", path=str(output))
+
+
+def _edited(timeline: Timeline, edits: Sequence[Edit]) -> tuple[Edited, list[tuple[Position, Edit]]]:
+    """Return the edits as a rerun takes them, and where each begins. Raises `UsageError`, `UnknownRef`."""
+    if not edits:
+        raise UsageError("there is nothing to fork: no edit", hint="edit a reply, a result, an input or the state first")
+    calls: dict[EffectKey, EditedCall] = {}
+    bodies: dict[int, Any] = {}
+    states: list[PutIn] = []
+    starts: list[tuple[Position, Edit]] = []
+    for edit in edits:
+        timeline.index(edit.place)
+        if isinstance(edit, EditReply):
+            if edit.key in calls or all(made.key != edit.key for made in timeline.effects(edit.place)):
+                raise _refused(edit, "twice" if edit.key in calls else "")
+            calls[edit.key] = EditedCall(effect=edit.effect, name=edit.name, outcome=edit.outcome)
+        elif isinstance(edit, EditInput):
+            if edit.number in bodies:
+                raise _refused(edit, "twice")
+            bodies[edit.number] = edit.body
+        else:
+            at = edit.place.boundary
+            states.append(PutIn(input=at.message, frame=at.frame, body=StateEdit(edit.changes)))
+        starts.append((_start(timeline, edit), edit))
+    told: FrozenMap = freeze({"place": str(min(starts, key=lambda pair: pair[0])[1].place), "edits": [e.told() for e in edits]})
+    return Edited(calls=calls, bodies=bodies, states=tuple(states), told=told), starts
+
+
+def _refused(edit: EditReply | EditInput, twice: str) -> UsageError:
+    what = f"two edits of one thing: {edit.text}" if twice else f"the run has no such call: {edit.text}"
+    return UsageError(what, hint="drop one of them" if twice else "edit a call that was made")
+
+
+def _start(timeline: Timeline, edit: Edit) -> Position:
+    """Return the position from which on an edit may make a difference."""
+    place = edit.place
+    if isinstance(edit, EditReply):
+        return place.message, place.frame
+    if isinstance(edit, EditInput):
+        return place.message, place.frame + (edit.number != place.message)
+    frame = edit.place.boundary.frame
+    frames = len(timeline.message(place.message).steps) if place.message else 0
+    if is_before(frame, frames):
+        return place.message, 0
+    return place.message, frame + 1 if frame < frames else _END + 1
+
+
+def _replayed(timeline: Timeline, start: Position, first: Edit, replayer: Replayer) -> tuple[Divergence | None, BoundGraph]:
+    """Replay the parent strictly; raise `Diverged` for a difference before the first edit, return one that comes later."""
+    if not timeline.counts.calls:
+        # A replay of no calls says that nothing was compared; what is written is compared with the parent all the same.
+        return None, replayer.bound
+    found = replayer.run().divergence
+    if found is not None and _comes_before(found, start, first):
+        raise Diverged(
+            f"{timeline.path}: the code of now differs from the record at {found.place}, before the first edit",
+            hint="frameengine replay shows how; fork with the code that recorded it, or record again",
+            divergence=found.to_json(),
+        )
+    return found, replayer.bound
+
+
+def _comes_before(found: Divergence, start: Position, first: Edit) -> bool:
+    position = (found.input, found.frame or _END)
+    if position != start or not isinstance(first, EditReply):
+        return position < start
+    # In the frame of the edited call: what its node does behind the call is behind the edit.
+    key = first.key
+    return found.node != key.node or (found.call is not None and found.call <= key.call)
+
+
+def _check_same(parent: Path, draft: Path, start: Position) -> None:
+    """Raise `InternalError` where a fork is another run than its parent before the first edit: the replay was, so it must be."""
+    before = takewhile(lambda line: line[0] < start, _forms(parent))
+    for recorded, made in zip_longest(before, takewhile(lambda line: line[0] < start, _forms(draft))):
+        if recorded != made:
+            at = (recorded or made or ((0, 0), b""))[0]
+            what = f"{parent}: the fork differs from its parent at {at[0]}.{at[1]}, before the first edit"
+            raise InternalError(what, hint="please report it")
+
+
+def _forms(path: Path) -> Iterator[tuple[Position, bytes]]:
+    """Yield position and canonical form of every line; outcomes in key order, whatever the order of their arrival."""
+    arrived: dict[EffectKey, bytes] = {}
+    number, frame = 0, 0
+    with TraceReader(path) as reader:
+        for line in reader.lines():
+            if line.kind == "outcome":
+                arrived[line.key()] = line.canonical()
+                continue
+            yield from [((number, frame), arrived[key]) for key in sorted(arrived)]
+            arrived.clear()
+            if line.kind == "input" and "during" not in line.value:
+                number, frame = line.value["number"], 0
+            yield (number, _END if line.kind == "trace" else frame), line.canonical()
+            frame += line.kind == "frame" or frame == 0

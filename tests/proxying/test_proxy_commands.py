@@ -1,0 +1,177 @@
+"""``frameengine proxy``: exit codes, receipts, mistakes, and what a full disk and a kill leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.client import IncompleteRead
+from pathlib import Path
+
+import pytest
+
+from frameengine.exchanges.book import Book, read_exchanges
+from frameengine.trace.repair import repair
+from frameengine.trace.verify import verify
+from model_server import ModelServer
+from proxies import Client, Process, close_clients
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Close what a test has opened."""
+    yield
+    close_clients()
+
+
+def test_a_full_disk_is_told_to_the_client_and_nothing_is_acknowledged(tmp_path: Path) -> None:
+    """The call that could not be written gets an error and not its answer; the command ends with the storage error."""
+    path = tmp_path / "x.trace.jsonl"
+    with ModelServer() as server:
+        process = Process("record", "--upstream", server.url, "-o", str(path))
+        resource.prlimit(process.child.pid, resource.RLIMIT_FSIZE, (12_000, 12_000))
+        client = Client(process.url)
+        answered = 0
+        while (reply := client.chat(f"{answered} " + "x" * 1000))[0] == 200:
+            answered += 1
+            assert answered < 50
+        assert reply[0] == 507
+        assert "nothing is recorded" in json.loads(reply[2])["error"]["message"]
+        out, _ = process.child.communicate(timeout=30)
+    assert process.child.returncode == 1
+    assert json.loads(out)["error"]["code"] == "storage"
+    assert answered > 1
+    repair(path, tmp_path / "good.trace.jsonl")
+    assert len(Book.read(tmp_path / "good.trace.jsonl").unused()) == answered
+
+
+def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
+    """After SIGKILL at any moment, under four clients, every answer that a client had whole is in the file."""
+    rounds = 5
+    for turn in range(rounds):
+        path, good = tmp_path / f"{turn}.trace.jsonl", tmp_path / f"{turn}.good.trace.jsonl"
+        log: list[str] = []
+        with ModelServer() as server:
+            process = Process("record", "--upstream", server.url, "-o", str(path))
+
+            def agent(name: int, url: str = process.url, log: list[str] = log) -> None:
+                client = Client(url)
+                try:
+                    for number in range(10_000):
+                        said = f"{name}.{number}"
+                        if said.encode() in client.chat(said, stream=number % 2 == 0)[2]:
+                            log.append(said)
+                except (OSError, IncompleteRead, ValueError):
+                    return
+
+            agents = [threading.Thread(target=agent, args=(name,)) for name in range(4)]
+            for one in agents:
+                one.start()
+            time.sleep(random.Random(turn).uniform(0.3, 0.8))
+            process.end(signal.SIGKILL)
+            for one in agents:
+                one.join(30)
+        assert log
+        repair(path, good)
+        kept = {exchange.request.body["json"]["messages"][0]["content"] for exchange in read_exchanges(good)}
+        assert set(log) <= kept
+        assert len(kept) <= len(log) + 4
+
+
+def test_the_commands_record_and_replay_and_say_so(tmp_path: Path) -> None:
+    """Record, replay: exit 0; a miss or something left: 4; no call: 5, and no file is left."""
+    path = tmp_path / "x.trace.jsonl"
+    with ModelServer() as server:
+        process = Process("record", "--upstream", server.url, "-o", str(path))
+        assert process.url.endswith("/v1")
+        live = [Client(process.url).chat(text) for text in ("one", "two")]
+        code, receipt, _ = process.end()
+        assert (code, receipt["verdict"], receipt["exchanges"]) == (0, "recorded", 2)
+        process = Process("record", "--upstream", server.url, "-o", str(tmp_path / "none.trace.jsonl"))
+        code, receipt, _ = process.end(signal.SIGTERM)
+        assert (code, receipt["error"]["code"]) == (5, "nothing")
+        assert not (tmp_path / "none.trace.jsonl").exists()
+    for asked, expected in (
+        (["one", "two"], (0, "same")),
+        (["one"], (4, "unused")),
+        (["one", "two", "six"], (4, "missed")),
+        ([], (5, "nothing")),
+    ):
+        process = Process("replay", str(path))
+        assert process.url.endswith("/v1")
+        got = [Client(process.url).chat(text) for text in asked]
+        assert got[:2] == live[: len(asked)]
+        code, receipt, _ = process.end(signal.SIGTERM)
+        assert (code, receipt["verdict"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["record", "-o", "{new}"], 2, "--upstream"),
+        (["record", "--upstream", "nowhere", "-o", "{new}"], 2, "http://"),
+        (["record", "--upstream", "ftp://host", "-o", "{new}"], 2, "http://"),
+        (["record", "--upstream", "http://127.0.0.1:1", "-o", "{new}", "--port", "{port}"], 2, "cannot be had"),
+        (["record", "--upstream", "http://127.0.0.1:1", "-o", "{new}", "--host", "no such host"], 2, "no address"),
+        (["record", "--upstream", "http://127.0.0.1:1", "-o", "{empty}"], 2, "exists"),
+        (["replay", "{empty}"], 3, "empty"),
+        (["replay", "{foreign}"], 3, "not HTTP exchanges"),
+        (["replay", "{foreign}", "--speed", "0"], 2, "no speed"),
+        (["replay", "{new}"], 2, ""),
+    ],
+)
+def test_a_mistake_is_told_before_anything_starts(arguments: list[str], code: int, told: str, tmp_path: Path) -> None:
+    """No upstream, none that is one, a port in use, a file that is none: each its exit code, one line and a way out."""
+    foreign = Path(__file__).parents[2] / "traces" / "conversation-v3.trace.jsonl"
+    empty = tmp_path / "empty.trace.jsonl"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        names = {"new": tmp_path / "new.trace.jsonl", "empty": empty, "foreign": foreign, "port": taken.getsockname()[1]}
+        (empty.write_text("x") if arguments[0] == "record" else empty.touch())
+        typed = [argument.format(**names) for argument in arguments]
+        done = subprocess.run(
+            [sys.executable, "-m", "frameengine_cli", "proxy", *typed], capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert "try:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_two_proxies_cannot_write_one_file(tmp_path: Path) -> None:
+    """The second one is told who writes it, with exit code 3, and the first goes on."""
+    path = tmp_path / "x.trace.jsonl"
+    with ModelServer() as server:
+        process = Process("record", "--upstream", server.url, "-o", str(path))
+        done = subprocess.run(
+            [sys.executable, "-m", "frameengine_cli", "proxy", "record", "--upstream", server.url, "-o", str(path), "--force"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, f"process {process.child.pid}" in done.stderr) == (3, True)
+        assert Client(process.url).chat("hi")[0] == 200
+        assert process.end()[0] == 0
+    assert verify(path).counts.calls == 1
+
+
+def test_the_environment_s_keys_are_known(tmp_path: Path) -> None:
+    """A key of the environment that no pattern would find is not in the file, wherever it stood."""
+    path = tmp_path / "x.trace.jsonl"
+    key = "a private word of ours"
+    with ModelServer() as server:
+        process = Process("record", "--upstream", server.url, "-o", str(path), HOUSE_API_KEY=key)
+        assert key.encode() in Client(process.url).chat(f"say {key}")[2]
+        assert process.end()[1]["secrets"] == 1
+    assert key not in path.read_text()
+    assert os.stat(path).st_mode & 0o777 == 0o600

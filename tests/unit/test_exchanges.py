@@ -1,0 +1,353 @@
+"""Exchanges as values: what is kept of a request and an answer, which recorded answer a request gets, what is left."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from backports import zstd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frameengine.errors import CassetteMiss, NothingCompared, StorageError, TraceFormat, TraceIncomplete
+from frameengine.exchanges.book import Book, read_exchanges
+from frameengine.exchanges.exchange import REQUEST_BYTES_MAX, Exchange, Request, Response, public_host
+from frameengine.exchanges.gather import CHUNKS_MAX, RESPONSE_BYTES_MAX, Gathering
+from frameengine.exchanges.recorder import ExchangeRecorder
+from frameengine.graph.loader import load_graph
+from frameengine.graph.registry import bind
+from frameengine.replay.replayer import Replayer
+from frameengine.trace.header import header
+from frameengine.trace.verify import verify
+from frameengine.trace.writer import TraceWriter
+
+JSON = [("Content-Type", "application/json")]
+
+
+def asked(content: Any = "hi", **more: Any) -> Request:
+    """Return a chat request."""
+    body = {"model": "m", "messages": [{"role": "user", "content": content}], **more}
+    return Request.of("POST", "/v1/chat/completions", "", JSON, json.dumps(body).encode())
+
+
+def said(text: str) -> Response:
+    """Return an answer that came in one piece."""
+    gathering = Gathering(200, JSON)
+    gathering.add(1.0, text.encode())
+    return gathering.response(2.0)
+
+
+def made(text: str, *, content: Any = "hi", lane: str = "a", issued: int = 1) -> Exchange:
+    """Return an exchange of a chat request."""
+    return Exchange(request=asked(content), response=said(text), lane=lane, issued=issued)
+
+
+def recorded(path: Path, exchanges: Iterable[Exchange]) -> Path:
+    """Write a sealed recording."""
+    with ExchangeRecorder(path, provenance={"recorded": "test"}) as recorder:
+        for exchange in exchanges:
+            recorder.keep(exchange)
+        recorder.seal()
+    return path
+
+
+def test_what_says_who_asks_is_no_part_of_a_request() -> None:
+    """Requests with other keys, cookies, clients and query keys are equal, and what was left out is known as secret."""
+    first = Request.of(
+        "post",
+        "/v1/x",
+        "alt=sse&key=one-key-of-google",
+        [("Authorization", "Bearer key-number-one"), ("User-Agent", "a"), ("Content-Type", "application/json; charset=utf-8")],
+        b'{"a":1}',
+    )
+    other = Request.of("POST", "/v1/x", "alt=sse", [("x-api-key", "k"), ("content-type", "application/json")], b'{ "a": 1 }')
+    assert first.digest == other.digest
+    assert first.wire() == other.wire() == {"query": "alt=sse", "headers": {"content-type": "application/json"}, "json": {"a": 1}}
+    assert first.secrets == ("one-key-of-google", "key-number-one")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "body"),
+    [
+        ("GET", "/v1/x", "", b'{"a":1}'),
+        ("POST", "/v1/y", "", b'{"a":1}'),
+        ("POST", "/v1/x", "b=1", b'{"a":1}'),
+        ("POST", "/v1/x", "", b'{"a":2}'),
+        ("POST", "/v1/x", "", b'{"a":1.0}'),
+        ("POST", "/v1/x", "", b""),
+    ],
+)
+def test_requests_that_ask_for_something_else_differ(method: str, path: str, query: str, body: bytes) -> None:
+    """Method, path, query and body each make another request."""
+    one = Request.of("POST", "/v1/x", "", JSON, b'{"a":1}')
+    assert Request.of(method, path, query, JSON, body).digest != one.digest
+
+
+@pytest.mark.parametrize(
+    ("data", "member"),
+    [
+        (b'{"a": [1, 2.5, "x"]}', "json"),
+        (b'{"a": 1, "a": 2}', "text"),
+        (b'{"a": "\\ud83d"}', "text"),
+        (b"[" * 64 + b"]" * 64, "text"),
+        (b"[" * 63 + b"]" * 63, "json"),
+        (json.dumps(list(range(60_000))).encode(), "text"),
+        (b"grant_type=x", "text"),
+        (b"\xff\xfe", "base64"),
+        (b"\xff" * (REQUEST_BYTES_MAX + 1), "sha256"),
+        (b"x" * (REQUEST_BYTES_MAX + 1), "sha256"),
+    ],
+)
+def test_every_body_is_kept_in_a_form_that_a_trace_holds(data: bytes, member: str, tmp_path: Path) -> None:
+    """JSON stays JSON where a trace can hold it; anything else is text, bytes or a digest; all of it matches again."""
+    request = Request.of("POST", "/x", "", [], data)
+    assert next(iter(request.body)) == member
+    path = recorded(tmp_path / "x.trace.jsonl", [Exchange(request=request, response=said("ok"))])
+    assert Book.read(path).claim(Request.of("POST", "/x", "", [], data)).response.body == b"ok"
+    assert verify(path).counts.calls == 1
+    assert Replayer(path).run().verdict == "same"
+    assert Request.from_wire(request.name, request.wire()) == request
+
+
+def test_a_request_of_ten_megabytes_is_recorded_and_found_again(tmp_path: Path) -> None:
+    """A long body is kept whole, verified, and answered."""
+    request = asked("é\n" * 5_000_000)
+    path = recorded(tmp_path / "x.trace.jsonl", [Exchange(request=request, response=said("ok"))])
+    assert verify(path).counts.calls == 1
+    assert next(read_exchanges(path)).request.body == request.body
+    assert Book.read(path).claim(request).response.body == b"ok"
+
+
+ENCODINGS = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "zstd": zstd.compress,
+    "identity": bytes,
+}
+
+
+def raw_deflate(data: bytes) -> bytes:
+    """Compress without the wrapping, as some servers do."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize("encoding", [*ENCODINGS, "raw deflate", "two members"])
+@given(text=st.text(max_size=200), cuts=st.lists(st.integers(0, 300), max_size=6))
+@settings(max_examples=30)
+def test_an_answer_is_the_same_however_it_was_packed_and_cut(encoding: str, text: str, cuts: list[int]) -> None:
+    """The body is what was packed; its pieces join to it; the header that speaks of packing is gone."""
+    data = text.encode()
+    if encoding == "raw deflate":
+        packed, name = raw_deflate(data), "deflate"
+    elif encoding == "two members":
+        packed, name = gzip.compress(data[: len(data) // 2]) + gzip.compress(data[len(data) // 2 :]), "gzip"
+    else:
+        packed, name = ENCODINGS[encoding](data), encoding
+    gathering = Gathering(200, [("Content-Encoding", name), ("Content-Length", "7")])
+    places = [0, *sorted(cut for cut in cuts if cut < len(packed)), len(packed)]
+    for number, (start, end) in enumerate(pairwise(places)):
+        gathering.add(number, packed[start:end])
+    response = gathering.response(9.0)
+    assert response.body == data
+    assert response.headers == {}
+    assert b"".join(piece for _, piece in response.pieces()) == data
+    assert sum(size for _, size in response.chunks) == len(text)
+
+
+@pytest.mark.parametrize(("encoding", "body"), [("gzip", b"plain"), ("zstd", b"{}"), ("br", b"text all the same")])
+def test_a_stale_header_of_packing_is_dropped(encoding: str, body: bytes) -> None:
+    """A body that is not packed as its header says, and is text, is kept as it is, without the header."""
+    gathering = Gathering(200, [("content-encoding", encoding)])
+    gathering.add(0.0, body)
+    response = gathering.response(1.0)
+    assert (response.body, response.headers) == (body, {})
+
+
+@pytest.mark.parametrize(("encoding", "body"), [("br", b"\x8b\x02\x80abc\x03"), ("gzip", gzip.compress(b"x" * 99)[:-9])])
+def test_what_cannot_be_unpacked_is_kept_packed(encoding: str, body: bytes) -> None:
+    """Bytes of an unknown encoding, or of one that ends too early, come back with the header that names it."""
+    gathering = Gathering(200, [("content-encoding", encoding)])
+    gathering.add(0.0, body)
+    response = gathering.response(1.0)
+    assert (response.body, response.headers) == (body, {"content-encoding": encoding})
+    assert (
+        Exchange.from_outcome("GET /", asked().wire(), Exchange(request=asked(), response=response).outcome()).response
+        == response
+    )
+
+
+def test_an_answer_that_is_too_long_is_cut_and_says_so() -> None:
+    """What goes beyond the bound is not kept, the answer counts as incomplete, and ever so many pieces fit into a line."""
+    gathering = Gathering(200, [])
+    for number in range(RESPONSE_BYTES_MAX // (1 << 18) + 2):
+        gathering.add(number, b"x" * (1 << 18))
+    response = gathering.response(1.0)
+    assert not response.complete
+    assert len(response.body) <= RESPONSE_BYTES_MAX
+    assert "longer than" in response.error
+    many = Gathering(200, [])
+    for number in range(CHUNKS_MAX + 500):
+        many.add(number, b"xy")
+    response = many.response(1.0)
+    assert (len(response.chunks), response.body, response.complete) == (CHUNKS_MAX, b"xy" * (CHUNKS_MAX + 500), True)
+    assert b"".join(piece for _, piece in response.pieces()) == response.body
+
+
+def test_a_recording_is_an_ordinary_trace_that_gives_its_exchanges_back(tmp_path: Path) -> None:
+    """It verifies, replays through its node, and holds requests, answers, times, lanes and failures as they were."""
+    response = Response(status=0, complete=False, error="the upstream cannot be reached", ms=3.0)
+    exchanges = [
+        Exchange(request=asked("one"), response=said("héllo"), lane="a", issued=1, at=5),
+        Exchange(request=asked("two"), response=response, lane="b", issued=4, at=9),
+    ]
+    path = recorded(tmp_path / "x.trace.jsonl", exchanges)
+    assert verify(path).counts.inputs == 2
+    assert Replayer(path).run().verdict == "same"
+    assert list(read_exchanges(path)) == exchanges
+
+
+def test_equal_requests_of_one_lane_are_answered_in_the_order_of_issue() -> None:
+    """Fifty byte-equal requests get their fifty answers in order, though they ended in another, and none is ambiguous."""
+    exchanges = [made(str(number), issued=number) for number in range(1, 51)]
+    book = Book(exchanges[::-1])
+    assert [book.claim(asked(), "live").response.body for _ in exchanges] == [str(n).encode() for n in range(1, 51)]
+    assert (book.ambiguous, book.unused()) == (0, ())
+    assert (book.receipt().verdict, book.receipt().exit_code) == ("same", 0)
+
+
+@given(order=st.permutations([lane for lane in range(5) for _ in range(4)]))
+@settings(max_examples=100)
+def test_lanes_are_never_crossed(order: list[int]) -> None:
+    """However five lanes take turns, each gets the answers of one recorded lane, in order, and each answer is used once."""
+    book = Book([made(f"{lane}.{turn}", lane=f"r{lane}", issued=turn + 1) for turn in range(4) for lane in range(5)])
+    got: dict[int, list[str]] = {}
+    for lane in order:
+        got.setdefault(lane, []).append(book.claim(asked(), f"l{lane}").response.body.decode())
+    assert all([one.split(".")[1] for one in answers] == ["0", "1", "2", "3"] for answers in got.values())
+    assert all(len({one.split(".")[0] for one in answers}) == 1 for answers in got.values())
+    assert len({one for answers in got.values() for one in answers}) == 20
+    # The last lane may find but one left to take: that is no guess.
+    assert book.ambiguous in {4, 5}
+
+
+def test_a_lane_stays_with_the_recorded_one_that_its_other_requests_were_of() -> None:
+    """A request that only one recorded lane made ties the two: the equal ones that follow are no guess."""
+    book = Book([made("x", lane="one"), made("y", lane="two"), made("mine", content="only two", lane="two", issued=2)])
+    assert book.claim(asked("only two"), "live").response.body == b"mine"
+    assert book.claim(asked(), "live").response.body == b"y"
+    assert book.ambiguous == 0
+
+
+def test_equal_answers_are_not_ambiguous() -> None:
+    """Where every answer that could be meant is the same, nothing was guessed."""
+    book = Book([made("same", lane="one"), made("same", lane="two")])
+    book.claim(asked(), "x")
+    assert book.ambiguous == 0
+
+
+def test_a_miss_names_the_nearest_and_why_each_was_rejected() -> None:
+    """The nearest comes first, with the place where it differs; one that is used up says so; and the receipt is red."""
+    book = Book([made("a", content="tell me a joke"), made("b", content="what is two and two", issued=2)])
+    with pytest.raises(CassetteMiss) as caught:
+        book.claim(asked("what is two and three"))
+    near = caught.value.fields["nearest"]
+    assert [one["input"] for one in near] == [2, 1]
+    assert near[0]["pointer"] == "/json/messages/0/content"
+    assert (near[0]["recorded"], near[0]["asked"]) == ("what is two and two", "what is two and three")
+    assert caught.value.fields["used"] is False
+    book.claim(asked("tell me a joke"))
+    with pytest.raises(CassetteMiss) as caught:
+        book.claim(asked("tell me a joke"))
+    assert caught.value.fields["used"] is True
+    assert caught.value.fields["nearest"][0]["why"] == "it has been used"
+    receipt = book.receipt()
+    assert (receipt.verdict, receipt.exit_code, receipt.missed, receipt.unused, receipt.replayed) == ("missed", 4, 2, 1, 1)
+
+
+def test_what_nobody_asks_for_is_red() -> None:
+    """A recording of which nothing is asked proves nothing (5); one of which something is left is not the same run (4)."""
+    book = Book([made("a"), made("b", issued=2)])
+    assert (book.receipt().verdict, book.receipt().exit_code) == ("nothing", 5)
+    book.claim(asked())
+    assert (book.receipt().verdict, book.receipt().exit_code) == ("unused", 4)
+    assert [one.response.body for one in book.unused()] == [b"b"]
+
+
+def test_the_place_in_a_conversation_will_do_where_that_is_allowed() -> None:
+    """With ``chain`` other ids and settings are overlooked and counted; other words, tools or streaming are not."""
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    again = {"id": "call_9", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+    result = {"role": "tool", "tool_call_id": "call_1", "content": "2"}
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": None, "tool_calls": [call]}, result]
+    live = [
+        {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+        {"role": "assistant", "tool_calls": [again]},
+        {**result, "tool_call_id": "call_9"},
+    ]
+
+    def request(messages: Any, **more: Any) -> Request:
+        return Request.of("POST", "/v1/chat/completions", "", JSON, json.dumps({"messages": messages, **more}).encode())
+
+    kept = Exchange(request=request(turns, temperature=0), response=said("ok"))
+    with pytest.raises(CassetteMiss):
+        Book([kept]).claim(request(live))
+    for other in (
+        request(live, stream=True),
+        request([*live, live[0]]),
+        request([live[0]]),
+        request([*live[:2], {**result, "content": "3"}]),
+    ):
+        with pytest.raises(CassetteMiss):
+            Book([kept], match="chain").claim(other)
+    book = Book([kept], match="chain")
+    assert book.claim(request(live, temperature=1)).response.body == b"ok"
+    assert (book.receipt().verdict, book.receipt().exit_code, book.approximate) == ("approximate", 1, 1)
+
+
+def test_what_is_no_recording_of_exchanges_is_refused(tmp_path: Path) -> None:
+    """A run of another graph, an empty recording and an unfinished one each have an error of their own."""
+    other = tmp_path / "other.trace.jsonl"
+    with TraceWriter(other, header(bind(load_graph("tool-loop")))) as writer:
+        writer.seal()
+    with pytest.raises(TraceFormat, match="'tool-loop', not HTTP exchanges"):
+        Book.read(other)
+    with pytest.raises(NothingCompared, match="holds no exchange"):
+        Book.read(recorded(tmp_path / "empty.trace.jsonl", []))
+    open_ended = tmp_path / "open.trace.jsonl"
+    with ExchangeRecorder(open_ended, provenance={}) as recorder:
+        recorder.keep(made("a"))
+    with pytest.raises(TraceIncomplete):
+        Book.read(open_ended)
+    (tmp_path / "zero").touch()
+    with pytest.raises(TraceFormat):
+        Book.read(tmp_path / "zero")
+
+
+def test_after_a_failed_write_nothing_is_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exchange that could not be written, all that follow and the seal raise the same error."""
+    with ExchangeRecorder(tmp_path / "x.trace.jsonl", provenance={}) as recorder:
+        recorder.keep(made("a"))
+
+        def full(descriptor: int, data: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("frameengine.trace.writer.write_all", full)
+        with pytest.raises(StorageError, match="No space left"):
+            recorder.keep(made("b"))
+        monkeypatch.undo()
+        for attempt in (lambda: recorder.keep(made("c")), recorder.seal):
+            with pytest.raises(StorageError, match="No space left"):
+                attempt()
+
+
+def test_of_an_address_only_the_host_is_told() -> None:
+    """User, password, path and query of a URL may be secrets."""
+    assert public_host("https://user:pass@example.org:8443/path?key=1") == "https://example.org:8443"
