@@ -49,7 +49,9 @@ def explain(found: TraceDiff, left: Sketch, right: Sketch) -> TraceDiff:
     if first is None:
         return found
     by_hand = edited(left, right, first)
-    cause, because = ("edit", by_hand) if by_hand else _Circumstances(left, right, first).cause(first)
+    if by_hand:
+        return evolve(found, cause="edit", because=by_hand)
+    cause, because = _Circumstances(left, right, first).cause(first)
     return evolve(found, cause=cause, because=because)
 
 

@@ -46,8 +46,8 @@ PYTHON = (
     Environment("openai-2", "openai", ("openai>=2,<3",)),
     Environment("anthropic-2", "anthropic", ("anthropic>=2,<3",)),
     Environment("anthropic-1", "anthropic", ("anthropic>=1,<2",)),
-    # It has had one major version only.
-    Environment("litellm-current", "litellm", ("litellm",)),
+    # It has had one major version only; tools need mcp, which it does not ask for.
+    Environment("litellm-current", "litellm", ("litellm", "mcp")),
     Environment("litellm-before", "litellm", ("litellm<1.75", "openai<2")),
     Environment("langchain-openai-1", "langchain", ("langchain-openai>=1,<2",)),
     Environment("langchain-openai-0", "langchain", ("langchain-openai>=0.3,<1",)),

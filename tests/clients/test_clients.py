@@ -18,13 +18,13 @@ sys.path[:0] = [str(ROOT / "fixtures"), str(HERE)]
 
 from environments import NODE, PYTHON, Environment, made  # noqa: E402
 from messages_api import respond  # noqa: E402
-from model_server import ModelServer  # noqa: E402
 
 from frameengine.exchanges.book import Book  # noqa: E402
 from frameengine.exchanges.recorder import ExchangeRecorder  # noqa: E402
 from frameengine_cli.proxying.record import RecordApp  # noqa: E402
 from frameengine_cli.proxying.replay import ReplayApp  # noqa: E402
 from frameengine_cli.proxying.server import background, listen, url_of  # noqa: E402
+from model_server import ModelServer  # noqa: E402
 
 pytestmark = pytest.mark.nightly
 HANG_SECONDS = 120

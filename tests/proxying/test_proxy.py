@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import random
-import resource
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,12 +18,10 @@ import pytest
 
 from frameengine.errors import NothingCompared
 from frameengine.exchanges.book import Book, read_exchanges
-from frameengine.trace.repair import repair
-from frameengine.trace.verify import verify
 from frameengine_cli.proxying.record import Holding
-from model_scripts import Cut, Hang, Head, Header, Pause, Reset, Send, answer, completion, stream
+from model_scripts import Cut, Hang, Head, Pause, Reset, Send, answer, completion, stream
 from model_server import ModelServer
-from proxies import CHAT, TYPED, Client, Process, close_clients, exchanges, recording, replaying, request_of, script_of
+from proxies import CHAT, TYPED, Client, close_clients, recording, replaying
 
 
 @pytest.fixture(autouse=True)
@@ -64,10 +56,8 @@ def test_fifty_equal_requests_at_once_use_each_answer_once(tmp_path: Path) -> No
         def one(_: int) -> bytes:
             client = Client(url)
             barrier.wait(30)
-            try:
-                return client.chat("same")[2]
-            finally:
-    
+            return client.chat("same")[2]
+
         with ThreadPoolExecutor(50) as pool:
             return list(pool.map(one, range(50)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import resource
 import signal
@@ -53,9 +52,8 @@ def test_a_full_disk_is_told_to_the_client_and_nothing_is_acknowledged(tmp_path:
     assert len(Book.read(tmp_path / "good.trace.jsonl").unused()) == answered
 
 
-def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
-    """After SIGKILL at any moment, under four clients, every answer that a client had whole is in the file."""
-    rounds = 5
+def killed(tmp_path: Path, rounds: int) -> None:
+    """Kill the proxy at a random moment under four clients, again and again, and hold the file against what they have."""
     for turn in range(rounds):
         path, good = tmp_path / f"{turn}.trace.jsonl", tmp_path / f"{turn}.good.trace.jsonl"
         log: list[str] = []
@@ -84,6 +82,17 @@ def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
         kept = {exchange.request.body["json"]["messages"][0]["content"] for exchange in read_exchanges(good)}
         assert set(log) <= kept
         assert len(kept) <= len(log) + 4
+
+
+def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
+    """After SIGKILL at any moment every answer that a client had whole is in the file, and at most the one that it waited for."""
+    killed(tmp_path, 2)
+
+
+@pytest.mark.nightly
+def test_no_kill_of_many_loses_anything_that_was_answered(tmp_path: Path) -> None:
+    """The same sixty times."""
+    killed(tmp_path, 60)
 
 
 def test_the_commands_record_and_replay_and_say_so(tmp_path: Path) -> None:
@@ -174,4 +183,4 @@ def test_the_environment_s_keys_are_known(tmp_path: Path) -> None:
         assert key.encode() in Client(process.url).chat(f"say {key}")[2]
         assert process.end()[1]["secrets"] == 1
     assert key not in path.read_text()
-    assert os.stat(path).st_mode & 0o777 == 0o600
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -56,7 +56,7 @@ def passed_and_answered_again(recorded: list[dict[str, Any]], path: Path) -> Non
 
 @pytest.mark.data
 def test_every_exchange_of_other_protocols_passes_unchanged_and_is_answered_again(data_dir: Path, tmp_path: Path) -> None:
-    """All recorded exchanges of Anthropic, responses and Gemini: the same bytes when recorded, and the same from the recording."""
+    """Anthropic, responses and Gemini: the same bytes when recorded, and the same again."""
     recorded = exchanges(data_dir, "http-other-protocols")
     assert len(recorded) == 613
     passed_and_answered_again(recorded, tmp_path / "x.trace.jsonl")

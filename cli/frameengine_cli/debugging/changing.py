@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+from collections import deque
 from pathlib import Path
 from typing import cast, get_args
+
+from attrs import evolve, frozen
 
 from frameengine.cassette.match import Policy
 from frameengine.debug.edit import parse_edit
@@ -11,14 +15,18 @@ from frameengine.debug.fork import compare, fork
 from frameengine.errors import UsageError
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
+from frameengine.rerun.supply import Supply
 from frameengine_cli import phrases
+from frameengine_cli.commands.options import databases
 from frameengine_cli.debugging.command import Command, no_argument, number_of, split
 from frameengine_cli.debugging.looking import effect
 from frameengine_cli.debugging.screens import edit_list, forked, noted
 from frameengine_cli.debugging.session import Answer, Session
 from frameengine_cli.refs import Place, Source, free_name, stem, typed
+from frameengine_cli.staging import with_passwords
 
 POLICIES = get_args(Policy)
+FORK = "fork [--policy exact|slot|nearest] [--script FILE.toml] [--database NAME=FILE] [FILE]"
 EFFECTS = ("reply", "result", "error")
 WHATS = (*EFFECTS, "input", "put", "delete")
 
@@ -58,22 +66,70 @@ def _drop(session: Session, argument: str) -> Answer:
     return Answer(data={"dropped": dropped.to_json()}, screen=lambda _: noted(f"dropped: {dropped.text}"))
 
 
+@frozen(kw_only=True)
+class Wanted:
+    """What is said of a fork."""
+
+    policy: Policy = "exact"
+    """The loosest way of finding replies behind the edit."""
+    script: Path | None = None
+    """Answers for calls that none is found for."""
+    databases: tuple[str, ...] = ()
+    """NAME=FILE of databases that live tools query."""
+    output: Path | None = None
+    """The new run."""
+
+    @classmethod
+    def of(cls, argument: str) -> Wanted:
+        """Read what follows `fork`. Raises `UsageError`."""
+        wanted = cls()
+        try:
+            words = deque(shlex.split(argument))
+        except ValueError as error:
+            raise UsageError(f"fork {argument}: {error}", hint=FORK) from None
+        while words:
+            word = words.popleft()
+            if word in ("--policy", "--script", "--database"):
+                if not words:
+                    raise UsageError(f"fork {word}: something must follow it", hint=FORK)
+                wanted = wanted.with_option(word, words.popleft())
+            elif word.startswith("--") or wanted.output is not None:
+                raise UsageError(f"fork: {word} is not known here", hint=FORK)
+            else:
+                wanted = evolve(wanted, output=Path(word))
+        return wanted
+
+    def with_option(self, name: str, value: str) -> Wanted:
+        """Return this with one option more. Raises `UsageError`."""
+        if name == "--script":
+            return evolve(self, script=Path(value))
+        if name == "--database":
+            return evolve(self, databases=(*self.databases, value))
+        if value not in POLICIES:
+            raise UsageError(f"--policy {value}: there is no such policy", hint=f"it is one of {', '.join(POLICIES)}")
+        return evolve(self, policy=cast("Policy", value))
+
+    def supply(self) -> Supply | None:
+        """Return who answers calls that no recorded reply is found for; None for nobody."""
+        if self.script is None and not self.databases:
+            return None
+        named = databases(list(self.databases))
+        return Supply(self.script, {**named, **with_passwords(named)})
+
+
 def _fork(session: Session, argument: str) -> Answer:
+    wanted = Wanted.of(argument)
     if not session.edits:
         raise UsageError("there is nothing to fork: no edit waits", hint="edit reply TEXT, edit result JSON, edit /POINTER JSON")
-    policy, rest = "exact", argument
-    if rest.startswith("--policy "):
-        policy, rest = split(rest.removeprefix("--policy "))
-    if policy not in POLICIES:
-        raise UsageError(f"--policy {policy}: there is no such policy", hint=f"it is one of {', '.join(POLICIES)}")
-    folder, name = session.timeline.path.parent, f"{stem(session.timeline.path)}-fork"
-    target = Path(rest) if rest else free_name(folder, name)
+    timeline = session.timeline
+    target = wanted.output or free_name(timeline.path.parent, f"{stem(timeline.path)}-fork")
     result = fork(
-        session.timeline,
+        timeline,
         session.edits,
         target,
         bound=session.bound(),
-        policy=cast("Policy", policy),
+        policy=wanted.policy,
+        supply=wanted.supply(),
         trust=session.trust,
         switch=lambda graph: bind(load_graph(graph)),
     )
@@ -117,9 +173,10 @@ CHANGING = (
     Command(name="edits", help="list what waits for a fork", run=_edits),
     Command(name="drop", argument="[NUMBER]", help="forget an edit; the newest, if no number is said", run=_drop),
     Command(
-        name="fork", argument="[--policy exact|slot|nearest] [FILE]", help="make a new run with the edits",
+        name="fork", argument="[OPTIONS] [FILE]", help="make a new run with the edits",
         more="What comes before the first edit is replayed and must be the same; behind it recorded replies answer where "
-        "requests still match. This run stays as it is.", run=_fork,
+        "requests still match, "
+        f"then a script or live tools: {FORK}. This run stays as it is.", run=_fork,
     ),
     Command(name="compare", short=("comp",), argument="[FILE]", help="show how the fork differs from this run", run=_compare),
     Command(

@@ -35,10 +35,10 @@ from frameengine_cli.look import (
 from frameengine_cli.screens.timeline import frame_lines, status_sign, status_style
 
 if TYPE_CHECKING:
-    from frameengine.debug.points import Point
     from frameengine.debug.edit import Edit
     from frameengine.debug.fork import ForkResult
     from frameengine.debug.history import Changed
+    from frameengine.debug.points import Point
     from frameengine_cli.debugging.searching import Found
     from frameengine_cli.debugging.session import Session
 
@@ -258,7 +258,7 @@ def forked(result: ForkResult, look: Look) -> RenderableType:
         ("needed", words((f"{miss.call.key}: {miss.call.effect.kind} {miss.call.effect.name}", BAD))) for miss in result.needed
     ]
     if result.path is None:
-        why = "no recorded reply fits behind the edit: no fork was written"
+        why = "nobody answers that: no fork was written; --policy slot, --script FILE"
         return look.panel(pairs(rows), f"{DIFFERS} fork stops", why, style=BAD)
     rows.append(("fork", words((str(result.path), STRONG))))
     return look.panel(pairs(rows), f"{SAME} forked at {result.first}", "compare shows what changed", style=GOOD)

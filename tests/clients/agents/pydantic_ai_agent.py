@@ -11,7 +11,12 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 
 def results(url: str) -> dict[str, Any]:
-    """Do everything once."""
+    """Do everything once; a connection belongs to the loop in which it was made, so each way has an agent of its own."""
+    return {"sync": made(url).run_sync("one two").output, **asyncio.run(concurrent(made(url)))}
+
+
+def made(url: str) -> Agent[None, str]:
+    """Return an agent with one tool."""
     model = OpenAIChatModel("m", provider=OpenAIProvider(base_url=url, api_key="sk-not-a-real-key-0123456789"))
     agent = Agent(model)
 
@@ -20,7 +25,7 @@ def results(url: str) -> dict[str, Any]:
         """Return the weather."""
         return f"rain in {city}"
 
-    return {"sync": agent.run_sync("one two").output, **asyncio.run(concurrent(agent))}
+    return agent
 
 
 async def concurrent(agent: Agent[None, str]) -> dict[str, Any]:

@@ -1,0 +1,202 @@
+"""The work behind the screen: read the trace, do what lines say, look for breakpoints; one after another, in a thread beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import Final, Protocol, TypeVar
+
+from attrs import define, field, frozen
+
+from frameengine.debug.place import Place
+from frameengine.debug.points import Point
+from frameengine.debug.stop import Hit
+from frameengine.errors import FrameEngineError, UnknownRef
+from frameengine_cli.debugging.commands import dispatch
+from frameengine_cli.debugging.session import Answer, Session
+from frameengine_cli.failures import defect
+
+T = TypeVar("T")
+LINES_AT_ONCE: Final = 2_000
+"""Lines of the trace that are read before the screen is asked again whether there is something else to do."""
+HITS_AT_ONCE: Final = 20
+MARKS_MAX: Final = 5_000
+"""Places of one breakpoint that are marked."""
+
+
+@frozen(kw_only=True)
+class Opening:
+    """How the screen gets its session, once it has come up."""
+
+    name: str
+    """The file, for people."""
+    open: Callable[[], Session]
+    """Open it; the timeline may be read to its header only (``Timeline(…, whole=False)``). Raises `FrameEngineError`."""
+    total: int | None = None
+    """Bytes that there are to read; None where that is not known."""
+    place: Place | None = None
+    """Where to go first."""
+
+
+@define
+class Marks:
+    """Where a breakpoint holds in the whole run, as far as it was looked for."""
+
+    point: Point
+    """The breakpoint."""
+    hits: Iterator[Hit]
+    """What was not looked at yet."""
+    positions: list[int] = field(factory=list)
+    """Positions of its frames."""
+    done: bool = False
+    """Whether the whole run was looked at."""
+
+
+class Screen(Protocol):
+    """Is told what came of the work, on the screen's own thread."""
+
+    def opened(self) -> None:
+        """The session is there; its trace may not be read to its end."""
+
+    def read_on(self) -> None:
+        """More of the trace was read."""
+
+    def answered(self, line: str, answer: Answer) -> None:
+        """A line was done."""
+
+    def refused(self, line: str, error: FrameEngineError) -> None:
+        """A line was not."""
+
+    def marked(self) -> None:
+        """More is known of where breakpoints hold."""
+
+    def failed(self, error: FrameEngineError) -> None:
+        """The trace cannot be opened, or not be read to its end."""
+
+
+class Working:
+    """The session, and the lines that wait."""
+
+    def __init__(self, opening: Opening, screen: Screen) -> None:
+        self.opening = opening
+        self.line = ""
+        """The line that is being done; empty where none is."""
+        self.beside = False
+        """Whether something reads in the trace just now: nobody else may."""
+        self.marks: dict[int, Marks] = {}
+        """Breakpoint to where it holds."""
+        self._screen = screen
+        self._session: Session | None = None
+        self._lines: deque[str] = deque()
+        self._wake = asyncio.Event()
+        self._goal = opening.place
+
+    @property
+    def session(self) -> Session | None:
+        """The session, once it is open."""
+        return self._session
+
+    def say(self, line: str) -> None:
+        """Do what a line says, after those that were said before."""
+        self._lines.append(line)
+        self._wake.set()
+
+    def interrupt(self) -> bool:
+        """Stop the line under way, and forget those that wait; return whether there was one."""
+        self._lines.clear()
+        if not self.line or self._session is None:
+            return False
+        self._session.debugger.stop()
+        return True
+
+    async def run(self) -> None:
+        """Work until nobody wants it any more."""
+        try:
+            self._session = await self._beside(self.opening.open)
+        except FrameEngineError as error:
+            self._screen.failed(error)
+            return
+        self._screen.opened()
+        while True:
+            if self._lines:
+                await self._do(self._lines.popleft())
+            elif not self._session.timeline.loaded:
+                if not await self._load(self._session):
+                    return
+            elif (missing := next((marks for marks in self.marks.values() if not marks.done), None)) is not None:
+                await self._look(self._session, missing)
+            else:
+                self._wake.clear()
+                await self._wake.wait()
+
+    async def _beside(self, work: Callable[[], T]) -> T:
+        self.beside = True
+        try:
+            return await asyncio.to_thread(work)
+        finally:
+            self.beside = False
+
+    async def _load(self, session: Session) -> bool:
+        try:
+            await self._beside(lambda: session.timeline.load(LINES_AT_ONCE))
+        except FrameEngineError as error:
+            self._screen.failed(error)
+            return False
+        if self._goal is not None:
+            with suppress(UnknownRef):
+                session.debugger.go(self._goal)
+                self._goal = None
+        if session.timeline.loaded and self._goal is not None:
+            self.say(f"goto {self._goal}")
+        self._screen.read_on()
+        # Let the screen be drawn while nothing reads.
+        await asyncio.sleep(0)
+        return True
+
+    async def _do(self, line: str) -> None:
+        assert self._session is not None  # noqa: S101 - lines are taken once it is open
+        session = self._session
+        self.line = line
+        try:
+            answer = await self._beside(lambda: dispatch(session, line))
+        except FrameEngineError as error:
+            self.line = ""
+            self._screen.refused(line, error)
+        except Exception as error:  # noqa: BLE001 - a defect in one command does not take the session, and its edits, with it
+            self.line = ""
+            self._screen.refused(line, defect(error))
+        else:
+            self.line = ""
+            self._screen.answered(line, answer)
+
+    def want_marks(self) -> None:
+        """Look for the places of new breakpoints; forget those of breakpoints that are gone or off."""
+        if self._session is None:
+            return
+        debugger = self._session.debugger
+        points = {point.number: point for point in debugger.breakpoints.all() if point.enabled}
+        kept = {number: marks for number, marks in self.marks.items() if points.get(number) == marks.point}
+        new = {number: Marks(point, iter(debugger.hits(point))) for number, point in points.items() if number not in kept}
+        changed = bool(new) or kept.keys() != self.marks.keys()
+        self.marks = {**kept, **new}
+        self._wake.set()
+        if changed:
+            self._screen.marked()
+
+    async def _look(self, session: Session, marks: Marks) -> None:
+        def some() -> list[Hit]:
+            return list(islice(marks.hits, HITS_AT_ONCE))
+
+        try:
+            hits = await self._beside(some)
+        except FrameEngineError:
+            hits = []
+        for hit in hits:
+            position = session.timeline.index(hit.place.whole)
+            if not marks.positions or marks.positions[-1] != position:
+                marks.positions.append(position)
+        marks.done = len(hits) < HITS_AT_ONCE or len(marks.positions) >= MARKS_MAX
+        self._screen.marked()
