@@ -30,7 +30,7 @@ from frameengine.trace.streams import streamed
 SECRET_MIN = 12
 """Code points from which a text counts as a secret: shorter ones have no room for a placeholder."""
 
-_RULES = (
+_KEYS = (
     r"sk-(?:ant-|or-v1-|proj-|svcacct-)?[A-Za-z0-9_-]{16,}",
     r"gh[pousr]_[A-Za-z0-9]{30,}",
     r"github_pat_[A-Za-z0-9_]{40,}",
@@ -40,6 +40,11 @@ _RULES = (
     r"hf_[A-Za-z0-9]{30,}",
     r"(?:gsk_|xai-|pplx-|nvapi-|glpat-)[A-Za-z0-9_-]{20,}",
     r"eyJ[A-Za-z0-9_-]{8,4096}\.eyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,1024}",
+)
+_START = r"(?:(?<![A-Za-z0-9_-])|(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2}))"
+"""Where a key may begin: not inside of a word, which data in base64 is one of; but behind an escape of JSON or of a URL."""
+_RULES = (
+    f"{_START}(?:{'|'.join(_KEYS)})",
     r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]{16,8192}?-----END [A-Z ]{0,40}PRIVATE KEY-----",
     r"(?<=[Bb]earer )[A-Za-z0-9._~+/-]{16,4096}={0,2}",
 )
@@ -83,9 +88,11 @@ _MEMBERS = frozenset(
         "passwd",
     }
 )
-_NAMED = re.compile(rf'"(?:{"|".join(sorted(_MEMBERS))})"\s*+:\s*+(?:\[\s*+)?(?=")', re.IGNORECASE)
+_NAMED = re.compile(rf'"({"|".join(sorted(_MEMBERS))})"\s*+:\s*+(?:\[\s*+)?(?=")', re.IGNORECASE)
 """The name of a listed member in a text that holds JSON, up to its value or the first of a list of values."""
 _VALUE = re.compile(r'"((?:[^"\\]|\\.)*+)"(\s*+,\s*+(?="))?', re.DOTALL)
+_TOKEN = re.compile(r"(?=\D*\d)[A-Za-z0-9._~+/=-]{16,}|[A-Za-z0-9._~+/=-]{32,}")
+"""What a member called ``token`` holds where that is a secret: in log probabilities it is a piece of a word."""
 _CODE_DIGITS = 8
 
 
@@ -208,7 +215,7 @@ class Redactor:
             return self._clean(value, place)
         if isinstance(value, tuple):
             return tuple([self._member(key, item, place) for item in value])
-        return self._placeholder(value, place) if isinstance(value, str) and _whole(value) else self._clean(value, place)
+        return self._placeholder(value, place) if isinstance(value, str) and _whole(key, value) else self._clean(value, place)
 
     def _text(self, text: str, place: str) -> str:
         spans = sorted(self._spans(text))
@@ -233,7 +240,7 @@ class Redactor:
         for named in _NAMED.finditer(text) if '":' in text or '" ' in text else ():
             value = _VALUE.match(text, named.end())
             while value is not None:
-                if _whole(value[1]):
+                if _whole(named[1], value[1]):
                     if "\\" in value[1]:
                         self._plain.setdefault(value[1], _unescaped(value[1]))
                     yield value.span(1)
@@ -281,8 +288,10 @@ def neutral(text: str) -> str:
     return _PLACEHOLDER.sub("[secret]", text) if "[s" in text else text
 
 
-def _whole(value: str) -> bool:
+def _whole(name: str, value: str) -> bool:
     """Return whether a listed member's value is to be replaced whole."""
+    if name.lower() == "token" and not _TOKEN.fullmatch(value):
+        return False
     return len(value) >= SECRET_MIN and not _PLACEHOLDER.fullmatch(value)
 
 

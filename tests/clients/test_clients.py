@@ -5,38 +5,37 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from contextlib import closing
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-HERE = Path(__file__).parent
-sys.path[:0] = [str(ROOT / "fixtures"), str(HERE)]
-
-from environments import NODE, PYTHON, Environment, made  # noqa: E402
-from messages_api import respond  # noqa: E402
-
-from frameengine.exchanges.book import Book  # noqa: E402
-from frameengine.exchanges.recorder import ExchangeRecorder  # noqa: E402
-from frameengine_cli.proxying.record import RecordApp  # noqa: E402
-from frameengine_cli.proxying.replay import ReplayApp  # noqa: E402
-from frameengine_cli.proxying.server import background, listen, url_of  # noqa: E402
-from model_server import ModelServer  # noqa: E402
+from client_environments import NODE, PYTHON, Environment, made
+from frameengine.exchanges.book import Book
+from frameengine.exchanges.recorder import ExchangeRecorder
+from frameengine_cli.proxying.record import RecordApp
+from frameengine_cli.proxying.replay import ReplayApp
+from frameengine_cli.proxying.server import background, listen, url_of
+from messages_api import respond
+from model_server import ModelServer
 
 pytestmark = pytest.mark.nightly
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
 HANG_SECONDS = 120
+NAME = attrgetter("name")
 
 
-@pytest.fixture(params=[*PYTHON, *NODE], ids=lambda environment: environment.name)
+@pytest.fixture
 def environment(request: pytest.FixtureRequest) -> Environment:
     """Return the environment of one client, made where it is not there yet."""
+    wanted: Environment = request.param
     try:
-        return made(request.param)
+        return made(wanted)
     except (OSError, subprocess.CalledProcessError) as problem:
-        pytest.skip(f"{request.param.name} cannot be installed here: {problem}")
+        pytest.skip(f"{wanted.name} cannot be installed here: {problem}")
 
 
 def run(environment: Environment, mode: str, url: str, file: str = "") -> dict[str, Any]:
@@ -66,10 +65,9 @@ def run(environment: Environment, mode: str, url: str, file: str = "") -> dict[s
     return found
 
 
+@pytest.mark.parametrize("environment", PYTHON, ids=NAME, indirect=True)
 def test_in_process(environment: Environment, tmp_path: Path) -> None:
     """A client that is recorded gets what it gets live, and the same from the recording, with no request to the server."""
-    if environment in NODE:
-        return
     file = str(tmp_path / "run.trace.jsonl")
     with ModelServer(respond) as server:
         live = run(environment, "live", server.url)
@@ -85,6 +83,7 @@ def test_in_process(environment: Environment, tmp_path: Path) -> None:
     assert replayed["receipt"] == {"recorded": calls, "replayed": calls, "missed": 0, "ambiguous": 0}
 
 
+@pytest.mark.parametrize("environment", [*PYTHON, *NODE], ids=NAME, indirect=True)
 def test_through_the_proxy(environment: Environment, tmp_path: Path) -> None:
     """A client whose base URL is the proxy's gets what it gets live, and the same from the recording, with nothing behind it."""
     file = tmp_path / "run.trace.jsonl"

@@ -134,12 +134,12 @@ def test_the_commands_record_and_replay_and_say_so(tmp_path: Path) -> None:
         (["replay", "{empty}"], 3, "empty"),
         (["replay", "{foreign}"], 3, "not HTTP exchanges"),
         (["replay", "{foreign}", "--speed", "0"], 2, "no speed"),
-        (["replay", "{new}"], 2, ""),
+        (["replay", "{new}"], 3, "No such file"),
     ],
 )
 def test_a_mistake_is_told_before_anything_starts(arguments: list[str], code: int, told: str, tmp_path: Path) -> None:
     """No upstream, none that is one, a port in use, a file that is none: each its exit code, one line and a way out."""
-    foreign = Path(__file__).parents[2] / "traces" / "conversation-v3.trace.jsonl"
+    foreign = Path(__file__).parents[2] / "traces" / "conversation-v3-framed.trace.jsonl"
     empty = tmp_path / "empty.trace.jsonl"
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -87,8 +87,15 @@ def _session(ref: str, *, graph: str | None, trust: bool, damaged: bool, folder:
 
     name, place = split_place(ref)
     with opened_as_frames(name, folder, plain=plain or damaged) as source:
-        with patience("reading", size(source.path), in_bytes=True) as done:
-            timeline = Timeline(source.path, damaged=damaged, progress=done)
+        try:
+            with patience("reading", size(source.path), in_bytes=True) as done:
+                timeline = Timeline(source.path, damaged=damaged, progress=done)
+        except (TraceFormat, TraceIncomplete, TraceIntegrity) as error:
+            if not damaged and error.fields.get("line") != 1:
+                error.hint = "--damaged goes about in the good part" + (f"; {error.hint}" if error.hint else "")
+            raise
+        if timeline.problem is not None:
+            remark(f"the trace is good up to {timeline.last}: {timeline.problem.message}")
         debugger = Debugger(timeline)
         if place is not None:
             debugger.go(Place(place.message, place.frame or 0))

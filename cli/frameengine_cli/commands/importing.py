@@ -120,9 +120,7 @@ def exchanges(
         target = output or free_name(traces_folder(traces), f"{stem(source.name)}-frames")
         check_absent(target, force=force)
         with patience("importing") as done:
-            report = import_exchanges(
-                read_exchanges(source.path), target, source=str(source.name), replace=force, progress=done
-            )
+            report = import_exchanges(read_exchanges(source.path), target, source=str(source.name), replace=force, progress=done)
     if not report.calls:
         # It could not be replayed, and would be what `latest` means.
         target.unlink(missing_ok=True)

@@ -1,15 +1,14 @@
-"""The debugger's screen: panels over one place of a run. Every key says a command of the line mode; this shows what came of it."""
+"""The debugger's screen: panels over one place of a run. Keys say commands of the line mode; this shows what came of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Final
+from typing import Final
 
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widgets import Static
@@ -68,6 +67,10 @@ class Debug(Pressed):
         self.working = Working(opening, self)
         self.failure: FrameEngineError | None = None
         """Why the trace could not be opened, or not be read to its end."""
+        self.arrangement = "compact"
+        """The layout."""
+        self.tabs: dict[str, str] = {}
+        """Panel to the tab that it shows."""
         self._texts: dict[int, str] = {}
         self._graph: Graph | None = None
         self._stops = Stops(points=(), shown=(), edits=())
@@ -199,6 +202,7 @@ class Debug(Pressed):
         session = self.opened_session
         timeline = session.timeline
         known = None if self.scene is None else self.scene.stretch
+        self.asked_to_leave = False
         self.scene = Scene.of(timeline, session.place, known)
         self._graph = graph_of(timeline.header, timeline.switched(session.place))
         self._stops = Stops.of(session)
@@ -254,6 +258,14 @@ class Debug(Pressed):
                 view.show(self._maker(tab, self.scene), top=top)
                 view.entitle_tabs([(TABS.index(each) + 1, each) for each in tabs], tab, self._facts(tab, self.scene))
 
+    def action_tab(self, name: str) -> None:
+        """Show a tab in the panel that has it, and give it the keys."""
+        for panel, tabs in SLOTS[self.arrangement].items():
+            if name in tabs and self.scene is not None:
+                self.tabs[panel] = name
+                self._panels(top=True, only=name)
+                self.query_one(f"#{panel}").focus()
+
     def _facts(self, tab: str, scene: Scene) -> str:
         """Return what stands in the lower border of a tab."""
         if tab != "state":
@@ -305,8 +317,11 @@ def _stopped(answer: Answer) -> Sequence[tuple[str, str]]:
     stop = answer.stop
     if stop is None:
         return ()
-    said = {"start": "the start of the run", "end": "the end of the run", "interrupted": "stopped on the way"}.get(stop.reason, "")
-    parts = [(f"{stop.where}  ", f"{STRONG} {GOOD}"), (f"{said}  ", BAD if stop.reason == "interrupted" else QUIET)]
+    said = {"start": "the start of the run", "end": "the end of the run", "interrupted": "stopped on the way"}
+    parts = [
+        (f"{stop.where}  ", f"{STRONG} {GOOD}"),
+        (f"{said.get(stop.reason, '')}  ", BAD if stop.reason == "interrupted" else QUIET),
+    ]
     for hit in stop.hits:
         parts += [("■ ", BAD), (f"{hit.number} ", QUIET), (f"{hit.what}  ", STRONG)]
         if hit.before is not None or hit.after is not None:

@@ -112,7 +112,8 @@ class CommandLine(Input):
         self._complete = complete
         self._at = 0
         self._drawn_up = ""
-        super().__init__(id=id, placeholder="a command, /text to search, @2.3 to go there; help lists all", select_on_focus=False, suggester=_Suggested(self))
+        hint = "a command, /text to search, @2.3 to go there; help lists all"
+        super().__init__(id=id, placeholder=hint, select_on_focus=False, suggester=_Suggested(self))
 
     def open(self, text: str) -> None:
         """Begin a line with *text*."""
@@ -163,9 +164,8 @@ class CommandLine(Input):
 
     def action_complete(self) -> None:
         """Complete as far as it is clear."""
-        from os.path import commonprefix
-
         found = list(self.completed(self.value))
         if found:
-            self.value = found[0] + " " if len(found) == 1 else commonprefix(found)
+            alike = next((end for end in range(len(found[0]), 0, -1) if all(line[:end] == found[0][:end] for line in found)), 0)
+            self.value = f"{found[0]} " if len(found) == 1 else found[0][:alike]
             self.cursor_position = len(self.value)

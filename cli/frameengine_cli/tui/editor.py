@@ -22,7 +22,10 @@ from frameengine_cli.tui.scene import Scene
 
 
 def held(subject: str, scene: Scene) -> str:
-    """Return what stands at a subject as text to edit: as it reads where all of it is visible, else as JSON with numbers for the rest."""
+    """Return what stands at a subject as text to edit.
+
+    As it reads where all of it is visible, else as JSON with numbers for what is not: no text from outside is drawn as it is.
+    """
     return _written(_value(subject, scene))
 
 

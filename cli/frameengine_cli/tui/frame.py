@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 
 from frameengine.jsonvalue import FrozenMap
 from frameengine.trace.messages import Made
+from frameengine.trace.reader import Counts
 from frameengine_cli import phrases
 from frameengine_cli.look import BAD, DELTA, DIFFERS, ENTERS, GOOD, MODEL, OPEN, QUIET, SHOWN, STRONG, TOOL, block, words
 from frameengine_cli.screens import frame as whole
@@ -21,7 +22,21 @@ from frameengine_cli.tui.scene import Scene
 
 def frame_rows(scene: Scene, folds: Folds, width: int) -> Sequence[Row]:
     """Return the frame in short: one row for each part, most of them closed."""
-    return _rows(scene, folds, width, opened=False)
+    outline = Outline(folds, width)
+    if scene.step is None:
+        _no_frame(outline, scene)
+        return outline.rows
+    for late in scene.step.late:
+        outline.line(words((f"{ENTERS} input {late.number}: ", GOOD), (phrases.input_line(late), "")))
+    for record in scene.step.records:
+        outline.gap()
+        _record(outline, scene, record)
+    if not scene.committed:
+        left = len(scene.effects) - scene.arrived
+        said = f"{phrases.count(left, 'outcome')} to come" if left else "all outcomes are here"
+        outline.gap()
+        outline.line(words((f"{OPEN} inside the frame: {said}, nothing is committed", QUIET)))
+    return outline.rows
 
 
 def call_rows(scene: Scene, folds: Folds, width: int) -> Sequence[Row]:
@@ -35,27 +50,14 @@ def call_rows(scene: Scene, folds: Folds, width: int) -> Sequence[Row]:
     return outline.rows
 
 
-def _rows(scene: Scene, folds: Folds, width: int, *, opened: bool) -> Sequence[Row]:
-    outline = Outline(folds, width)
-    if scene.step is None:
-        if scene.place.frame:
-            outline.line(words((f"{DIFFERS} this frame was never committed: the file ends inside it", f"{STRONG} {BAD}")))
-            for index in range(len(scene.effects)):
-                _effect(outline, scene, index, opened=False, depth=0)
-        else:
-            _entered(outline, scene)
-        return outline.rows
-    for late in scene.step.late:
-        outline.line(words((f"{ENTERS} input {late.number}: ", GOOD), (phrases.input_line(late), "")))
-    for record in scene.step.records:
-        outline.gap()
-        _record(outline, scene, record)
-    if not scene.committed:
-        left = len(scene.effects) - scene.arrived
-        outline.gap()
-        said = f"inside the frame: {phrases.count(left, 'outcome')} to come" if left else "inside the frame: all outcomes are here"
-        outline.line(words((f"{OPEN} {said}, nothing is committed", QUIET)))
-    return outline.rows
+def _no_frame(outline: Outline, scene: Scene) -> None:
+    """Add what there is where no frame was committed."""
+    if not scene.place.frame:
+        _entered(outline, scene)
+        return
+    outline.line(words((f"{DIFFERS} this frame was never committed: the file ends inside it", f"{STRONG} {BAD}")))
+    for index in range(len(scene.effects)):
+        _effect(outline, scene, index, opened=False, depth=0)
 
 
 def _entered(outline: Outline, scene: Scene) -> None:
@@ -127,7 +129,7 @@ def _effect(outline: Outline, scene: Scene, index: int, *, opened: bool, depth: 
     stop = stop_at(call)
     sign = MODEL if call.effect == "model" else TOOL
     if index >= scene.arrived:
-        outline.line(words((f"  {OPEN} {sign} ", QUIET), (phrases.asked(call), QUIET), ("  not yet answered", QUIET)), depth, stop=stop)
+        outline.line(words((f"  {OPEN} {sign} {phrases.asked(call)}  not yet answered", QUIET)), depth, stop=stop)
         return
     subject = f"{'reply' if call.effect == 'model' else 'result'} {number}"
     good = call.outcome.status == "ok"
@@ -162,9 +164,9 @@ def _request(outline: Outline, call: Made, fold: str, depth: int) -> None:
         if outline.part(f"{fold} shared", line, depth=depth):
             outline.body(Group(*[chat(message, "=", QUIET) for message in listed[:shared]]), depth + 1)
     for number, message in enumerate(listed[shared:], shared):
-        system = message.get("role") == "system"
-        said = words(("+ " if shared else "", GOOD), (f"{message.get('role', '?')} ", STRONG), (phrases.cut(_said(message)), QUIET))
-        if not system:
+        role, sign = str(message.get("role", "?")), "+ " if shared else ""
+        said = words((sign, GOOD), (f"{role} ", STRONG), (phrases.cut(_said(message)), QUIET))
+        if role != "system":
             outline.body(chat(message, "+" if shared else " "), depth)
         elif outline.part(f"{fold} message {number}", said, depth=depth):
             outline.body(chat(message, "+" if shared else " "), depth + 1)
@@ -180,12 +182,12 @@ def _said(message: FrozenMap) -> str:
     return content if isinstance(content, str) else phrases.value(content)
 
 
-def start_rows(header: FrozenMap, counts: object, problem: str) -> Sequence[Row]:
+def start_rows(header: FrozenMap, counts: Counts, problem: str, width: int) -> Sequence[Row]:
     """Return what is to be said at the start of the run: where it comes from."""
-    outline = Outline(Folds(), 200)
+    outline = Outline(Folds(), width)
     outline.line(words(("the start of the run", f"{STRONG} {GOOD}")))
     outline.gap()
-    for name, said in (("graph", graph_name(header)), ("holds", counted(counts)), ("from", origin(header))):  # type: ignore[arg-type]
+    for name, said in (("graph", graph_name(header)), ("holds", counted(counts)), ("from", origin(header))):
         if said:
             outline.line(words((f"{name:6}", QUIET), (said, "")))
     outline.line(words((f"{'clock':6}", QUIET), (str(header.get("clock", "virtual")), "")))
@@ -195,5 +197,3 @@ def start_rows(header: FrozenMap, counts: object, problem: str) -> Sequence[Row]
     outline.gap()
     outline.line(words(("s", STRONG), (" steps into the first message, ", QUIET), ("?", STRONG), (" shows all keys", QUIET)))
     return outline.rows
-
-

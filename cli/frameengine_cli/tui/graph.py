@@ -36,7 +36,8 @@ def graph_rows(graph: Graph | None, scene: Scene, folds: Folds, width: int) -> S
     ran = _ran(scene)
     for kind, name in graph.entry.items():
         entered = scene.entered is not None and scene.entered.type == kind
-        outline.line(words((f"{ENTERS} {kind}", STRONG if entered else QUIET), (f" {'━▶' if entered else '─▸'} ", GOOD if entered else QUIET), (str(name), STRONG if entered else QUIET)))
+        style, arrow = (STRONG, "━▶") if entered else (QUIET, "─▸")
+        outline.line(words((f"{ENTERS} {kind}", style), (f" {arrow} ", GOOD if entered else QUIET), (str(name), style)))
     phase = "main"
     for node in graph.nodes:
         if node.phase != phase:
@@ -45,7 +46,7 @@ def graph_rows(graph: Graph | None, scene: Scene, folds: Folds, width: int) -> S
         _node(outline, node, now.get(node.name), ran.get(node.name, ()))
         edges = [edge for edge in graph.edges if edge.source == node.name]
         for index, edge in enumerate(edges):
-            _edge(outline, edge, graph, now.get(node.name), ran, last=index == len(edges) - 1)
+            _edge(outline, edge, now.get(node.name), ran=node.name in ran, last=index == len(edges) - 1)
     return outline.rows
 
 
@@ -68,14 +69,12 @@ def _node(outline: Outline, node: NodeSpec, record: FrozenMap | None, frames: tu
     outline.line(words((f"{sign} ", f"{STRONG} {style}"), name), stop=f"node {node.name}", facts=words((when, QUIET)))
 
 
-def _edge(
-    outline: Outline, edge: EdgeSpec, graph: Graph, record: FrozenMap | None, ran: Mapping[str, tuple[int, ...]], *, last: bool
-) -> None:
+def _edge(outline: Outline, edge: EdgeSpec, record: FrozenMap | None, *, ran: bool, last: bool) -> None:
     followed = record is not None and any(target in record.get("route", ()) for target in edge.targets)
     followed = followed and _held(edge, record) is not False
     line, arrow = ("┗━", "▶") if followed else ("└─" if last else "├─", "▸")
     strong = f"{STRONG} {GOOD}" if followed else QUIET
-    parts = [(f"  {line}{arrow} ", strong), (", ".join(edge.targets), STRONG if followed else "" if edge.source in ran else QUIET)]
+    parts = [(f"  {line}{arrow} ", strong), (", ".join(edge.targets), STRONG if followed else "" if ran else QUIET)]
     if edge.kind != "data":
         parts.append((f"  {edge.kind}", QUIET))
     if edge.condition:

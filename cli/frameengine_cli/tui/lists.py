@@ -155,7 +155,8 @@ def _call(call: Made, *, arrived: bool) -> Text:
         return words((f"{OPEN} ", QUIET), (name, QUIET))
     good = call.outcome.status == "ok"
     asked = phrases.asked(call).removeprefix(name) if call.effect == "tool" else ""
-    return words((f"{sign} ", GOOD if good else BAD), (name, ""), ("" if good else f" {DIFFERS} {call.outcome.status}", BAD), (asked, QUIET))
+    status = "" if good else f" {DIFFERS} {call.outcome.status}"
+    return words((f"{sign} ", GOOD if good else BAD), (name, ""), (status, BAD), (asked, QUIET))
 
 
 def _took(call: Made) -> Text:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
+from rich.text import Text
 from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
@@ -11,6 +13,7 @@ from textual.binding import Binding, BindingType
 from frameengine.plaintext import visible_line
 from frameengine_cli import phrases
 from frameengine_cli.debugging.session import Session
+from frameengine_cli.failures import EXIT_INTERRUPTED
 from frameengine_cli.look import BAD, QUIET, STRONG
 from frameengine_cli.tui import keys
 from frameengine_cli.tui.bars import Bar, CommandLine
@@ -22,7 +25,6 @@ from frameengine_cli.tui.scene import Scene
 from frameengine_cli.tui.scrubber import Scrubber
 from frameengine_cli.tui.style import DARK, LIGHT
 from frameengine_cli.tui.working import Working
-from rich.text import Text
 
 COLUMNS = ("left", "middle", "right")
 
@@ -44,11 +46,8 @@ class Pressed(App[int]):
         """What is shown."""
         self.searching = False
         """Whether n and N go through what a search finds."""
-        self.arrangement = "compact"
-        """The layout."""
-        self.tabs: dict[str, str] = {}
-        """Panel to the tab that it shows."""
-        self._asked_to_leave = False
+        self.asked_to_leave = False
+        """Whether the last key was one to leave, and edits wait."""
 
     @property
     def opened_session(self) -> Session:
@@ -57,6 +56,205 @@ class Pressed(App[int]):
         assert session is not None  # noqa: S101 - what is asked for here comes after `opened`
         return session
 
+    @abstractmethod
     def say(self, line: str) -> None:
         """Do what a line of the line mode says."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def show(self, *, moved: bool) -> None:
+        """Show the place that the session is at."""
+
+    @abstractmethod
+    def action_tab(self, name: str) -> None:
+        """Show a tab, and give it the keys."""
+
+    def status(self, *parts: tuple[str, str], facts: Text | None = None) -> None:
+        """Say something in the line above the keys."""
+        self.query_one("#status", Bar).say(*parts, facts=facts)
+
+    # ------------------------------------------------------------------ mouse, rows, typed lines
+
+    def on_row_view_chosen(self, event: RowView.Chosen) -> None:
+        """Go where the chosen row leads."""
+        if event.row.place is not None and event.row.place != self.opened_session.place:
+            self.say(f"goto {event.row.place}")
+
+    def on_row_view_titled(self, event: RowView.Titled) -> None:
+        """Show the tab whose name was clicked."""
+        self.action_tab(event.name)
+
+    def on_scrubber_sought(self, event: Scrubber.Sought) -> None:
+        """Go to the place that was clicked."""
+        self.say(f"goto {event.place}")
+
+    def on_input_submitted(self, event: CommandLine.Submitted) -> None:
+        """Do what was typed."""
+        line, field = event.value.strip(), self.query_one(CommandLine)
+        field.keep(line)
+        field.shut()
+        if line:
+            self.searching = line.startswith("/") or line.split()[0] == "search"
+            self.say(line)
+
+    def on_command_line_closed(self) -> None:
+        """Give the keys back to a panel."""
+        self.query_one("#frames").focus()
+
+    def _row(self) -> Row | None:
+        """Return the row under the cursor of the panel that has the keys."""
+        return self.focused.row if isinstance(self.focused, RowView) else None
+
+    # ------------------------------------------------------------------ moves
+
+    def action_say(self, line: str) -> None:
+        """Do what a key stands for."""
+        self.asked_to_leave = False
+        self.say(line)
+
+    def action_next(self, back: bool) -> None:
+        """Go to the next message; in a search to the next find."""
+        if self.searching:
+            self.say("search ?" if back else "search")
+        else:
+            self.say("reverse-next" if back else "next")
+
+    def action_until(self) -> None:
+        """Go to the row under the cursor, unless something stops on the way."""
+        row = self._row()
+        if row is not None and row.place is not None:
+            self.say(f"until {row.place}")
+
+    def action_interrupt(self) -> None:
+        """Stop what is under way. Where nothing is, say how to leave: a key too many must not lose edits."""
+        if self.working.session is None:
+            self.leave(EXIT_INTERRUPTED)
+        elif not self.working.interrupt():
+            self.status(("nothing is under way", QUIET), ("  q leaves", QUIET))
+
+    def action_escape(self) -> None:
+        """Stop what is under way; else close what is open."""
+        if self.working.interrupt() or self.close_answer() or self._unzoom():
+            return
+        if self.searching:
+            self.searching = False
+            self.show(moved=False)
+            self.status(("the search is over", QUIET))
+
+    # ------------------------------------------------------------------ panels
+
+    def action_panel(self, by: int) -> None:
+        """Give the keys to the next panel that can be seen."""
+        panels = [view for view in self.query(RowView) if view.display and view.region.area]
+        focused = self.focused
+        if panels:
+            at = panels.index(focused) if isinstance(focused, RowView) and focused in panels else -by
+            panels[(at + by) % len(panels)].focus()
+
+    def action_zoom(self) -> None:
+        """Show the column that has the keys alone, or all again."""
+        if self._unzoom() or self.focused is None:
+            return
+        for each in self.focused.ancestors:
+            if each.id in COLUMNS:
+                self.screen.add_class("zoomed", f"zoom-{each.id}")
+
+    def _unzoom(self) -> bool:
+        zoomed = self.screen.has_class("zoomed")
+        self.screen.remove_class("zoomed", *[f"zoom-{name}" for name in COLUMNS])
+        return zoomed
+
+    def close_answer(self) -> bool:
+        """Close the panel of answers; return whether it was open."""
+        view = self.query_one("#answer", RowView)
+        was_open = view.has_class("open")
+        if was_open:
+            if view.has_focus:
+                self.query_one("#frames").focus()
+            view.remove_class("open")
+        return was_open
+
+    def action_theme(self) -> None:
+        """Change between light and dark."""
+        if not self.no_color:
+            self.theme = LIGHT if self.theme == DARK else DARK
+            self.screen.refresh(layout=True)
+
+    def action_help(self) -> None:
+        """Show what the keys do."""
+        self.push_screen(Help())
+
+    # ------------------------------------------------------------------ stop, look, change
+
+    def action_break(self) -> None:
+        """Begin a line with the breakpoint that suits the row."""
+        row = self._row()
+        suits = row.stop if row is not None else ""
+        if not suits and self.scene is not None and self.scene.step is not None:
+            suits = f"node {self.scene.step.records[0]['node']}"
+        self.action_type(f"break {visible_line(suits)}")
+
+    def action_watch(self) -> None:
+        """Begin a line that watches the value under the cursor."""
+        self.action_type(f"watch {self._pointer() or '/'}")
+
+    def action_who(self) -> None:
+        """Say who changed the value under the cursor last."""
+        pointer = self._pointer()
+        if pointer:
+            self.say(f"who {pointer}")
+        else:
+            self.action_type("who /")
+
+    def _pointer(self) -> str:
+        row = self._row()
+        subject = row.subject if row is not None else ""
+        return subject if subject.startswith("/") else ""
+
+    def action_delete(self) -> None:
+        """Delete the breakpoint under the cursor."""
+        row = self._row()
+        if row is not None and row.number:
+            self.say(f"delete {row.number}")
+
+    def action_turn(self) -> None:
+        """Switch the breakpoint under the cursor off, or on again."""
+        row = self._row()
+        if row is not None and row.number:
+            points = {point.number: point for point in self.opened_session.debugger.breakpoints.all()}
+            self.say(f"{'disable' if points[row.number].enabled else 'enable'} {row.number}")
+
+    def action_type(self, text: str) -> None:
+        """Open the line that takes commands."""
+        if self.working.session is not None:
+            self.query_one(CommandLine).open(text)
+
+    @work
+    async def action_edit(self) -> None:
+        """Edit what is under the cursor."""
+        row, scene = self._row(), self.scene
+        if row is None or not row.subject or scene is None:
+            way = "  effects, inputs and values of the state can: 2, 3"
+            self.status(("nothing that can be edited is under the cursor", BAD), (way, QUIET))
+            return
+        text = await self.push_screen_wait(Editor(row.subject, held(row.subject, scene)))
+        if text is not None:
+            self.say(f"edit {row.subject} {text}")
+
+    def action_fork(self) -> None:
+        """Make a new run with the edits, and compare."""
+        self.say("fork")
+
+    def action_leave(self) -> None:
+        """Leave; where edits wait for a fork, only when asked twice."""
+        session = self.working.session
+        if session is not None and session.edits and not self.asked_to_leave:
+            self.asked_to_leave = True
+            waiting = phrases.count(len(session.edits), "edit")
+            self.status((f"{waiting} would be lost: f forks, q once more leaves", f"{STRONG} {BAD}"))
+            return
+        self.leave(0)
+
+    def leave(self, code: int) -> None:
+        """End, with an exit code."""
+        self.working.interrupt()
+        self.exit(code, return_code=code)

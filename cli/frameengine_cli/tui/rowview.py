@@ -81,7 +81,7 @@ class RowView(ScrollView, can_focus=True):
     # ------------------------------------------------------------------ what is shown
 
     def show(self, make: Maker, *, top: bool = False) -> None:
-        """Show other rows; from the *top*, or with the cursor where it was or, in a panel that follows, on the row that is here."""
+        """Show other rows: from the *top*, or with the cursor where it was; in a panel that follows on the row that is here."""
         self._make = make
         if top:
             self.cursor = 0
@@ -97,6 +97,12 @@ class RowView(ScrollView, can_focus=True):
         here = getattr(self.rows, "here", None)
         indexes = range(len(self.rows)) if here is None else [here]
         return [(index, self.rows[index]) for index in indexes if index < len(self.rows)]
+
+    def prepare(self) -> None:
+        """Make the rows in sight now, before something else reads where they come from."""
+        first = round(self.scroll_offset.y)
+        for index in range(first, min(first + self.size.height, len(self.rows))):
+            _ = self.rows[index]
 
     def entitle(self, title: str, facts: str = "") -> None:
         """Show a title in the upper border, and facts in the lower one."""
@@ -222,7 +228,6 @@ class RowView(ScrollView, can_focus=True):
         if index < len(self.rows):
             self.move_to(index)
             self.action_choose()
-
 
     def _click_title(self, column: int) -> None:
         for tab in self._tabs:

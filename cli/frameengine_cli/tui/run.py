@@ -6,8 +6,9 @@ import os
 import signal
 from typing import Final
 
-from frameengine_cli.tui.app import Debug, Opening
+from frameengine_cli.tui.app import Debug
 from frameengine_cli.tui.style import DARK, LIGHT
+from frameengine_cli.tui.working import Opening
 
 EXIT_HUNG_UP: Final = 129
 """The terminal was closed: what a shell makes of the signal."""

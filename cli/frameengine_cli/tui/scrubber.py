@@ -35,14 +35,20 @@ class Scrubber(Widget):
         super().__init__(id=id)
         self._timeline: Timeline | None = None
         self._at = 0
+        self._last = 1
+        self._taken = (0, 0)
         self._starts: list[tuple[int, int]] = []
         self._failed: list[int] = []
         self._hits: frozenset[int] = frozenset()
         self._drawn: tuple[Text, Text] | None = None
 
-    def open(self, timeline: Timeline) -> None:
-        """Take the run: where its messages begin, and which of them failed."""
-        self._timeline = timeline
+    def open(self, timeline: Timeline, total: int | None = None) -> None:
+        """Take the run: where its messages begin, and which failed. *total*: its bytes, where it is not read to its end."""
+        if self._timeline is timeline and (len(self._starts), timeline.places) == self._taken:
+            return
+        self._timeline, self._taken = timeline, (len(timeline.messages), timeline.places)
+        last = max(timeline.places - 1, 1)
+        self._last = round(last * max(total / max(timeline.read, 1), 1)) if total else last
         self._starts, self._failed = [], []
         position = 1
         for row in timeline.messages:
@@ -68,8 +74,7 @@ class Scrubber(Widget):
 
     def cell(self, position: int) -> int:
         """Return the column of a place by its position."""
-        last = max((self._timeline.places if self._timeline else 1) - 1, 1)
-        return round(position * (self.content_size.width - 1) / last)
+        return round(position * (self.content_size.width - 1) / self._last)
 
     def on_resize(self) -> None:
         """Draw for another width."""
@@ -79,9 +84,8 @@ class Scrubber(Widget):
         """Go to the place under the mouse."""
         offset = event.get_content_offset(self)
         if offset is not None and self._timeline is not None:
-            last = self._timeline.places - 1
-            position = round(offset.x * last / max(self.content_size.width - 1, 1))
-            self.post_message(self.Sought(self._timeline.place(min(position, last))))
+            position = round(offset.x * self._last / max(self.content_size.width - 1, 1))
+            self.post_message(self.Sought(self._timeline.place(min(position, self._timeline.places - 1))))
 
     def render_line(self, y: int) -> Strip:
         """Draw the signs above the line, or the line."""

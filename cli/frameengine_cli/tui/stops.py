@@ -50,7 +50,9 @@ def stop_rows(stops: Stops, state: FrozenMap, everywhere: Mapping[int, int], fol
         facts = phrases.count(stopped, "stop") if hits is None else f"{stopped} of {hits:,}"
         outline.line(text, number=each.number, subject=each.pointer if watch else "", facts=words((facts, QUIET)))
     if not outline.rows:
-        outline.line(words(("no breakpoints: ", QUIET), ("b", STRONG), (" sets one, ", QUIET), ("w", STRONG), (" watches a value", QUIET)))
+        outline.line(
+            words(("no breakpoints: ", QUIET), ("b", STRONG), (" sets one, ", QUIET), ("w", STRONG), (" watches", QUIET))
+        )
     if stops.shown:
         outline.gap()
         outline.line(words(("shown at each stop", QUIET)))

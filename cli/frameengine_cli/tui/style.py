@@ -135,7 +135,7 @@ RowView:nocolor:focus { border: heavy ansi_default; border-title-style: bold; }
 .loading.begun #loading { height: 1; }
 ModalScreen { align: center middle; background: $background 60%; }
 ModalScreen:nocolor { background: ansi_default; }
-#sheet { width: 92; max-width: 96%; height: auto; max-height: 94%; border: round $primary; background: $background; padding: 0 1; }
+#sheet { width: 92; max-width: 96%; height: auto; max-height: 94%; border: round $primary; }
 #editor { width: 96%; height: 88%; border: round $primary; background: $background; padding: 0 1; }
 #editor TextArea { height: 1fr; border: none; background: $background; padding: 0; }
 #editor TextArea:focus { border: none; }

@@ -114,6 +114,8 @@ def _shift(value: Json, before: Json) -> int:
 
 
 def _short(value: Json, width: int = 80) -> str:
+    if isinstance(value, FrozenMap) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str):
+        return f'{value["role"]}: "{phrases.cut(value["content"], width)}"'
     if isinstance(value, FrozenMap):
         return f"{{{', '.join(value)}}}" if len(value) <= 4 else phrases.count(len(value), "member")
     if isinstance(value, tuple):

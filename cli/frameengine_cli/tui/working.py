@@ -1,4 +1,4 @@
-"""The work behind the screen: read the trace, do what lines say, look for breakpoints; one after another, in a thread beside it."""
+"""The work behind the screen: read the trace, do what lines say, look for breakpoints; in a thread beside it, one by one."""
 
 from __future__ import annotations
 
@@ -59,22 +59,22 @@ class Screen(Protocol):
     """Is told what came of the work, on the screen's own thread."""
 
     def opened(self) -> None:
-        """The session is there; its trace may not be read to its end."""
+        """Take note that the session is there; its trace may not be read to its end."""
 
     def read_on(self) -> None:
-        """More of the trace was read."""
+        """Take note that more of the trace is read."""
 
     def answered(self, line: str, answer: Answer) -> None:
-        """A line was done."""
+        """Take what a line gave."""
 
     def refused(self, line: str, error: FrameEngineError) -> None:
-        """A line was not."""
+        """Take why a line was not done."""
 
     def marked(self) -> None:
-        """More is known of where breakpoints hold."""
+        """Take note that more is known of where breakpoints hold."""
 
     def failed(self, error: FrameEngineError) -> None:
-        """The trace cannot be opened, or not be read to its end."""
+        """Take why the trace cannot be opened, or not be read to its end."""
 
 
 class Working:

@@ -1,6 +1,6 @@
 """Virtual environments with the clients that agents are written with: those of today, and those of one major version back.
 
-Usage: python tests/clients/environments.py [NAME …]
+Usage: python tests/support/client_environments.py [NAME …]
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def made(environment: Environment) -> Environment:
         environment.folder.mkdir(parents=True, exist_ok=True)
         _run("npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(environment.folder), *environment.needs)
     else:
-        venv.create(environment.folder, with_pip=True)
+        venv.create(environment.folder, with_pip=True, clear=True)
         _run(str(environment.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *OURS, *environment.needs)
     done.write_text(repr(environment.needs), encoding="utf-8")
     return environment

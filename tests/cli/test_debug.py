@@ -1,0 +1,293 @@
+"""``frameengine debug`` in line mode: moves, looks, breakpoints, edits and forks, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli_runs import JACKET, WEATHER, Done, Frameengine, Record
+from frameengine.replay.replayer import Replayer
+from frameengine.trace.verify import verify
+from frameengine_cli.debugging.commands import COMMANDS
+from pseudo_terminal import Terminal
+
+GOLDEN = Path(__file__).parents[2] / "traces" / "conversation-v4-eras.trace.jsonl"
+
+
+@pytest.fixture
+def debug(frameengine: Frameengine, weather: Path) -> Any:
+    """Return a function that does commands in the weather run, and gives what became of it."""
+
+    def run(*lines: str, trace: Path = weather, options: Sequence[str] = ()) -> Done:
+        return frameengine("debug", trace, *options, *[word for line in lines for word in ("-c", line)])
+
+    return run
+
+
+def places(done: Done) -> list[str]:
+    """Return the place after each command of a run with --json."""
+    found = []
+    for line in done.out.splitlines():
+        place = json.loads(line)["place"]
+        inside = "" if place["effects"] is None else f":{place['effects']}"
+        found.append(f"{place['message']}.{place['frame']}{inside}")
+    return found
+
+
+def told(done: Done) -> list[Any]:
+    """Return the documents of a run with --json."""
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+# ---------------------------------------------------------------------- moves
+
+
+def test_every_move_has_its_reverse(debug: Any) -> None:
+    """Steps, effects and messages are gone through forwards and back, and lead over the same places."""
+    forward = places(debug(*["into"] * 14, options=["--json"]))
+    assert forward[:7] == ["1.0", "1.1:0", "1.1:1", "1.1", "1.2:0", "1.2:1", "1.2:2"]
+    back = places(debug(*["into"] * 14, *["reverse-into"] * 13, options=["--json"]))[14:]
+    assert back == forward[:13][::-1]
+    steps = places(debug("step 3", "reverse-step", "next", "next", "rn", "end", "start", options=["--json"]))
+    assert steps == ["1.2", "1.1", "1.4", "2.2", "1.4", "2.2", "0.0"]
+
+
+def test_a_place_can_be_named(debug: Any) -> None:
+    """A place is typed as show has it, with a point alone in this message, with a colon inside a frame, or behind the run's name."""
+    assert places(debug("goto 1.2:1", "goto .3", "@2", "until 1.1", options=["--json"])) == ["1.2:1", "1.3", "2.0", "1.1"]
+    done = debug("where", trace=Path(f"{GOLDEN}@2.3"), options=["--json"])
+    assert told(done)[0]["where"] == {"message": 2, "frame": 3, "effects": None}
+
+
+def test_an_end_says_so(debug: Any) -> None:
+    """A move that comes to the end or the start of the run says it, and stays there."""
+    done = debug("continue", "step", "reverse-continue")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.count("the end of the run") == 2
+    assert "the start of the run" in done.out
+
+
+# ---------------------------------------------------------------------- looks
+
+
+def test_a_stop_shows_the_frame_in_short(debug: Any) -> None:
+    """The place, its path, and what the frame asked for, got, showed and changed stand on a few lines."""
+    out = debug("goto 1.2").out
+    assert out.startswith("1.2  frame 2 of 4  tools\n")
+    assert 'forecast(city: "Bern", days: 2)' in out
+    assert "tool.timeout: no answer after 30 s" in out
+
+
+def test_effects_inside_a_frame_are_those_that_have_arrived(debug: Any) -> None:
+    """Inside a frame only the outcomes that have come are shown, and how many are outstanding."""
+    first, second = told(debug("goto 1.2:1", "effects", options=["--json"]))
+    assert first["where"]["effects"] == 1
+    assert [len(second["effects"]), second["outstanding"]] == [1, 1]
+    assert "1 effect outstanding" in debug("goto 1.2:1").out
+
+
+def test_the_state_is_told_with_who_changed_it(debug: Any) -> None:
+    """`state` shows a value at a place, `who` the change that made it so, `changes` all, `print` what an expression gives."""
+    documents = told(
+        debug("end", "state /history", "who /history", "changes /history", "print len(state.history)", options=["--json"])
+    )
+    assert len(documents[1]["value"]) == documents[4]["value"]
+    assert documents[2]["changed"]["place"] == documents[3]["changes"][-1]["place"]
+    assert documents[3]["changes"][0]["before"] == []
+
+
+def test_an_expression_is_shown_at_every_stop(debug: Any) -> None:
+    """`display` works an expression out at each place, and says where it cannot be."""
+    out = debug("display len(state.history)", "display output.nothing", "step", "step", "undisplay", "step").out
+    assert out.count("len(state.history) = ") == 2
+    assert out.count("output.nothing = ") == 2
+
+
+def test_a_text_is_searched_for_in_both_directions(debug: Any) -> None:
+    """`search` goes to the next frame that holds a text, goes on without one, and back with a question mark."""
+    assert places(debug("search FORECAST", "search", "search ? jacket", options=["--json"]))[0] == "1.1"
+    back = debug("end", "search ? no answer after", options=["--json"])
+    assert told(back)[1]["found"]["what"] == "model: model request"
+    lost = debug("search zebra")
+    assert (lost.code, "'zebra' stands nowhere behind this place" in lost.err) == (2, True)
+
+
+def test_every_command_has_help(debug: Any) -> None:
+    """`help` lists every command, and tells each one's argument and short forms."""
+    out = debug("help").out
+    assert all(f"{name} " in out or f"{name}\n" in out for name in COMMANDS)
+    done = debug(*[f"help {name}" for name in COMMANDS])
+    assert (done.code, done.err) == (0, "")
+
+
+def test_short_forms_belong_to_one_command() -> None:
+    """No two commands share a short form, and none is another one's name."""
+    names = [*COMMANDS, *[short for command in COMMANDS.values() for short in command.short]]
+    assert len(names) == len(set(names))
+
+
+# ---------------------------------------------------------------------- stops
+
+
+def test_breakpoints_stop_in_both_directions(debug: Any) -> None:
+    """A breakpoint stops a move forwards and backwards at the same place; ignored, disabled and deleted it does not."""
+    documents = told(
+        debug(
+            "break tool forecast", "continue", "end", "rc", "disable 1", "start", "continue", "enable 1", "ignore 1 1",
+            "start", "continue", "breakpoints", "delete 1", "breakpoints", options=["--json"],
+        )
+    )  # fmt: skip
+    stops = [(document["reason"], document["where"]["message"]) for document in documents if "reason" in document]
+    assert stops == [("breakpoint", 1), ("place", 2), ("breakpoint", 1), ("place", 0), ("end", 2), ("place", 0), ("end", 2)]
+    assert documents[-3]["points"][0]["hits"] == 3
+    assert documents[-1]["points"] == []
+
+
+def test_hits_are_listed_without_moving(debug: Any) -> None:
+    """`hits` names every place where something holds; the session stays where it is."""
+    documents = told(debug("hits error", "hits if frame == 1", "watch /history", "hits 1", options=["--json"]))
+    assert [document["place"]["message"] for document in documents] == [0, 0, 0, 0]
+    assert [document["count"] for document in documents if "count" in document] == [1, 2, documents[3]["count"]]
+    assert documents[3]["count"] >= 2
+
+
+def test_a_breakpoint_that_cannot_hit_is_refused_at_once(debug: Any) -> None:
+    """Unknown tools, pointers and names are told when they are typed, with what there is."""
+    for line, said in (
+        ("break tool forecats", "forecast"),
+        ("watch /histroy", "/history"),
+        ("break if stat.history == 1", "state"),
+        ("break tool forecast if (", "column"),
+        ("break zone 3", "node"),
+    ):
+        done = debug(line)
+        assert (done.code, said in done.err) == (2, True), (line, done.err)
+
+
+# ---------------------------------------------------------------------- the past
+
+
+def test_the_past_is_changed_in_a_fork(debug: Any, weather: Path, tmp_path: Path) -> None:
+    """An edit waits, a fork makes a sealed run that replays, compare begins at the edit, and the parent is as it was."""
+    before = weather.read_bytes()
+    target = tmp_path / "fork.trace.jsonl"
+    done = debug(
+        "goto 1.2",
+        'edit result 1 {"sky": "snow"}',
+        "edits",
+        f"fork --policy slot {target}",
+        "compare",
+        f"testcase {tmp_path / 'kept'}",
+    )
+    assert (done.code, done.err) == (0, "")
+    assert "✓ forked at 1.2" in done.out
+    assert "✗ differs at 1.2" in done.out
+    assert "✓ test made" in done.out
+    assert Replayer(target).run().verdict == "same"
+    assert weather.read_bytes() == before
+
+
+def test_an_edit_without_a_fork_changes_nothing(debug: Any, weather: Path) -> None:
+    """Until a fork is made an edit only waits; one can be dropped, and a fork without any is refused with the way out."""
+    head = verify(weather).head
+    done = debug("goto 1.2", "edit result 1 5", "drop", "fork")
+    assert (done.code, "no edit waits" in done.err) == (2, True)
+    assert verify(weather).head == head
+
+
+def test_a_fork_never_goes_onto_its_own_file(debug: Any, weather: Path) -> None:
+    """A fork onto the run itself, or over any file, is refused."""
+    before = weather.read_bytes()
+    done = debug("goto 1.2", "edit result 1 5", f"fork --policy slot {weather}")
+    assert (done.code, "is the trace that is forked" in done.err) == (2, True)
+    assert weather.read_bytes() == before
+
+
+def test_calls_that_nobody_answers_are_named(debug: Any, tmp_path: Path) -> None:
+    """Where no recorded reply fits, the fork says which calls are needed, and writes nothing."""
+    target = tmp_path / "fork.trace.jsonl"
+    done = debug("goto 1.2", 'edit result 1 "snow"', f"fork {target}")
+    assert "✗ fork stops" in done.out
+    assert "1.3 model[0]: model gpt-test" in done.out
+    assert not target.exists()
+
+
+# ---------------------------------------------------------------------- lines, files, programs
+
+
+def test_the_exit_code_is_that_of_the_last_command_that_failed(debug: Any) -> None:
+    """What fails does not end the session, and what comes after it does not hide it."""
+    done = debug("zork", "where")
+    assert (done.code, "there is no command 'zork'" in done.err, "start" in done.out) == (2, True, True)
+    assert "did you mean" in debug("contniue").err
+    assert "may be" in debug("re").err
+
+
+def test_lines_come_from_a_file_or_a_pipe(frameengine: Frameengine, weather: Path, tmp_path: Path) -> None:
+    """-x takes the lines of a file, stdin those of a pipe; comments are none, and an empty line does the last move again."""
+    script = tmp_path / "script.txt"
+    script.write_text("# two steps\nstep\n\nwhere\n", encoding="utf-8")
+    by_file = frameengine("debug", weather, "-x", script)
+    assert (by_file.code, by_file.err) == (0, "")
+    by_pipe = frameengine("debug", weather, "--plain", stdin=b"step\n\nwhere\nquit\nstep\n")
+    assert by_pipe.out == by_file.out
+    assert frameengine("debug", weather, "-x", tmp_path / "none.txt").code == 2
+
+
+def test_programs_get_a_document_for_each_command(debug: Any) -> None:
+    """With --json each command gives one document with the place it came to; one that fails says so."""
+    documents = told(debug("step", "zork", options=["--json"]))
+    assert [document["ok"] for document in documents] == [True, False]
+    assert documents[0]["schema_version"] == 1
+    assert documents[1]["error"]["code"] == "usage"
+
+
+def test_a_damaged_trace_is_gone_about_in_as_far_as_it_is_good(frameengine: Frameengine, record: Record) -> None:
+    """Without --damaged an unsealed trace is refused with exit 3 and the way out; with it the good part can be walked."""
+    path = record("cut", WEATHER, JACKET, seal=False)
+    refused = frameengine("debug", path, "-c", "end")
+    assert (refused.code, "--damaged" in refused.err) == (3, True)
+    done = frameengine("debug", path, "--damaged", "-c", "end")
+    assert done.code == 0
+    assert "no seal" in done.err
+    forking = frameengine("debug", path, "--damaged", "-c", "goto 1.2", "-c", "edit result 1 5", "-c", "fork")
+    assert (forking.code, "repair" in forking.err) == (3, True)
+
+
+def test_text_from_outside_is_neutral(frameengine: Frameengine, record: Record) -> None:
+    """No control sequence of a message, reply or result gets through any command."""
+    evil = "\x1b]52;c;aGk=\x07\x1b[2J\u202e\u009b31m"
+    path = record("evil", (f"hello {evil}", [f"bye {evil}"]))
+    looks = ["end", "frame", "list", "messages", "effects", "effect", "state", "state /history", "changes", "changes /history"]
+    looks += [
+        "who /history",
+        "input",
+        "output",
+        "emissions",
+        "print output",
+        "search bye",
+        "hits text bye",
+        "display output",
+        "rs",
+    ]
+    done = frameengine("debug", path, *[word for line in looks for word in ("-c", line)])
+    assert "hello" in done.out
+    assert not [sign for sign in done.out + done.err if (ord(sign) < 32 and sign != "\n") or sign in "\x7f\x9b\u202e"]
+
+
+def test_a_person_has_a_prompt_with_the_place_and_ctrl_c_leaves_nothing_behind(weather: Path, tmp_path: Path) -> None:
+    """In a terminal the prompt names the place, the tab completes, Ctrl-C at it does not leave, and quit does."""
+    terminal = Terminal("debug", weather, "--plain", cwd=tmp_path, env={"XDG_STATE_HOME": str(tmp_path / "state")})
+    terminal.wait_for("(start) ")
+    terminal.press("ste\t\r")
+    terminal.wait_for("(1.0) ")
+    terminal.press("\x03")
+    terminal.wait_for("quit leaves")
+    terminal.wait_for("(1.0) ")
+    terminal.press("q\r")
+    assert terminal.end() == 0
+    assert "step" in (tmp_path / "state" / "frameengine" / "debug_history").read_text(encoding="utf-8")
