@@ -79,6 +79,11 @@ class RunState:
         """Return the state after *changes*. Raises `NodeError` where one does not fit."""
         sections = self.sections
         for change in changes:
+            if change.op == "append":
+                grown = grow(sections, change.at, change.value, change.keep)
+                if grown is not None:
+                    sections = grown
+                    continue
             steps = [step.replace("~1", "/").replace("~0", "~") for step in change.at.split("/")[1:]]
             if not steps or not change.at.startswith("/"):
                 raise NodeError(
@@ -92,6 +97,21 @@ class RunState:
     def digest(self) -> str:
         """sha256 of the canonical form, in hex; lists of mappings (the history) are digested item by item."""
         return digest({name: _shared(value) for name, value in self.sections.items()})
+
+
+def grow(sections: FrozenMap, at: str, value: Json, keep: int) -> FrozenMap | None:
+    """Return the sections with frozen *value* at the end of a section that is a list; None where *at* points at anything else.
+
+    What the history does with each message: nothing else is looked at.
+    """
+    name = at[1:]
+    items = sections.get(name)
+    if type(items) is not tuple or at[:1] != "/" or "/" in name or "~" in name:
+        return None
+    items = (*items, value)
+    grown = frozen_map({**sections, name: items[-keep:] if keep else items})
+    grown.dollar = sections.dollar
+    return grown
 
 
 def section_form(name: str, value: Json) -> bytes:
@@ -122,11 +142,6 @@ def _changed(value: Json, steps: list[str], change: Change, at: str) -> Json:
             del members[step]
         else:
             raise NodeError(f"nothing to delete at {at!r}", hint="delete what is there, or leave the change out")
-        if step in value and type(members.get(step)) is tuple and type(change.value) is FrozenMap and not rest:
-            # A frozen mapping at the end of a list that was frozen before: nothing else is new.
-            grown = frozen_map(members)
-            grown.dollar = value.dollar
-            return grown
         return freeze(members)
     if type(value) is tuple and step.isdecimal() and len(step) <= INDEX_DIGITS and int(step) < len(value):
         index = int(step)

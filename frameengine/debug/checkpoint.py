@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from frameengine.codec import dumps
 from frameengine.errors import FrameEngineError
 from frameengine.jsonvalue import FrozenMap, Json, freeze, frozen_map
-from frameengine.state import Change, RunState, section_form
+from frameengine.state import Change, RunState, grow, section_form
 from frameengine.trace.stored import Stored, resolved
 
 T = TypeVar("T")
@@ -33,21 +33,20 @@ FOLDING_ERRORS = (FrameEngineError, LookupError, TypeError, ValueError, Attribut
 
 def folded(state: RunState, changes: Iterable[Any], contents: Stored) -> RunState:
     """Return a folded state after *changes*, as they stand in a line. Raises one of `FOLDING_ERRORS` where one does not fit."""
-    appended: list[Change] = []
     for change in changes:
-        at, op, value = change["at"], change["op"], change.get("value")
-        # A user's key is escaped in what is folded, and so must be the steps that name it.
-        at = at.replace("/$", "/$$") if "$" in at else at
+        at, op, value, keep = change["at"], change["op"], change.get("value"), change.get("keep", 0)
         if type(value) is dict and len(value) == 1 and "$c" in value:
             value = frozen_map(value)
-        made = Change(op=op, at=at, value=value, keep=change.get("keep", 0))
-        if op == "append" and type(state.sections.get(at[1:])) is tuple:
-            appended.append(made)
-            continue
-        state, appended = state.apply(appended), []
+            grown = grow(state.sections, at, value, keep) if op == "append" and "$" not in at else None
+            if grown is not None:
+                state = RunState(grown)
+                continue
+        # A user's key is escaped in what is folded, and so must be the steps that name it.
+        at = at.replace("/$", "/$$")
         steps = [step.replace("~1", "/").replace("~0", "~") for step in at.split("/")[1:]]
-        state = RunState(_opened(state.sections, steps if op == "append" else steps[:-1], contents)).apply([made])
-    return state.apply(appended)
+        state = RunState(_opened(state.sections, steps if op == "append" else steps[:-1], contents))
+        state = state.apply([Change(op=op, at=at, value=value, keep=keep)])
+    return state
 
 
 def _opened(value: Json, steps: list[str], contents: Stored) -> Json:

@@ -19,6 +19,7 @@ from frameengine.effects import ModelReply
 from frameengine.engine.driver import Run
 from frameengine.engine.message import Engine
 from frameengine.exchanges.exchange import Exchange
+from frameengine.graph.registry import BoundGraph
 from frameengine.importers.exchange_calls import Refused, chat_call, is_chat
 from frameengine.importers.exchange_cut import ChatCall, Course, Origin, Step, cut
 from frameengine.importers.openai import FromPlan, fitting, follow, tool_loop
@@ -40,7 +41,11 @@ class ConversationReport:
     inputs: tuple[int, int]
     """Its first and last input in the trace."""
     calls: int
-    """Model calls that are run; those that it shares with an earlier conversation are not counted."""
+    """Its own model calls that are run."""
+    given: tuple[int, ...]
+    """Numbers of its own exchanges that are given, not run."""
+    attempts: int
+    """How many of its exchanges failed and were made again."""
     origin: Origin
     """How it comes of an earlier call."""
     of: int | None
@@ -59,6 +64,8 @@ class ConversationReport:
             "exchanges": list(self.exchanges),
             "inputs": list(self.inputs),
             "calls": self.calls,
+            "given": list(self.given),
+            "attempts": self.attempts,
             "origin": self.origin,
             "of": self.of,
             "notes": [note.to_json() for note in self.notes],
@@ -132,13 +139,14 @@ def import_exchanges(
     target: Path,
     *,
     source: str = "",
+    bound: BoundGraph | None = None,
     replace: bool = False,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> ExchangesReport:
     """Run the conversations of a recording through the tool loop, record them in *target* and seal it.
 
-    *exchanges* come in the order in which they were answered; *source* is what the header says of their origin; *progress* is
-    told how many have been read. Time is virtual. An import can be repeated, so one that fails or is interrupted leaves no file;
+    *exchanges* come in the order in which they were answered; *source* is what the header says of their origin; *bound*
+    is `tool_loop`, bound once by a caller who imports many; *progress* is told how many have been read. Time is virtual. An import can be repeated, so one that fails or is interrupted leaves no file;
     one of a recording without a conversation leaves a trace without inputs. Raises what `TraceWriter` raises.
     """
     found = _found(exchanges, progress)
@@ -149,7 +157,7 @@ def import_exchanges(
         last = first + len(one.turns) - 1 + (number > 0)
         reports.append(one.report(first, last))
         first = last + 1
-    bound = tool_loop()
+    bound = bound or tool_loop()
     about, _ = fitting(freeze({"conversations": [_about(report) for report in reports]} if reports else {}))
     provenance = {"inputs": "imported", "model": "imported", "tools": "imported", "source": source, **about}
     with TraceWriter(target, header(bound, provenance=provenance), replace=replace) as writer:
@@ -223,14 +231,16 @@ class _Planned:
         """Return what became of it; *first* and *last* are its inputs."""
         course = self._course
         own = course.steps[course.own :]
-        left = [step.call.number for step in own if step.call.number not in self._run]
+        given = tuple([step.call.number for step in own if step.call.number not in self._run])
         notes = [*self._notes]
-        if left:
-            notes.append(Note(what=f"{_many(len(left), 'exchange')} given, not run: {', '.join(map(str, left[:8]))}"))
+        if given:
+            notes.append(Note(what=f"{_many(len(given), 'exchange')} given, not run: {', '.join(map(str, given[:8]))}"))
         return ConversationReport(
             exchanges=tuple(sorted([call.number for step in own for call in (step.call, *step.attempts)])),
             inputs=(first, last),
-            calls=sum(number in self._own for number in self._run),
+            calls=len(own) - len(given),
+            given=given,
+            attempts=sum(len(step.attempts) for step in own),
             origin=course.origin,
             of=course.of,
             notes=tuple(notes),

@@ -27,6 +27,7 @@ _CHAIN_AT = -67
 """Where the hex digits of a line's chain value begin, seen from its end."""
 _PIN = 16
 """Of those as many are remembered: what is read again leads to the same ones, or was changed."""
+_PINNED = slice(_CHAIN_AT, _CHAIN_AT + _PIN)
 _CONTENT = b'{"kind":"content"'
 
 
@@ -46,11 +47,10 @@ class TraceIndex:
         self._unpacked: IO[bytes] | None = None
         if os.pread(self._source, len(MAGIC), 0) == MAGIC:
             self._unpack()
-        self._offsets = array("q")
+        self._ends = array("q")
         self._pins = bytearray()
         self._firsts = array("q")
         self._content_lines = array("q")
-        self._end = 0
         self._taken = os.fstat(self._source)
         self.contents = Stored(self._values)
         """All contents of the trace, by number."""
@@ -69,12 +69,12 @@ class TraceIndex:
         weakref.finalize(self, self._unpacked.close)
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._ends)
 
     @property
     def end(self) -> int:
         """Bytes that were read and proven, unpacked."""
-        return self._end
+        return self._ends[-1] if self._ends else 0
 
     @property
     def compressed(self) -> bool:
@@ -85,10 +85,9 @@ class TraceIndex:
         """Take the next line: what a `TraceReader` calls."""
         if "values" in members:
             self._firsts.append(members["first"])
-            self._content_lines.append(len(self._offsets))
-        self._offsets.append(offset)
-        self._pins += raw[_CHAIN_AT : _CHAIN_AT + _PIN]
-        self._end = offset + len(raw)
+            self._content_lines.append(len(self._ends))
+        self._ends.append(offset + len(raw))
+        self._pins += raw[_PINNED]
         if self._unpacked is not None:
             try:
                 self._unpacked.write(raw)
@@ -128,21 +127,24 @@ class TraceIndex:
         """Yield the lines from *first* to *last* that are no contents, proven. Raises `TraceError`."""
         for number, raw in self._proven(first, last):
             if not raw.startswith(_CONTENT):
-                yield Line((self.path, number + 1, self._offsets[number]), raw, loads(raw), self.contents)
+                yield Line((self.path, number + 1, self._start(number)), raw, loads(raw), self.contents)
 
     def _proven(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
-        offsets, pins = self._offsets, self._pins
+        ends, pins = self._ends, self._pins
         before = -_CHAIN_AT if first else 0
-        start, end = offsets[first] - before, offsets[last + 1] if last + 1 < len(offsets) else self._end
-        data = self._read(start, end - start, first)
-        chain = data[: before - 3] if before else GENESIS
+        start = self._start(first) - before
+        data = self._read(start, ends[last] - start, first)
+        chain, at = data[: before - 3] if before else GENESIS, before
         for number in range(first, last + 1):
-            at = offsets[number] - start
-            raw = data[at : (offsets[number + 1] if number + 1 < len(offsets) else self._end) - start]
+            raw = data[at : ends[number] - start]
+            at += len(raw)
             chain = chained(chain, raw[:-CHAIN_BYTES])
             if raw[_CHAIN_AT:-3] != chain or chain[:_PIN] != pins[number * _PIN : (number + 1) * _PIN]:
                 raise self._changed(number)
             yield number, raw
+
+    def _start(self, number: int) -> int:
+        return self._ends[number - 1] if number else 0
 
     def _read(self, start: int, size: int, line: int) -> bytes:
         if self._unpacked is not None:
@@ -162,7 +164,7 @@ class TraceIndex:
         return self._error(TraceIntegrity, what, "open it again", number)
 
     def _error(self, kind: type[TraceError], what: str, hint: str, number: int) -> TraceError:
-        return kind(f"{self.path}: {what}", hint=hint, path=str(self.path), line=number + 1, offset=self._offsets[number])
+        return kind(f"{self.path}: {what}", hint=hint, path=str(self.path), line=number + 1, offset=self._start(number))
 
     def _values(self, number: int) -> tuple[int, list[Any], int]:
         """Return the first number, the values and the size of the content line in which content *number* stands."""

@@ -57,7 +57,7 @@ def test_every_move_has_its_reverse(debug: Any) -> None:
 
 
 def test_a_place_can_be_named(debug: Any) -> None:
-    """A place is typed as show has it, with a point alone in this message, with a colon inside a frame, or behind the run's name."""
+    """A place is typed as show has it, with a point alone in this message, a colon inside a frame, or behind the run's name."""
     assert places(debug("goto 1.2:1", "goto .3", "@2", "until 1.1", options=["--json"])) == ["1.2:1", "1.3", "2.0", "1.1"]
     done = debug("where", trace=Path(f"{GOLDEN}@2.3"), options=["--json"])
     assert told(done)[0]["where"] == {"message": 2, "frame": 3, "effects": None}

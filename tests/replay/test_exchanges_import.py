@@ -16,8 +16,9 @@ import pytest
 
 from frameengine.exchanges.exchange import Exchange, Request, Response
 from frameengine.exchanges.gather import Gathering
+from frameengine.graph.registry import BoundGraph
 from frameengine.importers.exchanges import ExchangesReport, import_exchanges
-from frameengine.importers.openai import read_conversations
+from frameengine.importers.openai import read_conversations, tool_loop
 from frameengine.inputs import Clear, Given, UserMessage
 from frameengine.jsonvalue import thaw
 from frameengine.replay.replayer import Replayer
@@ -50,9 +51,9 @@ def cassettes(folder: Path, name: str) -> Iterator[tuple[str, list[Exchange]]]:
         yield f"{of}/{path}", [recorded(line) for line in group]
 
 
-def replayed(path: Path, report: ExchangesReport) -> None:
+def replayed(path: Path, report: ExchangesReport, bound: BoundGraph | None = None) -> None:
     """Prove a trace: it verifies, and replays the same in all that its seal states."""
-    receipt, result = verify(path), Replayer(path).run()
+    receipt, result = verify(path), Replayer(path, bound=bound).run()
     assert result.divergence is None
     assert (result.counts, result.canonical) == (receipt.counts, receipt.canonical)
     assert (receipt.counts.inputs, receipt.counts.calls) == (report.inputs, report.calls)
@@ -61,37 +62,40 @@ def replayed(path: Path, report: ExchangesReport) -> None:
 def test_every_recorded_chat_exchange_has_its_place(data_dir: Path, tmp_path: Path) -> None:
     """All 1,142 exchanges are in one conversation or refused with a reason; those that are not run are named; traces replay."""
     counts: Counter[str] = Counter()
+    bound = tool_loop()
     for source, exchanges in cassettes(data_dir, "http-openai-chat"):
         path = tmp_path / "cassette.trace.jsonl"
-        report = import_exchanges(exchanges, path, source=source, replace=True)
+        report = import_exchanges(exchanges, path, source=source, bound=bound, replace=True)
         owned = [number for one in report.conversations for number in one.exchanges]
         assert sorted([*owned, *[note.message or 0 for note in report.refused]]) == list(range(1, len(exchanges) + 1))
         for one in report.conversations:
-            not_run = len(one.exchanges) - one.calls
-            assert not_run == 0 or one.notes or one.calls < len(one.exchanges)
-            counts["named"] += any("given, not run" in note.what for note in one.notes)
-            counts[f"origin {one.origin or 'none'}"] += 1
-            counts["calls that are run"] += one.calls
+            assert len(one.exchanges) == one.calls + len(one.given) + one.attempts
+            assert bool(one.given) == any("given, not run" in note.what for note in one.notes)
+            counts["run"] += one.calls
+            counts["given"] += len(one.given)
+            counts["attempts"] += one.attempts
         if report.calls:
-            replayed(path, report)
+            replayed(path, report, bound)
         counts["files"] += 1
         counts["exchanges"] += report.exchanges
         counts["refused"] += len(report.refused)
         counts["conversations"] += len(report.conversations)
-    assert {name: counts[name] for name in ("files", "exchanges", "refused", "conversations", "calls that are run")} == {
+    assert counts == {
         "files": 643,
         "exchanges": 1142,
         "refused": 1,
         "conversations": 1020,
-        "calls that are run": 998,
+        "run": 998,
+        "given": 130,
+        "attempts": 13,
     }
 
 
 def test_other_protocols_are_counted_and_left_out(data_dir: Path, tmp_path: Path) -> None:
     """None of the 613 exchanges of other protocols is taken for a chat completion, and none is lost from the count."""
-    others = 0
-    for source, exchanges in cassettes(data_dir, "http-other-protocols"):
-        report = import_exchanges(exchanges, tmp_path / "other.trace.jsonl", source=source, replace=True)
+    others, bound = 0, tool_loop()
+    for _, exchanges in cassettes(data_dir, "http-other-protocols"):
+        report = import_exchanges(exchanges, tmp_path / "other.trace.jsonl", bound=bound, replace=True)
         assert not report.conversations
         others += sum(report.others.values())
     assert others == 613

@@ -89,11 +89,11 @@ def pair(id: str, streamed: Script, whole: Script | None, comes: str, **more: An
     ]
 
 
-def refused(id: str, status: int, *, tries: int = 1, headers: Any = (), **more: Any) -> list[Row]:
+def refused(name: str, status: int, *, tries: int = 1, headers: Any = (), **more: Any) -> list[Row]:
     """Return the rows of a status that refuses; its body repeats the key, as some endpoints do."""
     script = error(status, f"no: {KEY}", headers)
     comes = "rate_limited" if status == 429 else "provider_error"
-    return pair(id, script, None, comes, status=status, tries=tries, says="no: [key]", **more)
+    return pair(name, script, None, comes, status=status, tries=tries, says="no: [key]", **more)
 
 
 def spoiled(id: str, name: str, *parts: bytes, whole: Script, comes: str, **more: Any) -> list[Row]:
@@ -126,7 +126,7 @@ def bomb(encoding: str, data: bytes) -> Script:
     return answer(packed, headers=[("content-encoding", encoding)])
 
 
-SHORT = {"connect": 0.15, "first_token": 0.15, "idle": 0.15, "total": 0.5}
+SHORT = {"connect": 0.15, "first_token": 0.15, "idle": 0.15}
 SLOW = Send(FULL, at=tuple(range(len(FULL))), gap=0.02)
 CALLS = [tool_call("look", {"at": 1}), tool_call("look", {"at": 2}, id="call_2")]
 LOOKED = ("at 1", "at 2")
@@ -148,13 +148,13 @@ def connection() -> list[Row]:
         *pair("F05 reset before headers", [Reset()], None, **nothing),
         *pair("F05 cut before headers", [Cut()], None, **nothing),
         *pair("F06 headers stall", [Hang()], None, "timeout", timeouts=SHORT, limit="first_token", tries=3,
-              plain={"limit": "total", "tries": 1}),
+              plain={"limit": "total", "tries": 1, "timeouts": {"total": 0.3}}),
         *pair("F07 first token stalls", [*sse(b": wait\n\n"), Hang()], [Head(headers=JSON, framing="chunked"), Send(b" "), Hang()],
               "timeout", timeouts=SHORT, limit="first_token", tries=3, plain={"limit": "idle"}),
         *pair("F08 stall in the middle", [*sse(HELLO), Hang()], [Head(headers=JSON, framing="chunked"), Send(WHOLE[:40]), Hang()],
               "timeout", timeouts=SHORT, limit="idle", text="The answer", plain={"text": None, "tries": 3}),
         *pair("F09 slow drip", [Head(headers=EVENTS, framing="chunked"), SLOW], [Head(framing="chunked"), SLOW],
-              "timeout", timeouts={**SHORT, "first_token": 9}, limit="total"),
+              "timeout", timeouts={"idle": 0.15, "total": 0.4}, limit="total"),
     ]  # fmt: skip
 
 
@@ -173,9 +173,10 @@ def statuses() -> list[Row]:
         *refused("F15 infinite", 429, headers=[("retry-after", "inf")], **wait),
         *refused("F16 10^9", 429, headers=[("retry-after", "1000000000")]),
         *refused("F16 beyond the cap", 503, headers=[("retry-after", "61")]),
-        *[row for id, status in enumerate((400, 401, 403, 404, 413, 422), 17) for row in refused(f"F{id} {status}", status)],
-        *[row for id, status in ((23, 408), (24, 409), (25, 500), (26, 502), (26, 503), (26, 504), (27, 529))
-          for row in refused(f"F{id} {status}", status, tries=3)],
+        *[row for number, status in enumerate((400, 401, 403, 404, 413, 422), 17)
+          for row in refused(f"F{number} {status}", status)],
+        *[row for number, status in ((23, 408), (24, 409), (25, 500), (26, 502), (26, 503), (26, 504), (27, 529))
+          for row in refused(f"F{number} {status}", status, tries=3)],
         *pair("F28 an error", body({"error": {"message": f"broke {KEY}", "code": 402}}), None, "provider_error",
               status=200, says="broke [key]"),
         *pair("F29 HTML", answer("<html>busy</html>", headers=[("content-type", "text/html")]), None, "bad_response", status=200),
@@ -185,7 +186,7 @@ def statuses() -> list[Row]:
 
 def cuts() -> list[Row]:
     """F31 to F36: the answer ends too soon, in one way or another."""
-    half = FULL[: FULL.index(b"is")]
+    half = FULL[: FULL.index(b"42")]
     keep = {"text": "The answer", "plain": {"text": None, "tries": 3}}
     start = Head(headers=EVENTS, framing="chunked")
     whole = Head(framing="chunked")
@@ -194,7 +195,8 @@ def cuts() -> list[Row]:
         *pair("F31 no finish reason", sse(HELLO, DONE), [whole, Send(WHOLE[:40])], "truncated", **keep),
         *pair("F32 no end mark, connection closed", sse(HELLO, framing="close"), [Head(framing="close"), Send(WHOLE[:60])],
               "truncated", **keep),
-        *pair("F33 cut inside an event", [*sse(half), Cut()], [whole, Send(WHOLE[:60]), Cut()], "truncated", **keep),
+        *pair("F33 cut inside an event", [*sse(half), Cut()], [whole, Send(WHOLE[:60]), Cut()], "truncated",
+              text="The answer is", plain=keep["plain"]),
         *pair("F34 last event without its end", sse(HELLO, event(END), DONE[:-1]), [Head(framing="close"), Send(WHOLE[:-1])],
               "truncated", **keep),
         *pair("F35 reset", [*sse(HELLO), Pause(0.05), Reset()], [whole, Send(WHOLE[:60]), Pause(0.05), Reset()], "truncated", **keep),

@@ -6,6 +6,7 @@ connection that is left over.
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -119,7 +120,7 @@ def play(row: Row, url: str, path: Path) -> tuple[list[Outcome], list[float], En
     """Run one message of `tool-loop` against an endpoint and record it; return what came of the model calls, and the waits."""
     waits: list[float] = []
     timeouts = Timeouts(**{"connect": 5, "first_token": 5, "idle": 5, "total": 200, **row.timeouts})
-    endpoint = Endpoint(base_url=url, key=KEY, stream=row.streamed, timeouts=timeouts)
+    endpoint = Endpoint(base_url=url, key=KEY, model="m", stream=row.streamed, timeouts=timeouts)
     live = Live(HttpModel(endpoint, clock=CLOCK, sleep=waits.append), tools())
     bound, heard = bind(load_graph("tool-loop")), Heard()
     engine = Engine(bound, instruments=[heard])
@@ -179,7 +180,7 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id.replace(" ", "-"))
 def test_the_matrix(row: Row, server: ModelServer, tmp_path: Path, no_sockets: Any) -> None:
-    """The outcome is that of the table, with as many tries and waits; it is recorded, and replays to the same without a socket."""
+    """The outcome is that of the table, with as many tries and waits; recorded, it replays to the same without a socket."""
     server.respond = lambda request: again(request, row.script)
     server.requests.clear()
     threads, path = threading.active_count(), tmp_path / "run.trace.jsonl"
@@ -436,8 +437,6 @@ def test_no_answer_takes_much_memory(server: ModelServer) -> None:
         [sys.executable, "-c", MEMORY, server.url, *paths], capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    import json
-
     grown = json.loads(done.stdout)
     assert len(grown) == 12
     assert sum(grown.values()) <= 32 << 10, grown

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from attrs import frozen
 
 from frameengine_cli.commands import options
 
 if TYPE_CHECKING:
+    from frameengine.debug.place import Place as DebugPlace
     from frameengine_cli.debugging.session import Session
+    from frameengine_cli.refs import Place, Source
 
 PLACE_HELP = "@2 begins where its second message enters, @2.3 at the third frame of that."
 
@@ -42,27 +44,61 @@ def debug(
         bool, typer.Option("--damaged", help="Go about in the good part of a damaged or unfinished trace.")
     ] = False,
     exchanges: options.Exchanges = False,
+    theme: Annotated[
+        str | None,
+        typer.Option("--theme", metavar="light|dark", help="Colours of the screen, if not the terminal's.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document for each command.")] = False,
     traces: options.Traces = None,
 ) -> None:
     """Go about in a run, forwards and backwards: step, break, watch, edit, fork.
 
-    Nothing is run but where a fork is made. 'help' lists the commands.
+    In a terminal it is a full screen; ? shows its keys, and ':' takes commands. Elsewhere, and with --plain, it takes commands
+    line by line; 'help' lists them. Nothing is run but where a fork is made.
 
     Exit 0 where every command did what it said, else the code of the last one that did not.
 
     Examples: frameengine debug latest; frameengine debug latest -c 'break error' -c continue -c frame
     """
+    from frameengine_cli.chatting.reading import is_interactive
     from frameengine_cli.debugging.lines import Lines, typed_lines
+    from frameengine_cli.refs import split_place
 
     given = list(commands or [])
     if script is not None:
         given += _script(script)
-    with _session(ref, graph=graph, trust=trust, damaged=damaged, folder=traces, plain=exchanges) as session:
-        lines = Lines(session, as_json=as_json)
-        lines.run(given or typed_lines(session))
-    if lines.code:
-        raise typer.Exit(lines.code)
+    name, place = split_place(ref)
+    wanted = Wanted(graph=graph, trust=trust, damaged=damaged)
+    with _source(name, traces, plain=exchanges or damaged) as source:
+        if is_interactive() and not (plain or as_json or commands or script):
+            code = _screen(source, place, wanted, theme or "")
+        else:
+            lines = Lines(_opened(source, place, wanted), as_json=as_json)
+            lines.run(given or typed_lines(lines.session))
+            code = lines.code
+    if code:
+        raise typer.Exit(code)
+
+
+@frozen(kw_only=True)
+class Wanted:
+    """What a user says about the session."""
+
+    graph: str | None
+    """Graph that forks run."""
+    trust: bool
+    """Whether code that only the trace names may be imported."""
+    damaged: bool
+    """Whether the good part of a trace will do."""
+
+
+def _source(name: str, folder: Path | None, *, plain: bool) -> AbstractContextManager[Source]:
+    from frameengine.errors import UsageError
+    from frameengine_cli.conversing import opened_as_frames
+
+    if name.startswith("-") and name != "-":
+        raise UsageError(f"no such option: {name}", hint="frameengine debug --help")
+    return opened_as_frames(name, folder, plain=plain)
 
 
 def _script(path: Path) -> list[str]:
@@ -75,28 +111,60 @@ def _script(path: Path) -> list[str]:
         raise UsageError(f"{path}: {what}", hint="name a text file with one command a line", path=str(path)) from None
 
 
-@contextmanager
-def _session(ref: str, *, graph: str | None, trust: bool, damaged: bool, folder: Path | None, plain: bool) -> Iterator[Session]:
+def _screen(source: Source, place: Place | None, wanted: Wanted, theme: str) -> int:
+    """Show the full screen, which reads the trace once it has come up; return the exit code."""
+    from importlib.util import find_spec
+
+    from frameengine.errors import UsageError
+    from frameengine_cli.refs import size
+
+    if find_spec("textual") is None:
+        raise UsageError("the screen needs textual, which is not installed", hint="pip install 'frameengine[tui]', or --plain")
+    from frameengine_cli.tui.run import run_screen
+    from frameengine_cli.tui.working import Opening
+
+    first = None if place is None else _first(place)
+    opening = Opening(
+        name=str(source.name), open=lambda: _session(source, wanted, whole=False), total=size(source.path), place=first
+    )
+    return run_screen(opening, theme=theme)
+
+
+def _opened(source: Source, place: Place | None, wanted: Wanted) -> Session:
+    from frameengine_cli.output import remark
+
+    session = _session(source, wanted, whole=True)
+    problem = session.timeline.problem
+    if problem is not None:
+        remark(f"the trace is good up to {session.timeline.last}: {problem.message}")
+    if place is not None:
+        session.debugger.go(_first(place))
+    return session
+
+
+def _first(place: Place) -> DebugPlace:
+    """Return where a session begins that is asked for with REF@MESSAGE.FRAME."""
+    from frameengine.debug.place import Place as DebugPlace
+
+    return DebugPlace(place.message, place.frame or 0)
+
+
+def _session(source: Source, wanted: Wanted, *, whole: bool) -> Session:
     from frameengine.debug.debugger import Debugger
-    from frameengine.debug.place import Place
     from frameengine.debug.timeline import Timeline
-    from frameengine_cli.conversing import opened_as_frames
+    from frameengine.errors import TraceFormat, TraceIncomplete, TraceIntegrity
     from frameengine_cli.debugging.session import Session
     from frameengine_cli.progress import patience
-    from frameengine_cli.refs import size, split_place
+    from frameengine_cli.refs import size
 
-    name, place = split_place(ref)
-    with opened_as_frames(name, folder, plain=plain or damaged) as source:
-        try:
+    try:
+        if whole:
             with patience("reading", size(source.path), in_bytes=True) as done:
-                timeline = Timeline(source.path, damaged=damaged, progress=done)
-        except (TraceFormat, TraceIncomplete, TraceIntegrity) as error:
-            if not damaged and error.fields.get("line") != 1:
-                error.hint = "--damaged goes about in the good part" + (f"; {error.hint}" if error.hint else "")
-            raise
-        if timeline.problem is not None:
-            remark(f"the trace is good up to {timeline.last}: {timeline.problem.message}")
-        debugger = Debugger(timeline)
-        if place is not None:
-            debugger.go(Place(place.message, place.frame or 0))
-        yield Session(source=source, timeline=timeline, debugger=debugger, graph=graph, trust=trust)
+                timeline = Timeline(source.path, damaged=wanted.damaged, progress=done)
+        else:
+            timeline = Timeline(source.path, damaged=wanted.damaged, whole=False)
+    except (TraceFormat, TraceIncomplete, TraceIntegrity) as error:
+        if not wanted.damaged and error.fields.get("line") != 1:
+            error.hint = "--damaged goes about in the good part" + (f"; {error.hint}" if error.hint else "")
+        raise
+    return Session(source=source, timeline=timeline, debugger=Debugger(timeline), graph=wanted.graph, trust=wanted.trust)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from rich.console import RenderableType
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
@@ -150,9 +151,7 @@ class Debug(Pressed):
             self.status(*_stopped(answer), facts=words((line, QUIET)))
             self.close_answer()
         elif answer.screen is not None:
-            screen = answer.screen
-            self.status((f": {line}", QUIET))
-            self._answer(line, lambda _folds, width: [_placed(text) for text in lines(screen(Look(boxes=False)), width)])
+            self._say_or_open(line, answer.screen(Look(boxes=False)))
         else:
             self.status((f"{SAME} {line}", QUIET))
         self.show(moved=answer.stop is not None)
@@ -292,19 +291,24 @@ class Debug(Pressed):
         make = frame.frame_rows if tab == "frame" else frame.call_rows
         return lambda folds, width: make(scene, folds, width)
 
+    def _say_or_open(self, line: str, screen: RenderableType) -> None:
+        """Show an answer: in the line above the keys where it fits there, else in a panel of its own."""
+        drawn = lines(screen, self.size.width - 6)
+        if len(drawn) > 1:
+            self.status((f": {line}", QUIET))
+            self._answer(line, lambda _folds, width: [_placed(text) for text in lines(screen, width)])
+            return
+        self.close_answer()
+        self.status((f"{SAME} ", GOOD), (drawn[0].plain if drawn else line, ""), facts=words((line, QUIET)))
+
     def _answer(self, title: str, make: Maker) -> None:
         view = self.query_one("#answer", RowView)
         view.add_class("open")
         view.show(make, top=True)
         view.entitle(title, "esc closes")
-        half, whole = self.size.height // 2, self.size.height * 3 // 4
-        view.styles.height = min(len(view.rows) + 2, whole if title == "compare" else half)
-        self.call_after_refresh(self._fit_answer)
-
-    def _fit_answer(self) -> None:
-        """Show the answer again in the width that it has come to, and give it the keys where it is longer than its panel."""
-        view = self.query_one("#answer", RowView)
-        if len(view.rows) > view.scrollable_content_region.height:
+        most = self.size.height * 3 // 4 if title == "compare" else self.size.height // 2
+        view.styles.height = min(len(view.rows) + 2, most)
+        if len(view.rows) + 2 > most or any(row.place is not None for row in view.rows):
             view.focus()
 
     def _completions(self, line: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from rich.segment import Segment
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.message import Message
 from textual.strip import Strip
 from textual.suggester import Suggester
 from textual.widget import Widget
@@ -148,7 +149,7 @@ class CommandLine(Input):
         self.value = ""
         self.post_message(self.Closed())
 
-    class Closed(events.Message):
+    class Closed(Message):
         """The line was closed."""
 
     def action_past(self, by: int) -> None:

@@ -87,13 +87,15 @@ def frame_rows(scene: Scene, marks: Collection[Place]) -> list[Row]:
     stretch, entered = scene.stretch, scene.entered
     if stretch is None or entered is None:
         return [Row(text=words(("nothing has entered yet: step", QUIET)))]
+    digits = len(str(stretch.frames[-1].place.frame)) if stretch.frames else 1
     place = Place(stretch.message)
-    text = _marked(place, marks).append_text(words((f"  {ENTERS} ", GOOD), (phrases.cut(phrases.input_line(entered)), "")))
+    text = _marked(place, marks).append_text(
+        words((f"{'':{digits}} {ENTERS} ", GOOD), (phrases.cut(phrases.input_line(entered)), ""))
+    )
     rows = [Row(text=text, place=place, here=scene.place == place, subject="input")]
     if stretch.first:
         at = Place(stretch.message, stretch.frames[0].place.frame - 1)
         rows.append(Row(text=words((f"  … {stretch.first:,} frames before", QUIET)), place=at))
-    digits = len(str(stretch.frames[-1].place.frame)) if stretch.frames else 1
     for shown in stretch.frames:
         rows += _frame(shown, scene, marks, digits)
     if stretch.later:
@@ -106,16 +108,16 @@ def _frame(shown: Shown, scene: Scene, marks: Collection[Place], digits: int) ->
     step, place = shown.step, shown.place
     number = f"{place.frame:>{digits}} "
     if step is None:
-        text = Text(" ").append_text(words((number, f"{STRONG} {GOOD}"), (f"{DIFFERS} ", BAD), ("never committed", BAD)))
+        text = Text("  ").append_text(words((number, f"{STRONG} {GOOD}"), (f"{DIFFERS} ", BAD), ("never committed", BAD)))
         yield Row(text=text, place=Place(place.message, place.frame, 0), here=scene.place == Place(place.message, place.frame, 0))
         yield from _calls(shown, scene, None, digits)
         return
     for late in step.late:
-        yield Row(text=words((f"{'':{digits + 2}}{ENTERS} ", GOOD), (phrases.cut(phrases.input_line(late)), QUIET)), place=place)
+        yield Row(text=words((f"{'':{digits + 3}}{ENTERS} ", GOOD), (phrases.cut(phrases.input_line(late)), QUIET)), place=place)
     phase = "" if step.phase == "main" else step.phase
     facts = " ".join([part for part in (phase, phrases.duration(phrases.milliseconds(step.meta))) if part])
     for index, record in enumerate(step.records):
-        text = _marked(place, marks) if index == 0 else Text(" ")
+        text = _marked(place, marks) if index == 0 else Text("  ")
         text.append_text(words((number if index == 0 else f"{'':{digits}} ", f"{STRONG} {GOOD}")))
         yield Row(
             text=text.append_text(headline(record, short=True)),
@@ -135,12 +137,12 @@ def _calls(shown: Shown, scene: Scene, node: str | None, digits: int) -> Iterato
         if node is None or call.key.node == node:
             at = Place(place.message, place.frame, number)
             subject = f"{'reply' if call.effect == 'model' else 'result'} {number}" if inside else ""
-            text = Text(" " * (digits + 3)).append_text(_call(call, arrived=not inside or number <= scene.arrived))
+            text = Text(" " * (digits + 4)).append_text(_call(call, arrived=not inside or number <= scene.arrived))
             yield Row(text=text, facts=_took(call), place=at, here=scene.place == at, stop=stop_at(call), subject=subject)
 
 
 def _marked(place: Place, marks: Collection[Place]) -> Text:
-    return words((BREAK, f"{STRONG} {BAD}")) if place in marks else Text(" ")
+    return words((f"{BREAK} ", f"{STRONG} {BAD}")) if place in marks else Text("  ")
 
 
 def stop_at(call: Made) -> str:

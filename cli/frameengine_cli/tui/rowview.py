@@ -122,7 +122,8 @@ class RowView(ScrollView, can_focus=True):
         return self.rows[self.cursor] if 0 <= self.cursor < len(self.rows) else None
 
     def _remake(self) -> None:
-        self._made_for = self.scrollable_content_region.width or self.size.width
+        # Before it is first laid out it is taken to be as wide as the screen.
+        self._made_for = self.scrollable_content_region.width or self.app.size.width - 4
         self.rows = self._make(self.folds, max(self._made_for, 1))
         self.cursor = min(self.cursor, max(len(self.rows) - 1, 0))
         self.virtual_size = Size(self._made_for, len(self.rows))

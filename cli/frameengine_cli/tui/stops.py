@@ -15,7 +15,7 @@ from frameengine_cli.look import BAD, GOOD, QUIET, STRONG, words
 from frameengine_cli.tui.lists import BREAK
 from frameengine_cli.tui.rows import Folds, Outline, Row
 
-OFF = "○"
+OFF, WATCHED = "○", "◎"
 
 
 @frozen(kw_only=True)
@@ -41,14 +41,15 @@ def stop_rows(stops: Stops, state: FrozenMap, everywhere: Mapping[int, int], fol
     """Return what a person has set up; *everywhere* has the number of places of the whole run where each point holds."""
     outline = Outline(folds, width)
     for each, stopped in stops.points:
-        watch = isinstance(each, Watchpoint)
-        sign = (f"{('◎' if watch else BREAK) if each.enabled else OFF} ", f"{STRONG} {BAD if each.enabled else QUIET}")
-        text = words(sign, (f"{each.number} ", QUIET), (each.text, STRONG if each.enabled else QUIET))
-        if watch:
-            text.append_text(words(("  ", ""), (_shown(state, each.pointer), GOOD)))
+        pointer = each.pointer if isinstance(each, Watchpoint) else ""
+        sign = (WATCHED if pointer else BREAK) if each.enabled else OFF
+        text = words((f"{sign} ", f"{STRONG} {BAD if each.enabled else QUIET}"), (f"{each.number} ", QUIET))
+        text.append_text(words((each.text, STRONG if each.enabled else QUIET)))
+        if pointer:
+            text.append_text(words(("  ", ""), (_shown(state, pointer), GOOD)))
         hits = everywhere.get(each.number)
         facts = phrases.count(stopped, "stop") if hits is None else f"{stopped} of {hits:,}"
-        outline.line(text, number=each.number, subject=each.pointer if watch else "", facts=words((facts, QUIET)))
+        outline.line(text, number=each.number, subject=pointer, facts=words((facts, QUIET)))
     if not outline.rows:
         outline.line(
             words(("no breakpoints: ", QUIET), ("b", STRONG), (" sets one, ", QUIET), ("w", STRONG), (" watches", QUIET))
@@ -56,8 +57,9 @@ def stop_rows(stops: Stops, state: FrozenMap, everywhere: Mapping[int, int], fol
     if stops.shown:
         outline.gap()
         outline.line(words(("shown at each stop", QUIET)))
-        for text, value, fault in stops.shown:
-            outline.line(words((f"{text} ", ""), ("= ", QUIET), (fault or phrases.value(value), BAD if fault else STRONG)), 1)
+        for expression, value, fault in stops.shown:
+            said = (fault or phrases.value(value), BAD if fault else STRONG)
+            outline.line(words((f"{expression} ", ""), ("= ", QUIET), said), 1)
     if stops.edits:
         outline.gap()
         outline.line(words(("edits that wait for a fork", QUIET)))

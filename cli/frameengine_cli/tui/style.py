@@ -107,9 +107,8 @@ RowView:nocolor:focus { border: heavy ansi_default; border-title-style: bold; }
 .rows--cursor { background: $cursor; }
 .rows--here { background: $here; }
 #tabs { height: 1; padding: 0 1; }
-#answer { height: auto; max-height: 50%; display: none; border: round $primary; }
+#answer { display: none; border: round $primary; }
 #answer.open { display: block; }
-#answer.tall { height: 60%; max-height: 60%; }
 #scrubber { height: 2; padding: 0 1; }
 #status { height: 1; padding: 0 1; }
 #command { height: 1; display: none; border: none; padding: 0 1; background: $panel; color: $foreground; }
@@ -128,11 +127,6 @@ RowView:nocolor:focus { border: heavy ansi_default; border-title-style: bold; }
 .small #small { display: block; }
 .small #work { display: none; }
 #work { height: 100%; }
-#loading { display: none; height: 1fr; content-align: center middle; text-align: center; }
-.loading #loading { display: block; }
-.loading #panels, .loading #scrubber { display: none; }
-.loading.begun #panels { display: block; }
-.loading.begun #loading { height: 1; }
 ModalScreen { align: center middle; background: $background 60%; }
 ModalScreen:nocolor { background: ansi_default; }
 #sheet { width: 92; max-width: 96%; height: auto; max-height: 94%; border: round $primary; }

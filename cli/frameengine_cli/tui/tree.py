@@ -11,6 +11,7 @@ from frameengine_cli import phrases
 from frameengine_cli.look import BAD, DELTA, DIFFERS, GOOD, QUIET, STRONG, block, words
 from frameengine_cli.tui.rows import Folds, Outline, Row
 from frameengine_cli.tui.scene import Scene
+from frameengine_cli.tui.stops import WATCHED
 
 ITEMS_MAX = 200
 """Items of a list or members of a mapping that are shown: of a list the newest."""
@@ -86,7 +87,7 @@ class _Tree:
 
     def _head(self, at: str, name: str, value: Json, before: Json, *, same: bool) -> Text:
         sign = ("", "") if same else (f"{DELTA} ", f"{STRONG} {BAD}")
-        eye = ("◎ ", f"{STRONG} {GOOD}") if at in self._watched else ("", "")
+        eye = (f"{WATCHED} ", f"{STRONG} {GOOD}") if at in self._watched else ("", "")
         name_style = STRONG if not same else GOOD if isinstance(value, Mapping | tuple) else QUIET
         if same:
             return words(eye, (f"{name}  ", name_style), (_short(value), ""))
@@ -126,5 +127,5 @@ def _short(value: Json, width: int = 80) -> str:
 
 
 def _grown(value: Json, before: Json) -> str:
-    one, other = len(before), len(value)  # type: ignore[arg-type]
+    one, other = len(before), len(value)
     return _short(value) if one == other else f"{_short(value)} ({other - one:+})"

@@ -6,6 +6,7 @@ Everything else is a `Fault`, never an answer.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
@@ -25,6 +26,8 @@ SHOWN_MAX = 300
 """Characters of a foreign text that a message repeats."""
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 """How a stream of events begins, and no JSON does."""
+_START_MAX = 1024
+"""Bytes after which a body that has not begun to be a stream of events is none."""
 _ERROR = re.compile(r'\{\s*"error"\s*:')
 
 
@@ -86,7 +89,9 @@ class Reading:
         if self.streamed is None:
             body = b"".join(self._body)
             start = body.removeprefix(BOM).lstrip()
-            if start and not any(len(start) < len(field) and field.startswith(start) for field in _FIELDS):
+            if len(body) > _START_MAX or not any(
+                field.startswith(start[: len(field)]) and len(start) < len(field) for field in _FIELDS
+            ):
                 self.streamed = start.startswith(_FIELDS)
                 if self.streamed:
                     self._body.clear()
@@ -179,7 +184,7 @@ class Reading:
         try:
             payload = foreign.parse(text)
         except FrameEngineError as error:
-            if "content-length" not in self.headers and text.lstrip().startswith("{") and not text.rstrip().endswith("}"):
+            if "content-length" not in self.headers and _unfinished(text):
                 raise self._fault("truncated", "the answer ends in its middle") from None
             told = self.headers.get("content-type") or "without a content type"
             raise self._fault("bad_response", f"the answer ({_short(told)}) cannot be read: {error.message}") from None
@@ -223,6 +228,17 @@ def read(status: int, headers: Mapping[str, str], pieces: Iterable[bytes], *, as
         return Outcome(value=reading.end(), meta=freeze(reading.answer.meta()))
     except Fault as fault:
         return Outcome(status="error", error=fault.failure(), meta=freeze(reading.answer.meta()))
+
+
+def _unfinished(text: str) -> bool:
+    """Return whether JSON ends too soon, rather than being wrong somewhere."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return bool(text.strip()) and (error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"))
+    except (ValueError, RecursionError):
+        pass
+    return False
 
 
 def _short(text: str) -> str:

@@ -107,7 +107,9 @@ class HttpModel:
                 http.stream("POST", self.endpoint.url, headers=self._headers(), content=self._body(effect)) as response,
             ):
                 wall = self._clock.now()
-                reading = Reading(response.status_code, response.headers, asked=effect.model, clock=watch.ms, wall=wall)
+                reading = Reading(
+                    response.status_code, response.headers, asked=self.endpoint.model or effect.model, clock=watch.ms, wall=wall
+                )
                 watch.phase = reading.phase
                 for piece in response.iter_bytes():
                     for text in reading.feed(piece):
