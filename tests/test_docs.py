@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 RUNNABLE = (
+    "agents.md",
     "chat.md",
     "diff.md",
     "extending.md",

@@ -192,12 +192,12 @@ class _Tree:
         while begins:
             begin, origin = begins.pop()
             steps, own = _before(begin)
-            node: _Node | None = begin
-            while node is not None:
-                following = max(node.children, key=_goes_on, default=None)
-                begins += [(child, "branch") for child in node.children if child is not following]
-                steps.append(_step(node, None if following is None else following.taken))
-                node = following
+            at: _Node | None = begin
+            while at is not None:
+                following = max(at.children, key=_goes_on, default=None)
+                begins += [(child, "branch") for child in at.children if child is not following]
+                steps.append(_step(at, None if following is None else following.taken))
+                at = following
             found.append(self._course(begin, tuple(steps), own, origin))
         return sorted(found, key=lambda course: course.steps[course.own].call.number)
 

@@ -145,9 +145,10 @@ def import_exchanges(
 ) -> ExchangesReport:
     """Run the conversations of a recording through the tool loop, record them in *target* and seal it.
 
-    *exchanges* come in the order in which they were answered; *source* is what the header says of their origin; *bound*
-    is `tool_loop`, bound once by a caller who imports many; *progress* is told how many have been read. Time is virtual. An import can be repeated, so one that fails or is interrupted leaves no file;
-    one of a recording without a conversation leaves a trace without inputs. Raises what `TraceWriter` raises.
+    *exchanges* come in the order in which they were answered; *source* is what the header says of their origin; *bound* is
+    `tool_loop`, bound once by a caller who imports many; *progress* is told how many have been read. Time is virtual. An import
+    can be repeated, so one that fails or is interrupted leaves no file; one of a recording without a conversation leaves a trace
+    without inputs. Raises what `TraceWriter` raises.
     """
     found = _found(exchanges, progress)
     several = len(found.courses) > 1

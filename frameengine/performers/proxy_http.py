@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import unquote, unquote_to_bytes
 
 import httpx2
 from attrs import frozen
@@ -55,7 +57,7 @@ class Upstream:
     @property
     def secrets(self) -> tuple[str, ...]:
         """User and password of its URL."""
-        return tuple([part for part in self._userinfo.decode().split(":", 1) if part])
+        return tuple([unquote(part) for part in self._userinfo.decode().split(":", 1) if part])
 
     @asynccontextmanager
     async def send(self, method: str, target: bytes, headers: Headers, body: bytes) -> AsyncIterator[Coming]:
@@ -86,10 +88,17 @@ class Upstream:
 
 async def _pieces(response: httpx2.Response) -> AsyncIterator[bytes]:
     try:
-        async for piece in response.aiter_raw():
+        # Not `aiter_raw`, which counts and measures on the way.
+        async for piece in _stream(response):
             yield piece
     except httpx2.HTTPError as error:
         raise _failed("stopped in the middle of its answer", error, "body") from None
+
+
+def _stream(response: httpx2.Response) -> httpx2.AsyncByteStream:
+    stream = response.stream
+    assert isinstance(stream, httpx2.AsyncByteStream)
+    return stream
 
 
 def _failed(what: str, error: Exception, phase: str) -> ToolFailed:
@@ -98,7 +107,4 @@ def _failed(what: str, error: Exception, phase: str) -> ToolFailed:
 
 
 def _encoded(userinfo: bytes) -> str:
-    from base64 import b64encode
-    from urllib.parse import unquote_to_bytes
-
     return b64encode(unquote_to_bytes(userinfo)).decode()

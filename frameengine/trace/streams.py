@@ -15,6 +15,8 @@ from frameengine.codec import Undecodable, dumps, loads
 
 _LINE = re.compile(r"^(?:data:)?[ \t]*(?=\{)", re.MULTILINE)
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*+)"|([{}\[\],:])|[^\s"{}\[\],:]+')
+_MEMBER = re.compile(r'"([^"\\]*+)"\s*+:\s*+"((?:[^"\\]|\\.)*+)"')
+_SEVERAL = re.compile(r'index"\s*+:\s*+[1-9]')
 _INDEXES = ("index", "content_index", "output_index")
 """Members that say which of several texts a piece belongs to."""
 
@@ -36,6 +38,8 @@ def streamed(text: str, spans: Callable[[str], Iterable[tuple[int, int]]], place
     starts = [found.end() for found in _LINE.finditer(text)]
     if len(starts) < 2:
         return text
+    if not _SEVERAL.search(text) and not any(True for joined in _joined(text) for _ in spans(joined)):
+        return text
     texts: dict[str, list[_Piece]] = {}
     for start in starts:
         end = text.find("\n", start)
@@ -48,6 +52,16 @@ def streamed(text: str, spans: Callable[[str], Iterable[tuple[int, int]]], place
     for start, end, new in sorted(changed, reverse=True):
         text = text[:start] + new + text[end:]
     return text
+
+
+def _joined(text: str) -> Iterator[str]:
+    """Yield what the members of each name say together: the quick look, right where there is one text of each name."""
+    named: dict[str, list[str]] = {}
+    for name, raw in _MEMBER.findall(text):
+        named.setdefault(name, []).append(raw)
+    for raws in named.values():
+        if len(raws) > 1:
+            yield _said("".join(raws))
 
 
 def _replaced(

@@ -82,7 +82,7 @@ def plant(place: str, spelling: str) -> tuple[str, list[Header], dict[str, Any],
     elif place in {"body", "env", "userinfo"}:
         content = text
     elif place == "response":
-        reply = answer(json.dumps({"choices": [{"message": {"content": text}}]}))
+        reply = answer(json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}))
     elif place == "stream":
         pieces = [EVENT % json.dumps(text[start : start + 5]) for start in range(0, len(text), 5)]
         reply = [

@@ -152,6 +152,21 @@ class Echo:
         return [Answer(call.key, self.answer(call)) for call in ask.new]
 
 
+class Meanwhile(Echo):
+    """Answers everything at once, and lets inputs in while it does so the first time."""
+
+    def __init__(self, made: Run, *bodies: Body, answer: Callable[[Call], Outcome] = reply) -> None:
+        super().__init__(answer)
+        self.made, self.bodies = made, bodies
+
+    def perform(self, ask: Ask) -> list[Answer]:
+        """Answer all new effects."""
+        for body in self.bodies:
+            self.made.inbox.put(body)
+        self.bodies = ()
+        return super().perform(ask)
+
+
 class Shuffled(Echo):
     """Answers some of what is outstanding, in an order of its own."""
 

@@ -25,7 +25,6 @@ from attrs import evolve
 from frameengine.effects import Call, EffectKey, ModelCall, ModelReply, Outcome
 from frameengine.engine.driver import Clock, Run
 from frameengine.engine.message import Engine
-from frameengine.engine.stops import Ask
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
 from frameengine.inputs import Cancel, UserMessage
@@ -36,7 +35,7 @@ from frameengine.tools.registry import ToolRegistry
 from frameengine.trace.header import header
 from frameengine.trace.writer import TraceWriter
 from model_faults import DONE, HELLO, KEY, ROWS, TEXT, Row
-from model_scripts import Hang, Pause, Request, Reset, Script, completion, error, sse, stream
+from model_scripts import Hang, Request, Reset, Script, completion, error, sse, stream, tool_call
 from model_server import ModelServer
 
 ROOT = Path(__file__).parents[2]
@@ -339,16 +338,34 @@ def test_a_cancelled_call_comes_back_as_cancelled(server: ModelServer) -> None:
     assert server.idle()
 
 
-def test_a_tool_is_cancelled_beside_a_call(server: ModelServer) -> None:
-    """Dropping a tool's effect does not touch the model's (F82)."""
-    server.enqueue([Pause(0.1), *completion(TEXT)])
-    live = Live(HttpModel(Endpoint(base_url=server.url, stream=False)), tools(), threads=2)
-    asked = call()
-    live._under_way.clear()
-    live.drop([EffectKey(1, 1, "tools", 0)])
-    (answer,) = live.perform(Ask((asked,), {asked.key: asked}))
+def test_a_cancel_does_not_wait_for_a_tool(server: ModelServer, tmp_path: Path) -> None:
+    """A Cancel while a tool runs ends the message at once, and no model is asked any more (F82)."""
+    began, released = threading.Event(), threading.Event()
+
+    def look(at: int) -> int:
+        began.set()
+        released.wait(20)
+        return at
+
+    registry = ToolRegistry()
+    registry.register("look", look, {"description": "Look.", "parameters": {"type": "object", "properties": {"at": {}}}})
+    server.requests.clear()
+    server.enqueue(stream(None, tool_calls=[tool_call("look", {"at": 1})]))
+    bound, path = bind(load_graph("tool-loop")), tmp_path / "run.trace.jsonl"
+    live = Live(HttpModel(Endpoint(base_url=server.url)), registry, threads=2)
+    with TraceWriter(path, header(bound)) as writer:
+        run = Run(Engine(bound), live, writer)
+        run.inbox.wake = live.wake
+        other = threading.Thread(target=lambda: (began.wait(20), run.inbox.put(Cancel())))
+        other.start()
+        status = run.send(UserMessage.of("hello")).status
+        assert not released.is_set()
+        released.set()
+        other.join()
+        writer.seal()
     live.close()
-    assert answer.outcome.status == "ok"
+    assert (status, len(server.requests)) == ("cancelled", 1)
+    assert Replayer(path).run().verdict == "same"
 
 
 KILLED = """

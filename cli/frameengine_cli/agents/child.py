@@ -17,6 +17,7 @@ from frameengine.errors import FrameEngineError, NoSandbox, UsageError
 _START: Final = "import sys; sys.path.append(sys.argv[2]); from frameengine.tools.sandbox.escort import main; main()"
 _ROOT: Final = str(Path(sys.modules["frameengine"].__path__[0]).parent)
 _PASSED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_STDERR: Final = 2
 _KILLED: Final = 137
 _LINE_BYTES: Final = 1 << 16
 
@@ -54,7 +55,7 @@ class Child:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own program
                 [sys.executable, "-I", "-S", "-c", _START, str(theirs.fileno()), _ROOT],
                 pass_fds=(theirs.fileno(),),
-                stdout=sys.stderr.fileno() if self._aside else None,
+                stdout=_STDERR if self._aside else None,
             )
         self._left = b""
         self._tell(command=self.command, isolate=self.isolated)

@@ -51,13 +51,19 @@ AllowApproximate: TypeAlias = Annotated[
 
 
 @frozen(kw_only=True)
-class Allowed:
-    """What is no failure of a replay."""
+class Terms:
+    """How an agent is answered, and what is no failure of that."""
 
+    match: Literal["exact", "chain"]
+    """What a request must have in common with a recorded one."""
     unused: bool
-    """Recorded calls that were not asked for."""
+    """Whether recorded calls need not be asked for."""
     approximate: bool
-    """Answers that were recorded for other requests."""
+    """Whether answers may be those to other requests."""
+    isolate: bool | None
+    """Whether it has a network of its own; None for where that can be had."""
+    also: tuple[str, ...]
+    """Further variables that hold its base URL."""
 
 
 def record(
@@ -99,7 +105,7 @@ def record(
     from frameengine_cli.agents import session
     from frameengine_cli.refs import check_absent, free_name, traces_folder
 
-    agent = _agent(command, also, isolate=isolate is True, as_json=as_json)
+    agent = _agent(command, tuple(also or ()), isolate=isolate is True, as_json=as_json)
     target = output or free_name(traces_folder(traces), Path(command[0]).name)
     check_absent(target, force=force)
     done, ended = session.record(agent, target, upstream=upstream, force=force)
@@ -113,26 +119,16 @@ def record(
         _show(recorded(done, ended, out.look()))
 
 
-def replay_agent(
-    ref: str,
-    command: list[str],
-    *,
-    match: Literal["exact", "chain"],
-    allowed: Allowed,
-    isolate: bool | None,
-    also: list[str] | None,
-    as_json: bool,
-    traces: Path | None,
-) -> None:
+def replay_agent(ref: str, command: list[str], terms: Terms, *, as_json: bool, traces: Path | None) -> None:
     """Run an agent with its model calls answered from a recording, and leave with the exit code of both."""
     from frameengine_cli import output as out
     from frameengine_cli.agents import session
     from frameengine_cli.failures import error_members, report
     from frameengine_cli.refs import opened
 
-    agent = _agent(command, also, isolate=isolate, as_json=as_json)
+    agent = _agent(command, terms.also, isolate=terms.isolate, as_json=as_json)
     with opened(ref, traces) as source:
-        done = session.replay(agent, source, match=match, approximate=allowed.approximate, unused=allowed.unused)
+        done = session.replay(agent, source, match=terms.match, approximate=terms.approximate, unused=terms.unused)
         with out.ending(done.code):
             if as_json:
                 problems = [error_members(problem) for problem in done.problems]
@@ -145,7 +141,7 @@ def replay_agent(
                 report(problem, as_json=False)
 
 
-def _agent(command: list[str], also: list[str] | None, *, isolate: bool | None, as_json: bool) -> Agent:
+def _agent(command: list[str], also: tuple[str, ...], *, isolate: bool | None, as_json: bool) -> Agent:
     """Return how to start an agent. Raises `UsageError` where what a proxy needs is not installed."""
     from importlib.util import find_spec
 
@@ -155,7 +151,7 @@ def _agent(command: list[str], also: list[str] | None, *, isolate: bool | None, 
         raise UsageError("the proxy needs uvicorn, which is not installed", hint="pip install 'frameengine[serve]'")
     from frameengine_cli.agents.session import Agent
 
-    return Agent(command=tuple(command), isolate=isolate, also=tuple(also or ()), aside=as_json)
+    return Agent(command=tuple(command), isolate=isolate, also=also, aside=as_json)
 
 
 def _show(screen: RenderableType) -> None:

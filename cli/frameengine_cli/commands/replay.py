@@ -11,7 +11,7 @@ import typer
 from attrs import frozen
 
 from frameengine_cli.commands import options
-from frameengine_cli.commands.record import AllowApproximate, Allowed, AllowUnused, Also, Isolate, Match, replay_agent
+from frameengine_cli.commands.record import AllowApproximate, AllowUnused, Also, Isolate, Match, Terms, replay_agent
 
 if TYPE_CHECKING:
     from frameengine.graph.registry import BoundGraph
@@ -90,8 +90,8 @@ def replay(
     if recording is not None:
         if how != _USUAL or reports.wanted or github or runs > 1 or output is not None:
             raise UsageError("an agent is run, not a graph", hint="with --exec say --match, --isolate, --env and --json only")
-        agent = {"match": match or "exact", "isolate": isolate, "also": also, "as_json": as_json, "traces": traces}
-        replay_agent(recording, refs, allowed=Allowed(unused=unused, approximate=approximate), **agent)
+        terms = Terms(match=match or "exact", unused=unused, approximate=approximate, isolate=isolate, also=tuple(also or ()))
+        replay_agent(recording, refs, terms, as_json=as_json, traces=traces)
         return
     if match is not None or isolate is not None or also or unused or approximate:
         what = "--match, --isolate, --env, --allow-unused and --allow-approximate are about an agent"

@@ -157,7 +157,7 @@ class _Passing:
         if length is None:
             await self._begin()
         holding = Holding(length)
-        async for piece in _until_end(coming.pieces, holding):
+        while (piece := await _next(coming.pieces, ended=holding.ended)) is not None:
             self._gathering.add(self._ms(), piece)
             onward = holding.take(piece)
             if onward:
@@ -228,15 +228,15 @@ class Holding:
         return piece[:cut]
 
 
-async def _until_end(pieces: AsyncIterator[bytes], holding: Holding) -> AsyncIterator[bytes]:
-    """Yield pieces until there are no more, or none comes for a while behind the last event of a stream."""
-    while True:
-        try:
-            async with asyncio.timeout(END_SECONDS if holding.ended else None):
-                piece = await anext(pieces)
-        except (StopAsyncIteration, TimeoutError):
-            return
-        yield piece
+async def _next(pieces: AsyncIterator[bytes], *, ended: bool) -> bytes | None:
+    """Return the next piece; None where there is none, or none comes for a while behind the last event of a stream."""
+    try:
+        if not ended:
+            return await anext(pieces)
+        async with asyncio.timeout(END_SECONDS):
+            return await anext(pieces)
+    except (StopAsyncIteration, TimeoutError):
+        return None
 
 
 def _onward(headers: Headers) -> Headers:

@@ -140,6 +140,8 @@ class Debug(Pressed):
         self.query_one(Scrubber).open(timeline, total)
         self._messages(session)
         self._head(session)
+        if not session.place.message:
+            self._panels(only="frame")
 
     def answered(self, line: str, answer: Answer) -> None:
         """Show what a line gave."""
@@ -254,7 +256,7 @@ class Debug(Pressed):
             if self.scene is not None and only in ("", tab):
                 view = self.query_one(f"#{name}", RowView)
                 view.marked = self.opened_session.found if self.searching else ""
-                view.show(self._maker(tab, self.scene), top=top)
+                view.show(self._maker(tab, self.scene), top=top, follow=tab == "graph")
                 view.entitle_tabs([(TABS.index(each) + 1, each) for each in tabs], tab, self._facts(tab, self.scene))
 
     def action_tab(self, name: str) -> None:

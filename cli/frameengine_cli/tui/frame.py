@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Group, RenderableType
+from attrs import evolve
+from rich.console import Group
+from rich.text import Text
 
 from frameengine.jsonvalue import FrozenMap
 from frameengine.trace.messages import Made
@@ -15,13 +17,19 @@ from frameengine_cli.screens import frame as whole
 from frameengine_cli.screens.chat import chat
 from frameengine_cli.screens.run import counted, graph_name, origin
 from frameengine_cli.screens.timeline import answer, totals
-from frameengine_cli.tui.lists import headline, stop_at
-from frameengine_cli.tui.rows import Folds, Outline, Row
+from frameengine_cli.tui.lists import headline, stop_at, subject_of
+from frameengine_cli.tui.rows import Folds, Outline, Row, fit
 from frameengine_cli.tui.scene import Scene
 
 
 def frame_rows(scene: Scene, folds: Folds, width: int) -> Sequence[Row]:
-    """Return the frame in short: one row for each part, most of them closed."""
+    """Return the frame in short: one row for each part, those open that there is room for."""
+    nodes = [str(record["node"]) for record in scene.step.records] if scene.step is not None else []
+    worth = [f"{node} {what}" for what in ("output", "change 0", "input", "change 1") for node in nodes]
+    return fit(lambda: _frame_rows(scene, folds, width), folds, worth)
+
+
+def _frame_rows(scene: Scene, folds: Folds, width: int) -> Sequence[Row]:
     outline = Outline(folds, width)
     if scene.step is None:
         _no_frame(outline, scene)
@@ -124,28 +132,29 @@ def _value(outline: Outline, node: str, name: str, value: FrozenMap) -> None:
 def _effect(outline: Outline, scene: Scene, index: int, *, opened: bool, depth: int) -> None:
     """Add an effect: what was asked, with its newest parts marked, and what came back."""
     call = scene.effects[index]
-    number = index + 1
     fold = f"{'whole' if opened else 'short'} {call.key.node} {call.key.call}"
-    stop = stop_at(call)
-    sign = MODEL if call.effect == "model" else TOOL
+    sign, stop = MODEL if call.effect == "model" else TOOL, stop_at(call)
     if index >= scene.arrived:
         outline.line(words((f"  {OPEN} {sign} {phrases.asked(call)}  not yet answered", QUIET)), depth, stop=stop)
         return
-    subject = f"{'reply' if call.effect == 'model' else 'result'} {number}"
+    subject = subject_of(call, index + 1)
     good = call.outcome.status == "ok"
     head = words((f"{sign} ", GOOD if good else BAD), (phrases.asked(call), STRONG if opened else ""))
     if not opened:
         head.append_text(words(("  ⇒ ", QUIET), (phrases.answered(call.outcome), "" if good else BAD)))
     if not outline.part(fold, head, usual=opened, depth=depth, subject=subject, stop=stop, facts=_facts(call)):
         return
+    first = len(outline.rows)
     if call.effect == "model":
         _request(outline, call, fold, depth + 1)
-    elif opened or isinstance(call.request.get("arguments"), FrozenMap):
-        outline.body(whole.value(call.request.get("arguments")), depth + 1, stop=stop)
-    outline.body(whole.reply(call), depth + 1, subject=subject, stop=stop)
+    else:
+        outline.body(whole.value(call.request.get("arguments")), depth + 1)
+    outline.body(whole.reply(call), depth + 1)
+    # Wherever the cursor stands in it, the effect is what keys are about.
+    outline.rows[first:] = [evolve(row, subject=subject, stop=stop) for row in outline.rows[first:]]
 
 
-def _facts(call: Made) -> RenderableType:
+def _facts(call: Made) -> Text:
     parts = [phrases.tokens(phrases.usage(call.outcome)), _cost(call), phrases.duration(phrases.milliseconds(call.outcome.meta))]
     return words((" · ".join([part for part in parts if part]), QUIET))
 

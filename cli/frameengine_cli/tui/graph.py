@@ -65,8 +65,9 @@ def _node(outline: Outline, node: NodeSpec, record: FrozenMap | None, frames: tu
     sign = ACTIVE if record is not None else RAN if frames else IDLE
     style = BAD if failed else GOOD if frames else QUIET
     when = "frame " + ", ".join(map(str, frames[-6:])) if frames else ""
-    name = (node.name, f"{STRONG} reverse" if record is not None else STRONG if frames else QUIET)
-    outline.line(words((f"{sign} ", f"{STRONG} {style}"), name), stop=f"node {node.name}", facts=words((when, QUIET)))
+    name = (node.name, f"{STRONG} {style}" if record is not None else STRONG if frames else QUIET)
+    text = words((f"{sign} ", f"{STRONG} {style}"), name)
+    outline.line(text, stop=f"node {node.name}", facts=words((when, QUIET)), here=record is not None)
 
 
 def _edge(outline: Outline, edge: EdgeSpec, record: FrozenMap | None, *, ran: bool, last: bool) -> None:

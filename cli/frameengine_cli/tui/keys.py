@@ -25,8 +25,8 @@ class Key:
 
 GROUPS: Final = {
     "Move: with shift the other way": (
-        Key(keys="s,right", label="s  →", action="say('step')", what="to the end of the next frame", short="step"),
-        Key(keys="S,left", label="S  ←", action="say('reverse-step')", what="back by a frame"),
+        Key(keys="s,right", label="s →", action="say('step')", what="to the end of the next frame", short="step"),
+        Key(keys="S,left", label="S ←", action="say('reverse-step')", what="back by a frame"),
         Key(keys="i", label="i", action="say('into')", what="into the frame, effect by effect", short="into"),
         Key(keys="I", label="I", action="say('reverse-into')", what="back by an effect"),
         Key(keys="n", label="n", action="next(False)", what="to the next message; in a search to the next find", short="next"),
@@ -49,8 +49,8 @@ GROUPS: Final = {
         Key(keys="escape", label="esc", action="escape", what="close what is open; stop what is under way"),
     ),
     "In a panel": (
-        Key(keys="", label="↑ ↓  k j", action="", what="up and down"),
-        Key(keys="", label="g  G", action="", what="to its first and last row"),
+        Key(keys="", label="↑ ↓ k j", action="", what="up and down"),
+        Key(keys="", label="g G", action="", what="to its first and last row"),
         Key(keys="", label="enter", action="", what="go to the place of the row; open or close it"),
         Key(keys="", label="space", action="", what="open or close the row"),
         Key(keys="", label="z", action="", what="open or close all rows"),

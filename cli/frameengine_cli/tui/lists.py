@@ -136,7 +136,7 @@ def _calls(shown: Shown, scene: Scene, node: str | None, digits: int) -> Iterato
     for number, call in enumerate(shown.effects, 1):
         if node is None or call.key.node == node:
             at = Place(place.message, place.frame, number)
-            subject = f"{'reply' if call.effect == 'model' else 'result'} {number}" if inside else ""
+            subject = subject_of(call, number) if inside and number <= scene.arrived else ""
             text = Text(" " * (digits + 4)).append_text(_call(call, arrived=not inside or number <= scene.arrived))
             yield Row(text=text, facts=_took(call), place=at, here=scene.place == at, stop=stop_at(call), subject=subject)
 
@@ -163,6 +163,11 @@ def _call(call: Made, *, arrived: bool) -> Text:
 
 def _took(call: Made) -> Text:
     return words((phrases.duration(phrases.milliseconds(call.outcome.meta)), QUIET))
+
+
+def subject_of(call: Made, number: int) -> str:
+    """Return how an edit names what a call got; *number* is its position in the frame, from 1."""
+    return f"{'reply' if call.effect == 'model' else 'result'} {number}"
 
 
 def headline(record: FrozenMap, *, short: bool = False) -> Text:

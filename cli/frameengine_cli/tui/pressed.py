@@ -19,6 +19,7 @@ from frameengine_cli.tui import keys
 from frameengine_cli.tui.bars import Bar, CommandLine
 from frameengine_cli.tui.editor import Editor, held
 from frameengine_cli.tui.help import Help
+from frameengine_cli.tui.lists import subject_of
 from frameengine_cli.tui.rows import Row
 from frameengine_cli.tui.rowview import RowView
 from frameengine_cli.tui.scene import Scene
@@ -232,13 +233,16 @@ class Pressed(App[int]):
     async def action_edit(self) -> None:
         """Edit what is under the cursor."""
         row, scene = self._row(), self.scene
-        if row is None or not row.subject or scene is None:
+        subject = row.subject if row is not None else ""
+        if not subject and scene is not None and scene.arrived == 1:
+            subject = subject_of(scene.effects[0], 1)
+        if not subject or scene is None:
             way = "  effects, inputs and values of the state can: 2, 3"
             self.status(("nothing that can be edited is under the cursor", BAD), (way, QUIET))
             return
-        text = await self.push_screen_wait(Editor(row.subject, held(row.subject, scene)))
+        text = await self.push_screen_wait(Editor(subject, held(subject, scene)))
         if text is not None:
-            self.say(f"edit {row.subject} {text}")
+            self.say(f"edit {subject} {text}")
 
     def action_fork(self) -> None:
         """Make a new run with the edits, and compare."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
 from typing import Final
 
@@ -54,10 +54,14 @@ class Folds:
     turned: dict[str, bool] = field(factory=dict)
     shown: dict[str, bool] = field(factory=dict)
     """Of the rows that were made last: which parts were open."""
+    room: int = 0
+    """Rows that can be seen at once."""
+    fitting: frozenset[str] = frozenset()
+    """Parts that are open because there is room."""
 
     def is_open(self, name: str, usual: bool) -> bool:
         """Return whether a part is open."""
-        opened = self.shown[name] = self.turned.get(name, usual)
+        opened = self.shown[name] = self.turned.get(name, usual or name in self.fitting)
         return opened
 
     def turn(self, name: str) -> None:
@@ -121,6 +125,23 @@ class Outline:
 
 def _indented(text: Text, depth: int) -> Text:
     return Text(" " * (depth * STEP)).append_text(text) if depth else text
+
+
+def fit(build: Callable[[], Sequence[Row]], folds: Folds, names: Iterable[str]) -> Sequence[Row]:
+    """Return the rows that *build* makes with as many of the named parts open as there is room for; the first ones first."""
+    folds.fitting = frozenset()
+    rows = build()
+    for name in names:
+        before = folds.fitting
+        if name in folds.turned or len(rows) >= folds.room:
+            continue
+        folds.fitting = before | {name}
+        more = build()
+        if len(more) <= folds.room:
+            rows = more
+        else:
+            folds.fitting = before
+    return rows
 
 
 def notes(*said: str) -> Sequence[Row]:

@@ -80,9 +80,10 @@ class RowView(ScrollView, can_focus=True):
 
     # ------------------------------------------------------------------ what is shown
 
-    def show(self, make: Maker, *, top: bool = False) -> None:
+    def show(self, make: Maker, *, top: bool = False, follow: bool | None = None) -> None:
         """Show other rows: from the *top*, or with the cursor where it was; in a panel that follows on the row that is here."""
         self._make = make
+        self._follow = self._follow if follow is None else follow
         if top:
             self.cursor = 0
             self.scroll_to(0, 0, animate=False, force=True)
@@ -124,6 +125,7 @@ class RowView(ScrollView, can_focus=True):
     def _remake(self) -> None:
         # Before it is first laid out it is taken to be as wide as the screen.
         self._made_for = self.scrollable_content_region.width or self.app.size.width - 4
+        self.folds.room = self.scrollable_content_region.height
         self.rows = self._make(self.folds, max(self._made_for, 1))
         self.cursor = min(self.cursor, max(len(self.rows) - 1, 0))
         self.virtual_size = Size(self._made_for, len(self.rows))
@@ -131,7 +133,8 @@ class RowView(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Make the rows anew for another width."""
-        if self.scrollable_content_region.width != self._made_for:
+        region = self.scrollable_content_region
+        if (region.width, region.height) != (self._made_for, self.folds.room):
             self._remake()
             self.call_after_refresh(self.reveal)
 

@@ -17,8 +17,11 @@ from frameengine_cli.look import BAD, DIFFERS, GOOD, QUIET, STRONG, words
 from frameengine_cli.tui.lists import BREAK
 from frameengine_cli.tui.style import recoloured
 
-FAILED = ("failed", "open", "cancelled", "cut off")
+CUT_OFF = "cut off"
+FAILED = ("failed", "open", "cancelled", CUT_OFF)
 """How messages end that a person wants to find."""
+SPARSE = 8
+"""Columns between the numbers of messages where not all have room."""
 
 
 class Scrubber(Widget):
@@ -36,26 +39,28 @@ class Scrubber(Widget):
         self._timeline: Timeline | None = None
         self._at = 0
         self._last = 1
-        self._taken = (0, 0)
         self._starts: list[tuple[int, int]] = []
-        self._failed: list[int] = []
+        self._failed: list[tuple[int, int]] = []
         self._hits: frozenset[int] = frozenset()
         self._drawn: tuple[Text, Text] | None = None
 
     def open(self, timeline: Timeline, total: int | None = None) -> None:
         """Take the run: where its messages begin, and which failed. *total*: its bytes, where it is not read to its end."""
-        if self._timeline is timeline and (len(self._starts), timeline.places) == self._taken:
-            return
-        self._timeline, self._taken = timeline, (len(timeline.messages), timeline.places)
+        self._timeline = timeline
+        rows = timeline.messages
+        # The newest message that is known may have grown since.
+        kept = max(len(self._starts) - 1, 0)
+        del self._starts[kept:]
+        while self._failed and kept < len(rows) and self._failed[-1][0] >= rows[kept].number:
+            self._failed.pop()
+        for index in range(kept, len(rows)):
+            row = rows[index]
+            position = timeline.index(Place(row.number))
+            self._starts.append((position, row.number))
+            if row.status in FAILED and (timeline.loaded or row.status != CUT_OFF):
+                self._failed.append((row.number, position + row.frames))
         last = max(timeline.places - 1, 1)
         self._last = round(last * max(total / max(timeline.read, 1), 1)) if total else last
-        self._starts, self._failed = [], []
-        position = 1
-        for row in timeline.messages:
-            self._starts.append((position, row.number))
-            if row.status in FAILED:
-                self._failed.append(position + row.frames)
-            position += 1 + row.frames
         self._redraw()
 
     def show(self, position: int) -> None:
@@ -102,14 +107,14 @@ class Scrubber(Widget):
         """Return numbers of messages where they begin, as many as have room, and over them what failed and where points hold."""
         width = self.content_size.width
         cells: list[tuple[str, str]] = [(" ", "")] * width
-        free = 0
+        free, gap = 0, 1 if len(self._starts) * 3 <= width else SPARSE
         for position, number in self._starts:
             column, text = self.cell(position), str(number)
             if column >= free and column + len(text) <= width:
                 for offset, char in enumerate(text):
                     cells[column + offset] = (char, QUIET)
-                free = column + len(text) + 1
-        self._put(cells, self._failed, (DIFFERS, f"{STRONG} {BAD}"))
+                free = column + len(text) + gap
+        self._put(cells, [position for _, position in self._failed], (DIFFERS, f"{STRONG} {BAD}"))
         self._put(cells, self._hits, (BREAK, f"{STRONG} {BAD}"))
         return _text(cells)
 

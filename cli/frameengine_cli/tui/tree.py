@@ -9,7 +9,7 @@ from rich.text import Text
 from frameengine.jsonvalue import MISSING, FrozenMap, Json, pointer_step
 from frameengine_cli import phrases
 from frameengine_cli.look import BAD, DELTA, DIFFERS, GOOD, QUIET, STRONG, block, words
-from frameengine_cli.tui.rows import Folds, Outline, Row
+from frameengine_cli.tui.rows import Folds, Outline, Row, fit
 from frameengine_cli.tui.scene import Scene
 from frameengine_cli.tui.stops import WATCHED
 
@@ -20,7 +20,12 @@ LONG = 60
 
 
 def state_rows(scene: Scene, folds: Folds, width: int, watched: Sequence[str] = ()) -> Sequence[Row]:
-    """Return the state at a place; pointers that are *watched* bear an eye."""
+    """Return the state at a place, as much of it open as there is room for; pointers that are *watched* bear an eye."""
+    sections = [f"/{pointer_step(name)}" for name in scene.state]
+    return fit(lambda: _rows(scene, folds, width, watched), folds, sections)
+
+
+def _rows(scene: Scene, folds: Folds, width: int, watched: Sequence[str]) -> Sequence[Row]:
     outline = Outline(folds, width)
     tree = _Tree(outline, frozenset(watched))
     if scene.doubt:

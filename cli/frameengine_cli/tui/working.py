@@ -22,6 +22,8 @@ from frameengine_cli.failures import defect
 T = TypeVar("T")
 LINES_AT_ONCE: Final = 2_000
 """Lines of the trace that are read before the screen is asked again whether there is something else to do."""
+TOLD_SECONDS: Final = 0.1
+"""Between two reports of how much is read."""
 HITS_AT_ONCE: Final = 20
 MARKS_MAX: Final = 5_000
 """Places of one breakpoint that are marked."""
@@ -93,6 +95,7 @@ class Working:
         self._lines: deque[str] = deque()
         self._wake = asyncio.Event()
         self._goal = opening.place
+        self._told = 0.0
 
     @property
     def session(self) -> Session | None:
@@ -151,7 +154,10 @@ class Working:
                 self._goal = None
         if session.timeline.loaded and self._goal is not None:
             self.say(f"goto {self._goal}")
-        self._screen.read_on()
+        now = asyncio.get_running_loop().time()
+        if session.timeline.loaded or now - self._told >= TOLD_SECONDS:
+            self._told = now
+            self._screen.read_on()
         # Let the screen be drawn while nothing reads.
         await asyncio.sleep(0)
         return True

@@ -89,9 +89,8 @@ class Reading:
         if self.streamed is None:
             body = b"".join(self._body)
             start = body.removeprefix(BOM).lstrip()
-            if len(body) > _START_MAX or not any(
-                field.startswith(start[: len(field)]) and len(start) < len(field) for field in _FIELDS
-            ):
+            undecided = BOM.startswith(body) or any(start != field and field.startswith(start) for field in _FIELDS)
+            if not undecided or len(body) > _START_MAX:
                 self.streamed = start.startswith(_FIELDS)
                 if self.streamed:
                     self._body.clear()

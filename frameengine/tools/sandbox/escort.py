@@ -112,8 +112,8 @@ def _start(command: list[str], environment: dict[str, str]) -> int:
         problem = told.read()
     if problem:
         os.waitpid(program, 0)
-        number = int(problem)
-        raise OSError(number, os.strerror(number))
+        errno = int(problem)
+        raise OSError(errno, os.strerror(errno))
     return program
 
 

@@ -1,0 +1,357 @@
+"""Somebody's agent, started by us: recorded, answered from the recording, shut in, and never left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from cli_runs import Done
+from frameengine.errors import NoSandbox
+from frameengine.exchanges.book import read_exchanges
+from frameengine.tools.sandbox import network
+from frameengine_cli.agents.child import Child, waiting_for_signals
+from frameengine_cli.agents.routes import NO_KEY
+from model_server import ModelServer
+from processes import marked
+from pseudo_terminal import Terminal
+
+HANG_SECONDS = 60
+KEY = "sk-test-Tz8Qm3Vx7Lp2Rk9W"
+ASK = """
+import json, os, sys, urllib.request
+
+def ask(messages, variable="OPENAI_BASE_URL", path="/chat/completions"):
+    headers = {"content-type": "application/json", "authorization": "Bearer " + os.environ["OPENAI_API_KEY"]}
+    body = json.dumps({"model": "m", "messages": messages}).encode()
+    with urllib.request.urlopen(urllib.request.Request(os.environ[variable] + path, body, headers)) as answer:
+        return json.load(answer)["choices"][0]["message"]
+"""
+"""An agent's client, out of the standard library."""
+TALK = (
+    ASK
+    + """
+history = [{"role": "system", "content": "Be brief."}]
+for question in sys.argv[1:]:
+    history.append({"role": "user", "content": question})
+    history.append(ask(history))
+    print(history[-1]["content"])
+"""
+)
+"""An agent that asks what it is told to ask, one question after the other."""
+
+
+@pytest.fixture
+def server() -> Iterator[ModelServer]:
+    """Serve a model that repeats what it is told."""
+    with ModelServer() as serving:
+        yield serving
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(tmp_path: Path, server: ModelServer) -> Run:
+    """Return a function that runs a command line in an empty folder, in a process of its own; with a key, unless told not to."""
+
+    def run(*arguments: str | Path, key: bool = True) -> Done:
+        done = subprocess.run(
+            [sys.executable, "-m", "frameengine_cli", *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment(server, key=key),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=HANG_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+def environment(server: ModelServer, *, key: bool = True) -> dict[str, str]:
+    """Return an environment in which clients ask *server*."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "OPENAI_API_KEY", "FRAMEENGINE_TRACES")}
+    return {**kept, "OPENAI_BASE_URL": server.url, **({"OPENAI_API_KEY": KEY} if key else {})}
+
+
+def agent(folder: Path, code: str = TALK, name: str = "agent.py") -> list[str]:
+    """Write an agent, and return the command that runs it."""
+    (folder / name).write_text(code, encoding="utf-8")
+    return ["--", sys.executable, name]
+
+
+def test_an_agent_is_recorded_and_answered_without_key_or_server(tmp_path: Path, run: Run, server: ModelServer) -> None:
+    """The replay prints what the recording printed, asks nobody, needs no key, and the recording holds none."""
+    command = agent(tmp_path)
+    first = run("record", "-o", "a.trace.jsonl", *command, "one", "two")
+    assert (first.code, first.out) == (0, "You said: one\nYou said: two\n")
+    assert "holds    2 calls" in first.err
+    assert "egress not checked" in first.err
+    asked = len(server.requests)
+    assert dict(server.requests[0].headers)["authorization"] == f"Bearer {KEY}"
+    again = run("replay", "--exec", "a.trace.jsonl", *command, "one", "two", key=False)
+    assert (again.code, again.out) == (0, first.out)
+    assert "2 of 2 recorded calls" in again.err
+    assert len(server.requests) == asked == 2
+    assert KEY not in (tmp_path / "a.trace.jsonl").read_text(encoding="utf-8")
+
+
+def test_fewer_and_other_calls_than_recorded_fail(tmp_path: Path, run: Run) -> None:
+    """An agent that asks less leaves a call unused, one that asks something else misses: both exit 4, and say what."""
+    command = agent(tmp_path)
+    run("record", "-o", "a.trace.jsonl", *command, "one", "two")
+    fewer = run("replay", "--exec", "a.trace.jsonl", *command, "one")
+    assert (fewer.code, fewer.out) == (4, "You said: one\n")
+    assert "1 recorded call of 2 nobody asked for" in fewer.err
+    assert run("replay", "--exec", "a.trace.jsonl", "--allow-unused", *command, "one").code == 0
+    more = run("replay", "--exec", "a.trace.jsonl", "--json", *command, "one", "two", "three")
+    assert (more.code, more.json["verdict"], more.json["missed"], more.json["ok"]) == (4, "missed", 1, False)
+    assert more.json["misses"][0]["nearest"][0]["request"] == "POST /v1/chat/completions"
+    assert more.json["agent"]["exit"] == 1
+
+
+def test_no_call_at_all_is_no_recording_and_no_replay(tmp_path: Path, run: Run) -> None:
+    """An agent that calls nothing is exit 5 both times, and leaves no file."""
+    empty = run("record", "-o", "none.trace.jsonl", "--", "true")
+    assert (empty.code, (tmp_path / "none.trace.jsonl").exists()) == (5, False)
+    assert "OPENAI_BASE_URL" in empty.err
+    run("record", "-o", "a.trace.jsonl", *agent(tmp_path), "one")
+    assert run("replay", "--exec", "a.trace.jsonl", "--", "true").code == 5
+
+
+def test_the_agents_exit_code_counts_where_all_is_well(tmp_path: Path, run: Run) -> None:
+    """A recording and a replay end as the agent did; what is wrong with them goes before."""
+    command = agent(tmp_path, TALK + "sys.exit(9)\n")
+    assert run("record", "-o", "a.trace.jsonl", *command, "one").code == 9
+    assert run("replay", "--exec", "a.trace.jsonl", *command, "one").code == 9
+    assert run("replay", "--exec", "a.trace.jsonl", *command).code == 5
+    kill = agent(tmp_path, TALK + "import signal; os.kill(os.getpid(), signal.SIGKILL)\n")
+    assert run("replay", "--exec", "a.trace.jsonl", *kill, "one").code == 128 + signal.SIGKILL
+
+
+def test_the_receipt_alone_is_on_stdout_with_json(tmp_path: Path, run: Run) -> None:
+    """With --json what the agent prints goes to stderr, and stdout is one document."""
+    done = run("record", "--json", "-o", "a.trace.jsonl", *agent(tmp_path), "one")
+    assert (done.json["schema_version"], done.json["exchanges"], done.json["agent"]["exit"]) == (1, 1, 0)
+    assert "You said: one" in done.err
+
+
+def test_a_command_that_cannot_be_started_is_the_users_mistake(tmp_path: Path, run: Run) -> None:
+    """A missing program is exit 2 with its name, and leaves no file."""
+    done = run("record", "-o", "a.trace.jsonl", "--", "no-such-agent")
+    assert (done.code, (tmp_path / "a.trace.jsonl").exists()) == (2, False)
+    assert "no-such-agent: No such file or directory" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("replay", "--exec", "missing.trace.jsonl", "--", "true"), 3, "missing.trace.jsonl"),
+        (("replay", "--exec", "a.trace.jsonl", "--runs", "2", "--", "true"), 2, "an agent is run, not a graph"),
+        (("replay", "a.trace.jsonl", "--match", "chain"), 2, "are about an agent"),
+        (("record", "--upstream", "nowhere", "--", "true"), 2, "--upstream is no URL"),
+        (("record",), 2, "COMMAND"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(run: Run, arguments: tuple[str, ...], code: int, words: str) -> None:
+    """Each mistake has its exit code and says what it is, without a traceback."""
+    done = run(*arguments)
+    assert (done.code, words in done.err, "Traceback" in done.err) == (code, True, False)
+
+
+def test_clients_of_several_kinds_go_to_their_own_servers(
+    tmp_path: Path, run: Run, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each kind of client has a way of its own, and the recording has the path that its server saw."""
+    code = ASK + "ask([{'role': 'user', 'content': 'a'}], 'GROQ_BASE_URL', '/openai/v1/chat/completions')\n"
+    code += "ask([{'role': 'user', 'content': 'b'}], 'MY_BASE')\n"
+    command = agent(tmp_path, "import os\n" + code)
+    with ModelServer() as other:
+        monkeypatch.setenv("GROQ_BASE_URL", other.url.removesuffix("/v1"))
+        done = run("record", "-o", "a.trace.jsonl", "--env", "MY_BASE", *command)
+        monkeypatch.delenv("GROQ_BASE_URL")
+        assert done.code == 0, done.err
+        assert ([one.path for one in other.requests], len(server.requests)) == (["/openai/v1/chat/completions"], 1)
+    paths = [exchange.request.path for exchange in read_exchanges(tmp_path / "a.trace.jsonl")]
+    assert paths == ["/openai/v1/chat/completions", "/v1/chat/completions"]
+    assert run("replay", "--exec", "a.trace.jsonl", "--env", "MY_BASE", *command, key=False).code == 0
+
+
+def test_a_key_that_was_there_is_stood_in_for(tmp_path: Path, run: Run) -> None:
+    """At replay the key variables of the recording are set where they are not; no others are."""
+    command = agent(
+        tmp_path, TALK + "print(os.environ.get('OPENAI_API_KEY'), os.environ.get('ANTHROPIC_API_KEY'), file=sys.stderr)\n"
+    )
+    run("record", "-o", "a.trace.jsonl", *command, "one")
+    assert f"{NO_KEY} None" in run("replay", "--exec", "a.trace.jsonl", *command, "one", key=False).err
+
+
+REACH = """
+import json, os, socket, sys
+reached = {}
+for name, place in json.loads(sys.argv[1]).items():
+    try:
+        socket.create_connection(tuple(place), timeout=5).close()
+        reached[name] = True
+    except OSError:
+        reached[name] = False
+ask([{"role": "user", "content": "a"}])
+print(json.dumps(reached))
+"""
+
+
+def test_a_replayed_agent_reaches_nothing_but_the_recording(tmp_path: Path, run: Run) -> None:
+    """A listener on this machine's loopback is reached by the agent that is recorded, and not by the one that is replayed."""
+    command = agent(tmp_path, ASK + REACH)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        places = json.dumps({"here": listener.getsockname(), "public": ("192.0.2.1", 9)})
+        open_ = run("record", "-o", "a.trace.jsonl", *command, places)
+        assert json.loads(open_.out)["here"] is True, open_.err
+        shut = run("replay", "--exec", "a.trace.jsonl", *command, places)
+        left_open = run("replay", "--exec", "a.trace.jsonl", "--no-isolate", *command, places)
+    assert json.loads(left_open.out)["here"] is True
+    assert "egress not checked" in left_open.err
+    if "not checked" in shut.err:
+        # Where the machine gives no network away, the receipt must say so, with the reason.
+        assert "egress not checked: " in shut.err
+    else:
+        assert (shut.code, json.loads(shut.out)) == (0, {"here": False, "public": False})
+
+
+def test_a_machine_without_namespaces_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where no network can be had, an agent that must be shut in is refused, and another runs with the reason kept."""
+    monkeypatch.setattr("frameengine_cli.agents.child._START", _WITHOUT.format(module=network.__name__))
+    with waiting_for_signals():
+        with pytest.raises(NoSandbox, match="no namespaces here"):
+            Child(["true"], isolate=True)
+        with Child(["true"], isolate=None) as child:
+            assert (child.isolated, child.why_not) == (False, "no namespaces here")
+            assert child.run({}) == 0
+
+
+_WITHOUT = """
+import sys; sys.path.append(sys.argv[2])
+import {module} as network
+def leave(): raise OSError(1, "no namespaces here")
+network.leave = leave
+from frameengine.tools.sandbox.escort import main; main()
+"""
+
+
+def lingers(mark: str) -> str:
+    """Return an agent that leaves a process behind, which has *mark* on its command line."""
+    return TALK + f"import subprocess, time\nsubprocess.Popen(['sleep', '{mark}'], start_new_session=True)\n"
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for something that must come true."""
+    end = time.monotonic() + HANG_SECONDS
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_nothing_of_an_agent_is_left_behind(tmp_path: Path, run: Run) -> None:
+    """What an agent leaves running in a session of its own is ended with it: nobody would record its calls."""
+    mark = str(uuid4().int % 10**8 + 10**6)
+    assert run("record", "-o", "a.trace.jsonl", *agent(tmp_path, lingers(mark)), "one").code == 0
+    assert marked(mark) == []
+
+
+def test_a_kill_of_ours_leaves_no_child_and_loses_no_answer(tmp_path: Path, run: Run, server: ModelServer) -> None:
+    """After kill -9 the agent and all that it started are gone, and every answered call is in the file."""
+    mark = str(uuid4().int % 10**8 + 10**6)
+    command = agent(tmp_path, lingers(mark) + "time.sleep(1000)\n")
+    arguments = ["record", "-o", "a.trace.jsonl", *command, "one", "two"]
+    recording = subprocess.Popen(
+        [sys.executable, "-m", "frameengine_cli", *arguments], cwd=tmp_path, env=environment(server), stdout=subprocess.DEVNULL
+    )
+    wait_until(lambda: bool(marked(mark)))
+    recording.kill()
+    recording.wait()
+    wait_until(lambda: not marked(mark) and not marked(command[-1]))
+    assert run("repair", "a.trace.jsonl", "-o", "b.trace.jsonl").code == 0
+    assert len(list(read_exchanges(tmp_path / "b.trace.jsonl"))) == 2
+
+
+TRAP = "import signal\nsignal.signal(signal.{name}, lambda *_: (print('heard', flush=True), sys.exit(7)))\n"
+WAITS = "print('ready', flush=True)\nimport time; time.sleep(1000)\n"
+
+
+def test_a_signal_for_us_is_the_agents(tmp_path: Path, run: Run, server: ModelServer) -> None:
+    """SIGTERM reaches the agent, which ends as it likes; the recording is whole."""
+    command = agent(tmp_path, TRAP.format(name="SIGTERM").join(["import sys\n", TALK]) + WAITS)
+    recording = subprocess.Popen(
+        [sys.executable, "-m", "frameengine_cli", "record", "-o", "a.trace.jsonl", *command, "one"],
+        cwd=tmp_path,
+        env=environment(server),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert recording.stdout is not None
+    with recording.stdout as shown:
+        while shown.readline() != "ready\n":
+            pass
+        recording.terminate()
+        assert shown.read() == "heard\n"
+    assert recording.wait(HANG_SECONDS) == 7
+    assert run("verify", "a.trace.jsonl").code == 0
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_agent_once(tmp_path: Path, server: ModelServer) -> None:
+    """Ctrl-C is the agent's, once, and the recording is sealed when the agent has ended by it."""
+    counts = "import signal, sys\nheard = []\nsignal.signal(signal.SIGINT, lambda *_: heard.append(1))\n"
+    code = (
+        counts + TALK + "print('ready', flush=True)\nsignal.pause()\nimport time; time.sleep(0.3)\nprint('heard', len(heard))\n"
+    )
+    terminal = Terminal("record", "-o", "a.trace.jsonl", *agent(tmp_path, code), "one", cwd=tmp_path, env=environment(server))
+    terminal.wait_for("ready")
+    terminal.press("\x03")
+    assert terminal.end() == 0
+    assert "heard 1" in terminal.shown
+    assert len(list(read_exchanges(tmp_path / "a.trace.jsonl"))) == 1
+
+
+def test_screens_see_a_recording_as_conversations(tmp_path: Path, run: Run) -> None:
+    """show, diff and debug look at a recorded agent through its conversations, say so, and can be told not to."""
+    command = agent(tmp_path)
+    run("record", "-o", "a.trace.jsonl", *command, "one", "two")
+    run("record", "-o", "b.trace.jsonl", *command, "one", "three")
+    line = "a.trace.jsonl: 2 exchanges seen as 1 conversation (--exchanges shows them plain)"
+    shown = run("show", "a.trace.jsonl")
+    assert (shown.code, line in shown.err, "tool-loop v1" in shown.out) == (0, True, True)
+    plain = run("show", "--exchanges", "a.trace.jsonl")
+    assert (plain.code, plain.err, "exchanges v1" in plain.out) == (0, "", True)
+    assert "You said: two" in run("show", "a.trace.jsonl@3").out
+    differs = run("diff", "a.trace.jsonl", "b.trace.jsonl")
+    assert (differs.code, "differs at message 3" in differs.out) == (1, True)
+    walked = run("debug", "a.trace.jsonl", "-c", "step")
+    assert (walked.code, line in walked.err) == (0, True)
+
+
+def test_conversations_are_imported_as_a_trace_that_replays(tmp_path: Path, run: Run) -> None:
+    """An import of exchanges writes one trace of all conversations, which verifies and replays; one without any is exit 5."""
+    run("record", "-o", "a.trace.jsonl", *agent(tmp_path), "one", "two")
+    done = run("import", "exchanges", "a.trace.jsonl", "-o", "frames.trace.jsonl", "--json")
+    assert (done.code, done.json["exchanges"], done.json["calls"], len(done.json["conversations"])) == (0, 2, 2, 1)
+    assert run("verify", "frames.trace.jsonl").code == 0
+    assert run("replay", "frames.trace.jsonl").code == 0
+    assert run("import", "exchanges", "a.trace.jsonl", "-o", "frames.trace.jsonl").code == 2
+    code = ASK + "import contextlib\nwith contextlib.suppress(Exception): ask([], path='/embeddings')\n"
+    run("record", "-o", "c.trace.jsonl", *agent(tmp_path, code))
+    other = run("import", "exchanges", "c.trace.jsonl", "-o", "none.trace.jsonl")
+    assert (other.code, (tmp_path / "none.trace.jsonl").exists()) == (5, False)
+    assert "POST /v1/embeddings" in other.err
