@@ -18,7 +18,7 @@ BENCH := $(VENV)/.stamp-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install format lint types test nightly bench goldens suites check pins clean
+.PHONY: help demo install format lint types test nightly clients bench goldens suites check pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ test: $(DEV) ## Run the tests, the slow ones left out (PYTEST_ARGS adds argument
 
 nightly: $(DEV) ## Run all tests, slow ones included, with many more generated examples
 	$(PYTEST) -m "nightly or not nightly" --hypothesis-profile=nightly $(PYTEST_ARGS)
+
+clients: $(DEV) ## Record and replay with real clients, current and one major version back, each in its own environment
+	$(BIN)/python tests/support/client_environments.py
+	$(BIN)/python -m pytest -q -m nightly tests/clients $(PYTEST_ARGS)
 
 bench: $(BENCH) ## Measure against the floors and the peers
 	$(BIN)/python -m benchmarks

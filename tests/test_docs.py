@@ -33,6 +33,7 @@ RUNNABLE = (
     "diff.md",
     "extending.md",
     "guard.md",
+    "in-process.md",
     "rerun.md",
     "snapshots.md",
     "suites.md",

@@ -26,7 +26,7 @@ class Breakpoints:
     def __init__(self, timeline: Timeline, *, replay: Callable[[], ReplayResult] | None = None, growing: bool = False) -> None:
         """Begin with none. *replay* replays the run, where its own code is not to be taken, for breakpoints on its divergence.
 
-        Of a run that is *growing* nobody knows what can never hit.
+        Of a run that is *growing*, or not read to its end so far, nobody knows what can never hit.
         """
         self._timeline = timeline
         self._replay = replay or (lambda: Replayer(timeline.path).run())
@@ -37,9 +37,14 @@ class Breakpoints:
         self._newest = 0
         self._divergence: tuple[Hit | None] | None = None
 
+    @property
+    def growing(self) -> bool:
+        """Whether what the run does not have may still come."""
+        return self._growing or not self._timeline.loaded
+
     def parse(self, text: str) -> Point:
         """Return what *text* describes, a JSON pointer being a watchpoint, without adding it. Raises as `parse_breakpoint`."""
-        return parse_point(text, self._timeline, self._diverges, growing=self._growing)
+        return parse_point(text, self._timeline, self._diverges, growing=self.growing)
 
     def add(self, text: str, *, once: bool = False, ignore: int = 0) -> Point:
         """Add a breakpoint as it is typed. With *once* it goes with its first stop; *ignore* stops are passed over before."""
@@ -47,7 +52,7 @@ class Breakpoints:
 
     def watch(self, pointer: str, *, once: bool = False, ignore: int = 0) -> Watchpoint:
         """Add a watchpoint on a JSON pointer. Raises `UsageError` where nothing is there, or the value never changes."""
-        point = parse_watchpoint(pointer.strip(), self._timeline, growing=self._growing)
+        point = parse_watchpoint(pointer, self._timeline, growing=self.growing)
         self._added(added := evolve(point, number=self._newest + 1, once=once, ignore=ignore))
         return added
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
-from frameengine.codec import dumps
+from frameengine.codec import dumps, loads, written
 from frameengine.errors import FrameEngineError
 from frameengine.jsonvalue import FrozenMap, Json, freeze, frozen_map
 from frameengine.state import Change, RunState, grow, section_form
@@ -23,8 +23,8 @@ SPACING = 16
 """Frame boundaries between two checkpoints, to begin with; it doubles when there are too many."""
 CHECKPOINTS_MAX = 2_048
 """Checkpoints that are kept."""
-ITEMS_MAX = 1 << 21
-"""Items of the sections of all checkpoints: each takes at least eight bytes of memory."""
+CHECKPOINT_BYTES_MAX = 32 << 20
+"""Bytes of all of them."""
 FORMS_MAX = 1 << 16
 """Digests of contents that are remembered while a run is folded."""
 FOLDING_ERRORS = (FrameEngineError, LookupError, TypeError, ValueError, AttributeError)
@@ -117,38 +117,42 @@ class Digests:
 
 
 class Checkpoints:
-    """Folded states at some positions: near enough that any other is a few frames away, few enough to keep."""
+    """Folded states at some positions: near enough that any other is a few frames away, few enough to keep.
+
+    They are kept encoded, as they would stand in a file: a state of forty messages takes less than a kilobyte.
+    """
 
     def __init__(self, state: RunState) -> None:
         self._positions = [0]
-        self._states = [state]
-        self._items = _size(state)
+        self._states = [written(state.sections)]
+        self._bytes = len(self._states[0])
         self.spacing = SPACING
 
     def __len__(self) -> int:
         return len(self._positions)
 
     def offer(self, position: int, state: RunState) -> None:
-        """Keep the state at *position*, which is the newest, where the one before is far enough away."""
-        if position - self._positions[-1] < self.spacing:
+        """Keep the state at *position*, which is the newest, where the one before is far enough away, or is of the same place."""
+        if 0 < position - self._positions[-1] < self.spacing:
+            return
+        encoded = written(state.sections)
+        if position == self._positions[-1]:
+            self._bytes += len(encoded) - len(self._states[-1])
+            self._states[-1] = encoded
             return
         self._positions.append(position)
-        self._states.append(state)
-        self._items += _size(state)
-        while len(self._positions) > 1 and (len(self._positions) > CHECKPOINTS_MAX or self._items > ITEMS_MAX):
+        self._states.append(encoded)
+        self._bytes += len(encoded)
+        while len(self._positions) > 1 and (len(self._positions) > CHECKPOINTS_MAX or self._bytes > CHECKPOINT_BYTES_MAX):
             # The first stays: there is always one before.
             del self._positions[1::2], self._states[1::2]
             self.spacing *= 2
-            self._items = sum(map(_size, self._states))
+            self._bytes = sum(map(len, self._states))
 
     def before(self, position: int) -> tuple[int, RunState]:
         """Return the newest checkpoint at or before *position*."""
         index = bisect_right(self._positions, position) - 1
-        return self._positions[index], self._states[index]
-
-
-def _size(state: RunState) -> int:
-    return sum([len(value) for value in state.sections.values() if isinstance(value, tuple | FrozenMap | str)])
+        return self._positions[index], RunState(freeze(loads(self._states[index])))
 
 
 class Recent(Generic[T]):

@@ -17,7 +17,7 @@ from frameengine.debug.timeline import Timeline
 from frameengine.diff.compare import compare as compare_traces
 from frameengine.diff.result import TraceDiff
 from frameengine.effects import EffectKey
-from frameengine.errors import Diverged, InternalError, UsageError
+from frameengine.errors import Diverged, InternalError, NothingCompared, UsageError
 from frameengine.graph.registry import BoundGraph
 from frameengine.inputs import StateEdit
 from frameengine.jsonvalue import FrozenMap, freeze
@@ -218,10 +218,13 @@ def _start(timeline: Timeline, edit: Edit) -> Position:
 
 def _replayed(timeline: Timeline, start: Position, first: Edit, replayer: Replayer) -> tuple[Divergence | None, BoundGraph]:
     """Replay the parent strictly; raise `Diverged` for a difference before the first edit, return one that comes later."""
-    if not timeline.counts.calls:
-        # A replay of no calls says that nothing was compared; what is written is compared with the parent all the same.
-        return None, replayer.bound
-    found = replayer.run().divergence
+    try:
+        found = replayer.run().divergence
+    except NothingCompared:
+        if timeline.counts.calls:
+            raise
+        # Of a run that asks nothing a replay is no proof of itself, and this one found no difference.
+        found = None
     if found is not None and _comes_before(found, start, first):
         raise Diverged(
             f"{timeline.path}: the code of now differs from the record at {found.place}, before the first edit",

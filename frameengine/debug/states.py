@@ -36,6 +36,7 @@ class States:
         self._digests = Digests(index.contents)
         self._changed = array("q", [0])
         self._resets: dict[int, RunState] = {}
+        self._late: dict[int, list[int]] = {}
         self._touched: dict[str, array[int]] = {}
         self._doubts: list[tuple[int, str]] = [(0, "")]
         self._switches: list[tuple[int, int | None]] = [(0, None)]
@@ -47,7 +48,7 @@ class States:
     def enter(self, position: int, line: dict[str, Any]) -> None:
         """Take an input that begins a message."""
         kind = line["type"]
-        if kind == "Given":
+        if kind in ("Given", "StateEdit"):
             self._take(position, line)
         elif kind in ("Clear", "SwitchGraph"):
             reason = ""
@@ -59,6 +60,14 @@ class States:
             self._checkpoints.offer(position, self._now)
             if reason:
                 self._doubt(position, reason)
+
+    def late(self, position: int, number: int, line: dict[str, Any]) -> None:
+        """Take an input that came in at the boundary *position*, line *number* of the file: an edit of the state holds there."""
+        if line["type"] == "StateEdit":
+            self._late.setdefault(position, []).append(number)
+            self._take(position, line)
+            # Of a run that is still being recorded the state here may have been asked for before.
+            self._folded, self._whole = Recent(FOLDED_KEPT), Recent(WHOLE_KEPT)
 
     def frame(self, position: int, line: dict[str, Any]) -> None:
         """Take a committed frame."""
@@ -82,7 +91,8 @@ class States:
             raise
         except FOLDING_ERRORS as error:
             self._doubt(position, f"its changes do not fit: {reason_of(error)}")
-        self._changed.append(position)
+        if self._changed[-1] != position:
+            self._changed.append(position)
         self._checkpoints.offer(position, self._now)
 
     def _changes(self, line: dict[str, Any]) -> list[dict[str, Any]]:
@@ -90,6 +100,9 @@ class States:
         if line["kind"] == "frame":
             return [change for record in line["records"] if "changes" in record for change in record["changes"]]
         given = line["data"]
+        if line["type"] == "StateEdit":
+            edits: list[dict[str, Any]] = given["changes"]
+            return edits
         changes = [
             {"op": "set", "at": f"/{pointer_step(name[1:] if name[:1] == '$' else name)}", "value": value}
             for name, value in given.get("state", {}).items()
@@ -185,10 +198,12 @@ class States:
     def _next(self, state: RunState, position: int) -> RunState:
         if position in self._resets:
             return self._resets[position]
-        line = self._index.line(self._line_of(position))
-        try:
-            return folded(state, self._changes(line.value), self._index.contents)
-        except TraceError:
-            raise
-        except FOLDING_ERRORS:
-            return state
+        for number in (self._line_of(position), *self._late.get(position, ())):
+            line = self._index.line(number)
+            try:
+                state = folded(state, self._changes(line.value), self._index.contents)
+            except TraceError:
+                raise
+            except FOLDING_ERRORS:
+                continue
+        return state

@@ -132,6 +132,8 @@ class Timeline:
         elif line.kind == "input":
             if layout.input(line, number):
                 self._states.enter(layout.places - 1, value)
+            else:
+                self._states.late(layout.places - 1, number, value)
         else:
             layout.trace(line, number)
             first, behind = layout.span(len(layout) - 1)

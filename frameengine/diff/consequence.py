@@ -84,19 +84,18 @@ class _Message:
         self._earlier = True
         whole = change.whole if isinstance(change.whole, dict) else {}
         self._reached.update(dict.fromkeys(whole.get("route", ())))
-        changes = "changes" in whole
-        if edited_at(whole) and self._touched is None:
-            # It came in behind the frame before the one that it stands in: what runs there sees it.
-            left, right = _frames(change)
-            self._touched = left - 1, right - 1
+        changes, by_hand = "changes" in whole, bool(edited_at(whole))
         for field in change.fields:
-            part = steps_of(field.pointer)[0]
+            part, *steps = steps_of(field.pointer)
             changes = changes or part == "changes"
+            by_hand = by_hand or (part == "entered" and steps[:2] == ["data", "changes"])
             if part == "route":
                 values = [value for side in (field.left, field.right) for value in (side if isinstance(side, tuple) else [side])]
                 self._reached.update(dict.fromkeys([value for value in values if isinstance(value, str)]))
-        if changes and self._touched is None:
-            self._touched = _frames(change)
+        if (changes or by_hand) and self._touched is None:
+            left, right = _frames(change)
+            # An edit by hand came in behind the frame before the one that it stands in: what runs there sees it.
+            self._touched = (left - 1, right - 1) if by_hand else (left, right)
 
     def _touched_before(self, change: Change) -> bool:
         if self._touched is None:

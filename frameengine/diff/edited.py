@@ -35,7 +35,8 @@ def _is_of(edit: FrozenMap, first: Change, spot: Spot | None) -> bool:
         if part == "entered":
             return f"{spot.input}.{spot.frame - 1}" == edit.get("place")
         return part == "input" and spot.frame == 0 and spot.input == edit.get("number")
-    at_call = part == "calls" and steps[1:2] == ["outcome"]
+    # A node that got something else may ask once more; the call stands alone then, and not only its outcome differs.
+    at_call = part == "calls" and steps[1:2] in ([], ["outcome"])
     return at_call and len(key) >= 4 and (spot.input, spot.frame, spot.node, steps[0]) == (*key[:3], str(key[3]))
 
 

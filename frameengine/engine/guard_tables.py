@@ -34,7 +34,11 @@ TABLE: tuple[tuple[str, str, str], ...] = (
         "http.client urllib.request asyncio",
         "HTTPConnection HTTPSConnection urlopen urlretrieve open_connection start_server",
     ),
-    (MODEL, "httpx requests", "get post put patch delete request stream Client AsyncClient Session session"),
+    (
+        MODEL,
+        "httpx httpx2 requests aiohttp",
+        "get post put patch delete request stream Client AsyncClient Session session ClientSession",
+    ),
     (WORLD, "os", "*"),
     (WORLD, "os.path", "exists lexists isfile isdir islink ismount getsize getmtime getctime getatime realpath samefile"),
     (WORLD, "pathlib.Path", "exists is_file is_dir is_symlink stat lstat owner group resolve samefile iterdir glob rglob open"),

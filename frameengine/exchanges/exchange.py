@@ -19,12 +19,12 @@ from frameengine.codec import canonical, dumps, written
 from frameengine.effects import EffectFailure, Outcome, ToolReply
 from frameengine.errors import LimitError, ValueRefused
 from frameengine.exchanges.encoding import decoded
-from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
+from frameengine.jsonvalue import EMPTY, FrozenMap, freeze, frozen_map
 from frameengine.trace.redact import neutral
 
 REQUEST_HEADERS = ("content-type", "anthropic-version", "anthropic-beta", "openai-beta")
 """Headers of a request that are kept. Others say who asks, by which library and from where."""
-RESPONSE_HEADERS = ("content-type", "content-encoding", "retry-after", "retry-after-ms", "x-should-retry", "request-id")
+RESPONSE_HEADERS = ("content-type", "content-encoding", "location", "retry-after", "retry-after-ms", "x-should-retry", "request-id")
 RESPONSE_PREFIXES = ("x-request-id", "x-ratelimit-", "anthropic-ratelimit-", "openai-")
 """Headers of an answer that are kept, and beginnings of their names. Those that say whose account it was are not."""
 PRIVATE_HEADERS = ("openai-organization", "openai-project")
@@ -174,7 +174,8 @@ class Exchange:
     def outcome(self) -> Outcome:
         """Return the outcome by which a trace holds the answer."""
         response = self.response
-        meta = freeze({"chunks": response.chunks, "lane": self.lane, "issued": self.issued, "ms": response.ms})
+        # Frozen as they are: to look at thousands of pairs one by one takes longer than to write them.
+        meta = frozen_map({"chunks": response.chunks, "lane": freeze(self.lane), "issued": self.issued, "ms": response.ms})
         at = self.at + round(response.ms * 1000)
         if response.status:
             return Outcome(value=ToolReply(content=response.wire()), at=at, meta=meta)

@@ -155,7 +155,7 @@ def import_exchanges(
     planned = [_Planned(course, number if several else 0) for number, course in enumerate(found.courses, start=1)]
     reports, first = [], 1
     for number, one in enumerate(planned):
-        last = first + len(one.turns) - 1 + (number > 0)
+        last = first + one.inputs - 1 + (number > 0)
         reports.append(one.report(first, last))
         first = last + 1
     bound = bound or tool_loop()
@@ -228,6 +228,11 @@ class _Planned:
         self._own = {step.call.number for step in course.steps[course.own :]}
         self.turns = tuple(self._turns())
 
+    @property
+    def inputs(self) -> int:
+        """How many inputs it takes: one for each turn, and a Cancel for each that is cut."""
+        return len(self.turns) + sum(turn.cut for turn in self.turns)
+
     def report(self, first: int, last: int) -> ConversationReport:
         """Return what became of it; *first* and *last* are its inputs."""
         course = self._course
@@ -249,7 +254,7 @@ class _Planned:
 
     def _turns(self) -> Iterator[Turn]:
         messages = self._messages()
-        planned = plan(messages, given=self._begin())
+        planned = plan(messages, given=self._begin(), asked=self._sent.keys())
         self._notes += planned.notes
         settings = EMPTY
         for turn in planned.turns:
@@ -263,7 +268,7 @@ class _Planned:
                     yield Turn(body=Given(messages=(), state=settled))
                 outcomes = tuple([self._outcome(outcome, settled) for outcome in turn.outcomes])
                 failed = any(outcome.failure is not None for outcome in outcomes)
-                yield Turn(body=self._said(body), outcomes=outcomes, open=turn.open and not failed)
+                yield evolve(turn, body=self._said(body), outcomes=outcomes, open=turn.open and not failed)
             settings = settled
 
     def _said(self, body: UserMessage) -> UserMessage:
@@ -299,9 +304,17 @@ class _Planned:
         return evolve(outcome, value=value, failure=failure, meta=freeze(meta))
 
     def _begin(self) -> int:
-        """Return the index of the message that begins the turn of the first own call; what stands before is given."""
+        """Return the index of the message that begins the turn of the first own call; what stands before is given.
+
+        That is the last user's message, if but tool calls and results stand behind it; else the last message, whoever said it.
+        """
         messages = self._course.steps[self._course.own].call.messages
-        return max([index for index, message in enumerate(messages) if message.get("role") == "user"], default=len(messages))
+        for index in range(len(messages) - 1, -1, -1):
+            if messages[index]["role"] == "user":
+                return index
+            if messages[index]["role"] != "tool" and not messages[index].get("tool_calls"):
+                break
+        return len(messages) - 1
 
     def _messages(self) -> tuple[FrozenMap, ...]:
         """Return the conversation whole, each message as it was first sent; the last reply as it came."""

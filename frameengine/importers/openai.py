@@ -14,7 +14,7 @@ from attrs import frozen
 
 from frameengine.codec import dumps
 from frameengine.effects import Answer, Outcome, Status
-from frameengine.engine.driver import Run, virtual_at
+from frameengine.engine.driver import Inbox, Run, virtual_at
 from frameengine.engine.message import Engine
 from frameengine.engine.stops import Ask
 from frameengine.errors import InternalError, UsageError
@@ -22,6 +22,7 @@ from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import BoundGraph, bind
 from frameengine.importers.openai_plan import Note, Plan, Planned, Turn, plan
 from frameengine.importers.openai_read import Conversation, Shape, read_conversations
+from frameengine.inputs import Cancel
 from frameengine.jsonvalue import FrozenMap, Json, freeze
 from frameengine.state import RunState
 from frameengine.trace.header import header
@@ -136,7 +137,7 @@ def import_messages(
 def follow(turns: Iterable[Turn], run: Run, performer: FromPlan) -> None:
     """Send each turn's input through a run whose performer is *performer*. Raises `InternalError` where it goes otherwise."""
     for turn in turns:
-        performer.begin(turn)
+        performer.begin(turn, run.inbox)
         performer.end(run.send(turn.body).status)
 
 
@@ -161,10 +162,11 @@ class FromPlan:
     def __init__(self) -> None:
         self._turn: Turn | None = None
         self._left: deque[Planned] = deque()
+        self._inbox: Inbox | None = None
 
-    def begin(self, turn: Turn) -> None:
-        """Serve *turn* from now on."""
-        self._turn = turn
+    def begin(self, turn: Turn, inbox: Inbox) -> None:
+        """Serve *turn* from now on; *inbox* is that of the run."""
+        self._turn, self._inbox = turn, inbox
         self._left = deque(turn.outcomes)
 
     def perform(self, ask: Ask) -> list[Answer]:
@@ -176,13 +178,16 @@ class FromPlan:
                 what = f"the import's plan has no {call.effect.kind} outcome for {call.key}"
                 raise InternalError(what, hint="please report it", key=call.key.wire())
             answers.append(Answer(call.key, _outcome(planned, virtual_at(call.key))))
+        if self._inbox is not None and self._turn is not None and self._turn.cut and not self._left:
+            self._inbox.put(Cancel())
         return answers
 
     def end(self, status: str) -> None:
         """Prove that the turn went as planned."""
         turn = self._turn
         failed = turn is not None and any(planned.failure is not None for planned in turn.outcomes)
-        expected = "failed" if failed else "open" if turn is not None and turn.open else "done"
+        cut = turn is not None and turn.cut
+        expected = "cancelled" if cut else "failed" if failed else "open" if turn is not None and turn.open else "done"
         if self._left or status != expected:
             raise InternalError(
                 f"the import's plan was not followed: status {status}, expected {expected}; {len(self._left)} outcomes left",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Literal
 
 from attrs import frozen
@@ -57,6 +57,8 @@ class Turn:
     """In the order in which a tool loop asks."""
     open: bool = False
     """Whether the recording stops inside."""
+    cut: bool = False
+    """Whether something else was said before the model answered the last results: the turn is cancelled there."""
 
 
 @frozen(kw_only=True)
@@ -76,15 +78,16 @@ class Plan:
         return any(turn.open for turn in self.turns)
 
 
-def plan(messages: Sequence[FrozenMap], given: int = 0) -> Plan:
+def plan(messages: Sequence[FrozenMap], given: int = 0, asked: Set[int] | None = None) -> Plan:
     """Cut a conversation into turns that a tool loop can run, and messages that are given to it: the first *given*, at least.
 
-    A turn is a user's message, replies that call tools with their results in call order, and a reply that calls none; the last
+    *asked* has the indices at which recorded calls have their replies, or would: then what stands before one begins a turn, whoever
+    said it, and results that no reply follows end one. A turn is a user's message, replies that call tools with their results in call order, and a reply that calls none; the last
     turn may stop anywhere, and then ends in outcomes without a value. Raises `UsageError` for a message that has no role.
     """
     for index, message in enumerate(messages):
         check_message(message, index)
-    planner = _Planner(tuple(messages))
+    planner = _Planner(tuple(messages), asked)
     planner.run(given)
     return Plan(turns=tuple(planner.turns), given=planner.given, notes=tuple(planner.notes))
 
@@ -100,8 +103,9 @@ def check_message(message: object, index: int) -> None:
 class _Planner:
     """The cutting of one conversation."""
 
-    def __init__(self, messages: tuple[FrozenMap, ...]) -> None:
+    def __init__(self, messages: tuple[FrozenMap, ...], asked: Set[int] | None) -> None:
         self.messages = messages
+        self._asked = asked
         self.turns: list[Turn] = []
         self.notes: list[Note] = []
         self.given = 0
@@ -110,11 +114,11 @@ class _Planner:
     def run(self, given: int) -> None:
         messages = self.messages
         at = given
-        while at < len(messages) and messages[at]["role"] in ("system", "developer"):
+        while at < len(messages) and messages[at]["role"] in ("system", "developer") and not self._opens(at):
             at += 1
         self._waiting.extend(messages[:at])
         while at < len(messages):
-            if messages[at]["role"] == "user":
+            if self._opens(at):
                 at = self._user(at)
             else:
                 self._note(at, _stray(messages[at]["role"]))
@@ -122,13 +126,17 @@ class _Planner:
                 at += 1
         self._give()
 
+    def _opens(self, at: int) -> bool:
+        """Return whether a message begins a turn."""
+        return self.messages[at]["role"] == "user" or (self._asked is not None and at + 1 in self._asked)
+
     def _user(self, start: int) -> int:
-        """Take the turn of a user's message; return the index after it."""
-        attempt = _Attempt(self.messages, start)
+        """Take the turn that a message begins; return the index after it."""
+        attempt = _Attempt(self.messages, start, may_be_cut=self._asked is not None)
         problem = attempt.run()
         if problem:
             end = start + 1
-            while end < len(self.messages) and self.messages[end]["role"] != "user":
+            while end < len(self.messages) and not self._opens(end):
                 end += 1
             which = "this message is" if end == start + 1 else f"messages {start} to {end - 1} are"
             self._note(start, f"{which} given, not run: {problem}")
@@ -136,9 +144,8 @@ class _Planner:
             return end
         self._give()
         self.notes.extend(attempt.notes)
-        self.turns.append(
-            Turn(body=UserMessage(message=self.messages[start]), outcomes=tuple(attempt.outcomes), open=attempt.open)
-        )
+        body = UserMessage(message=self.messages[start])
+        self.turns.append(Turn(body=body, outcomes=tuple(attempt.outcomes), open=attempt.open, cut=attempt.cut))
         return attempt.at
 
     def _give(self) -> None:
@@ -154,9 +161,11 @@ class _Planner:
 class _Attempt:
     """One user's message and what follows it, tried as a turn of a tool loop."""
 
-    def __init__(self, messages: tuple[FrozenMap, ...], start: int) -> None:
+    def __init__(self, messages: tuple[FrozenMap, ...], start: int, *, may_be_cut: bool) -> None:
         self.messages = messages
+        self._may_be_cut = may_be_cut
         self.at = start + 1
+        self.cut = False
         self.outcomes: list[Planned] = []
         self.notes: list[Note] = []
         self.open = False
@@ -169,6 +178,9 @@ class _Attempt:
                 return ""
             message = self.messages[self.at]
             problem = _no_reply(message, self.at)
+            if problem and self._may_be_cut and self.outcomes:
+                self.cut = True
+                return ""
             if problem:
                 return problem
             self._odd_calls(message)

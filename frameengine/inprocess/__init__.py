@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from frameengine.inprocess.block import Receipt
-from frameengine.inprocess.recording import Recording, UnrecordedConnection, recording
-from frameengine.inprocess.replaying import Replaying, replaying
+from frameengine.inprocess.record import Recording, UnrecordedConnection, recording
+from frameengine.inprocess.replay import Replaying, replaying
 from frameengine.inprocess.scan import Finding, irreproducible
 
 __all__ = [

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from datetime import date, datetime
 from functools import update_wrapper
 from importlib import import_module
-from types import BuiltinFunctionType, FrameType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FrameType, FunctionType, MethodType
 from typing import Any, Literal, TypeAlias
 
 from frameengine.errors import UsageError
@@ -164,10 +164,11 @@ _UNTOUCHED = object()
 def _rename(replaced: dict[Any, Any]) -> None:
     """Replace functions under the names that the agent's own modules gave them (``from time import time``)."""
     for module in tuple(sys.modules.values()):
-        file = getattr(module, "__file__", None) if isinstance(module, ModuleType) else None
-        if module is not sys.modules.get("__main__") and (file is None or not is_own(file)):
+        # Some put other things than modules there.
+        names = getattr(module, "__dict__", {})
+        file = names.get("__file__")
+        if names.get("__name__") != "__main__" and not (isinstance(file, str) and is_own(file)):
             continue
-        names = vars(module)
         for name, value in tuple(names.items()):
             if isinstance(value, (BuiltinFunctionType, FunctionType, MethodType)) and value in replaced:
                 names[name] = replaced[value]

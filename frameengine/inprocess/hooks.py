@@ -69,19 +69,19 @@ def follow_starts(lanes: Lanes, patches: Patches) -> None:
     patches.put(thread, "start", starting)
 
 
-def _hold_class_tree(base: type, side: Side, patches: Patches) -> None:
+def _hold_class_tree(base: Any, side: Side, patches: Patches) -> None:
     def hold(kind: type) -> None:
         if kind.__name__ in LEAVES:
             for name, hook in (("handle_request", _hook), ("handle_async_request", _async_hook)):
                 if name in vars(kind):
                     patches.put(kind, name, hook(side, vars(kind)[name]))
 
-    def tree(kind: type) -> None:
+    def tree(kind: Any) -> None:
         hold(kind)
         for below in kind.__subclasses__():
             tree(below)
 
-    def appears(kind: type, **options: Any) -> None:
+    def appears(kind: Any, /, **options: Any) -> None:
         super(base, kind).__init_subclass__(**options)
         if side.active:
             hold(kind)

@@ -90,12 +90,17 @@ class Watch:
                 return
             host, port = str(address[0]), int(address[1])
             if not self._allowed.connect(host, port):
-                self._touched(_touch(f"{host}:{port}", frame))
+                try:
+                    self._touched(_touch(f"{host}:{port}", frame))
+                except BaseException:
+                    # Whoever made it reckons with errors of the system only, and would leave it open.
+                    args[0].close()
+                    raise
         elif self._lookups and event in _LOOKUPS:
             name = args[0].decode("ascii", "replace") if isinstance(args[0], bytes) else args[0]
             if name and not _numeric(str(name)) and name != "localhost" and not self._allowed.lookup(str(name)):
-                port = args[1] if len(args) > 1 else None
-                self._touched(_touch(f"{name}:{port}" if port else str(name), frame))
+                service = args[1] if len(args) > 1 else None
+                self._touched(_touch(f"{name}:{service}" if service else str(name), frame))
 
 
 _watching: list[Watch] = []

@@ -11,8 +11,8 @@ from types import FrameType
 from attrs import frozen
 
 _OURS = Path(__file__).parents[1]
-_STANDARD = [sysconfig.get_path(key) for key in ("stdlib", "platstdlib", "purelib", "platlib")]
-_LIBRARIES = tuple([Path(folder).resolve() for folder in (*_STANDARD, _OURS)])
+_STANDARD: list[str] = [sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
+_LIBRARIES = tuple([*(Path(folder).resolve() for folder in _STANDARD), _OURS.resolve()])
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 

@@ -26,9 +26,11 @@ _CONTROL = {
 _OUT_OF_REACH = {
     "random.Random": "random.Random(seed)",
     "random.SystemRandom": 'secrets, with control=("random",)',
+    "random.seed": "",
     "time.sleep": "",
     "id": KEY,
 }
+"""What another answer holds for than its kind's; an empty one for what makes nothing irreproducible."""
 _HELD_CLIENTS = ("httpx.", "httpx2.")
 _PROCESSES = ("subprocess.", "multiprocessing.", "os.system", "os.popen", "os.spawn", "os.exec")
 

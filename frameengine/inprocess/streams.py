@@ -163,7 +163,7 @@ def given(library: ModuleType, response: Response, broken: Callable[[], Exceptio
     return library.Response(response.status, headers=dict(response.headers), stream=stream)
 
 
-def said(error: Exception) -> str:
+def said(error: BaseException) -> str:
     """Return what kind of error it was, and its text: `raised` makes one like it."""
     return f"{type(error).__name__}: {error}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 from urllib.parse import unquote, unquote_to_bytes
 
 import httpx2
@@ -88,17 +89,11 @@ class Upstream:
 
 async def _pieces(response: httpx2.Response) -> AsyncIterator[bytes]:
     try:
-        # Not `aiter_raw`, which counts and measures on the way.
-        async for piece in _stream(response):
+        # Not `aiter_raw`, which counts and measures on the way. It is the stream of an asynchronous client.
+        async for piece in cast("httpx2.AsyncByteStream", response.stream):
             yield piece
     except httpx2.HTTPError as error:
         raise _failed("stopped in the middle of its answer", error, "body") from None
-
-
-def _stream(response: httpx2.Response) -> httpx2.AsyncByteStream:
-    stream = response.stream
-    assert isinstance(stream, httpx2.AsyncByteStream)
-    return stream
 
 
 def _failed(what: str, error: Exception, phase: str) -> ToolFailed:

@@ -172,6 +172,14 @@ def test_every_kind_has_its_search_and_its_reason() -> None:
     assert set(KINDS) == set(matching._ABOUT) == set(never._WHY)
 
 
+def test_the_page_lists_every_kind_and_every_name() -> None:
+    """The tables of docs/debugging.md have each kind of breakpoint and each name of a condition, in the order of the code."""
+    page = (Path(__file__).parents[2] / "docs" / "debugging.md").read_text(encoding="utf-8")
+    for heading, known in (("| kind | argument |", KINDS), ("| name | value |", NAMES)):
+        table = page[page.index(heading) :].split("\n\n", 1)[0]
+        assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == known
+
+
 # ---------------------------------------------------------------------- numbers, counts, ignore, once
 
 

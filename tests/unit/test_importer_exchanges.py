@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from frameengine.effects import ModelReply, ToolReply
 from frameengine.exchanges.exchange import Exchange, Request, Response
 from frameengine.importers.exchanges import ExchangesReport, conversations, import_exchanges
-from frameengine.inputs import Clear, Given, UserMessage
+from frameengine.inputs import Cancel, Clear, Given, UserMessage
 from frameengine.jsonvalue import freeze, thaw
 from frameengine.replay.replayer import Replayer
 from frameengine.trace.reader import TraceReader
@@ -102,7 +102,7 @@ def told(path: Path) -> list[list[dict[str, Any]]]:
                 elif isinstance(body, Given):
                     found[-1] += thaw(body.messages)
                 else:
-                    assert isinstance(body, UserMessage)
+                    assert isinstance(body, UserMessage | Cancel)
                     found[-1].append(thaw(body.message))
             elif line.kind == "outcome":
                 value = line.outcome().value
@@ -340,11 +340,33 @@ def test_what_is_no_chat_completion_is_counted_and_what_cannot_be_read_is_named(
 
 
 def test_a_conversation_that_cannot_be_run_is_given_and_said_to_be(tmp_path: Path) -> None:
-    """A call that no user's message asked for stands in the trace as given, and the report says which exchange it was."""
-    path, report = imported(tmp_path, answered([SYSTEM], said("Hello")), answered([BERN], said("Sun")))
-    assert [one.run for one in report.conversations] == [False, True]
+    """A call that no tool loop could have made stands in the trace as given, and the report says which exchange it was."""
+    old = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+    path, report = imported(tmp_path, answered([SYSTEM, BERN], old), answered([BERN], said("Sun")))
+    assert [(one.given, one.calls) for one in report.conversations] == [((1,), 0), ((), 1)]
     assert any("1 exchange given, not run: 1" in note.what for note in report.conversations[0].notes)
-    assert told(path)[0] == [SYSTEM, said("Hello")]
+    assert told(path)[0] == [SYSTEM, BERN, old]
+
+
+def test_what_stands_before_a_recorded_reply_begins_its_turn(tmp_path: Path) -> None:
+    """A call whose last message is no user's (instructions alone, a reply to go on with) is run with exactly what it was sent."""
+    prefix = [SYSTEM, BERN, {"role": "assistant", "content": "It is"}]
+    path, report = imported(tmp_path, answered([SYSTEM], said("Hello")), answered(prefix, said(" sunny")))
+    assert [one.calls for one in report.conversations] == [1, 1]
+    with TraceReader(path) as reader:
+        sent = [thaw(line.data["request"]["messages"]) for line in reader.lines() if line.kind == "outcome"]
+    assert sent == [[SYSTEM], prefix]
+
+
+def test_a_turn_that_something_else_is_said_in_is_cancelled_there(tmp_path: Path) -> None:
+    """Results that a user's message follows, and no reply, end their turn as cancelled; the next call is sent with all of it."""
+    after = [BERN, asks("1"), result("1"), THANKS]
+    path, report = imported(tmp_path, answered([BERN], asks("1")), answered(after, said("Bye")))
+    assert statuses(path) == ["done", "cancelled", "done"]
+    assert (report.conversations[0].calls, report.conversations[0].inputs) == (2, (1, 4))
+    with TraceReader(path) as reader:
+        *_, last = [line.data["request"] for line in reader.lines() if line.kind == "outcome"]
+    assert thaw(last["messages"]) == after
 
 
 WORDS = st.sampled_from(["a", "b", "c"])

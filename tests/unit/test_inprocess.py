@@ -31,7 +31,7 @@ from frameengine.errors import (
 )
 from frameengine.exchanges.book import read_exchanges
 from frameengine.trace.verify import verify
-from model_scripts import Head, Reset, Send, completion
+from model_scripts import Head, Reset, Script, Send, completion
 from model_server import ModelServer
 
 URL = "http://model.test/v1/chat/completions"
@@ -121,11 +121,11 @@ def test_everything_is_put_back(file: Path, server: ModelServer) -> None:
 def test_one_block_at_a_time(file: Path) -> None:
     """A block inside another is refused, and the outer one goes on."""
     record(file, "a")
-    with frameengine.replaying(file) as run, httpx2.Client(transport=run.transport()) as client:
+    with frameengine.replaying(file) as replay, httpx2.Client(transport=replay.transport()) as client:
         with pytest.raises(UsageError, match="another recording or replaying block is open"), frameengine.replaying(file):
             pass
         assert ask(client, "a") == "a"
-    with frameengine.replaying(file) as run:
+    with frameengine.replaying(file) as replay:
         assert ask(httpx2, "a") == "a"
 
 
@@ -171,10 +171,10 @@ def test_reading_further_than_recorded_is_a_divergence(file: Path) -> None:
     with frameengine.recording(file) as run:
         read(run, 2, streaming(*PARTS, PARTS[0]))
     assert [exchange.response.complete for exchange in read_exchanges(file)] == [False]
-    with frameengine.replaying(file) as run:
-        assert read(run, 2) == PARTS[:2]
-    with pytest.raises(Diverged, match="waited for longer"), frameengine.replaying(file) as run:
-        read(run, 3)
+    with frameengine.replaying(file) as replay:
+        assert read(replay, 2) == PARTS[:2]
+    with pytest.raises(Diverged, match="waited for longer"), frameengine.replaying(file) as replay:
+        read(replay, 3)
 
 
 def test_broken_answers_break_again(file: Path, server: ModelServer) -> None:
@@ -296,9 +296,9 @@ def test_a_recording_without_a_call_fails(file: Path) -> None:
 def test_unused_and_approximate_can_be_allowed(file: Path) -> None:
     """What is left over, and what was answered by its place in a conversation, fail unless they are allowed."""
     record(file, "a", "b")
-    with frameengine.replaying(file, allow_unused=True) as run:
+    with frameengine.replaying(file, allow_unused=True) as replay:
         ask(httpx2, "a")
-    assert run.receipt.unused == 1
+    assert replay.receipt.unused == 1
 
     def warmer(match: Any, **options: Any) -> None:
         with frameengine.replaying(file, match=match, allow_unused=True, **options):
@@ -321,8 +321,27 @@ def test_equal_paths_of_two_hosts_are_not_equal(file: Path) -> None:
 
     with frameengine.recording(file) as run:
         agent(run, inner)
-    with frameengine.replaying(file) as run:
-        assert agent(run) == ["b.test", "a.test"]
+    with frameengine.replaying(file) as replay:
+        assert agent(replay) == ["b.test", "a.test"]
+
+
+def test_a_redirect_is_followed_again(file: Path) -> None:
+    """Each step of a redirect is recorded, and the replay goes the same way."""
+
+    def moved(request: Any) -> httpx2.Response:
+        if request.url.path == "/new":
+            return httpx2.Response(200, json={"at": "new"})
+        return httpx2.Response(307, headers={"location": "/new"})
+
+    def agent(run: Any, inner: Any = None) -> Any:
+        with httpx2.Client(transport=run.transport(inner), follow_redirects=True) as client:
+            return client.post("http://model.test/old", json=chat("x")).json()
+
+    with frameengine.recording(file) as run:
+        live = agent(run, httpx2.MockTransport(moved))
+    with frameengine.replaying(file) as replay:
+        assert agent(replay) == live
+    assert replay.receipt.replayed == 2
 
 
 def test_clients_of_ones_own_choice(file: Path, server: ModelServer) -> None:
@@ -409,11 +428,11 @@ def test_six_at_once_each_get_their_own_answer(file: Path) -> None:
     with frameengine.recording(file) as run:
         asyncio.run(gathered(run, httpx2.MockTransport(slow_answers)))
         threaded(run, httpx2.MockTransport(answers))
-    with frameengine.replaying(file) as run:
-        asyncio.run(gathered(run, None))
-        threaded(run, None)
-    assert run.receipt.replayed == 12 * ROUNDS
-    assert run.receipt.ambiguous == 0
+    with frameengine.replaying(file) as replay:
+        asyncio.replay(gathered(replay, None))
+        threaded(replay, None)
+    assert replay.receipt.replayed == 12 * ROUNDS
+    assert replay.receipt.ambiguous == 0
 
 
 COUNT = 50
@@ -436,9 +455,9 @@ def test_equal_requests_one_after_another_keep_their_order(file: Path) -> None:
 
     with frameengine.recording(file) as run:
         live = agent(run, inner)
-    with frameengine.replaying(file) as run:
-        assert agent(run) == live
-    assert run.receipt.ambiguous == 0
+    with frameengine.replaying(file) as replay:
+        assert agent(replay) == live
+    assert replay.receipt.ambiguous == 0
 
 
 def test_equal_requests_at_once_get_each_answer_once(file: Path) -> None:
@@ -455,8 +474,8 @@ def test_equal_requests_at_once_get_each_answer_once(file: Path) -> None:
 
     with frameengine.recording(file) as run:
         live = asyncio.run(agent(run, httpx2.MockTransport(numbered)))
-    with frameengine.replaying(file) as run:
-        replayed = asyncio.run(agent(run))
+    with frameengine.replaying(file) as replay:
+        replayed = asyncio.replay(agent(replay))
     assert sorted(replayed) == sorted(live)
     # The last one has no choice left.
     assert run.receipt.ambiguous == COUNT - 1
@@ -508,7 +527,7 @@ def test_a_transport_around_another_runs_in_the_replay_too(file: Path, server: M
             ask(client, "x", f"{server.url}/chat/completions")
         return again.tries
 
-    unwell = [Head(503), Send(b"{}")]
+    unwell: Script = [Head(503), Send(b"{}")]
     server.enqueue(unwell, unwell, completion("well"))
     with frameengine.recording(file):
         assert agent() == 3

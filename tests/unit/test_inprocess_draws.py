@@ -1,5 +1,8 @@
 """Clock, chance and ids of an agent's own code: recorded by place, given back, counted where nobody asked for them."""
 
+# What is called, and by whom, is what is tested here:
+# ruff: noqa: DTZ002, DTZ005, DTZ011, PLW0108
+
 from __future__ import annotations
 
 import asyncio
@@ -52,8 +55,8 @@ def twice(file: Path, agent: Callable[[Any], Any], control: Any = ALL) -> tuple[
     """Return what an agent returns while it is recorded, and from the recording."""
     with frameengine.recording(file, control=control) as run:
         live = agent(run)
-    with frameengine.replaying(file) as run:
-        replayed = agent(run)
+    with frameengine.replaying(file) as replay:
+        replayed = agent(replay)
     return live, replayed
 
 
@@ -85,7 +88,7 @@ DRAWS: dict[str, Callable[[], Any]] = {
     "datetime.now": lambda: datetime.now(),
     "datetime.now, by the module": lambda: dt.datetime.now(dt.UTC),
     "a zone's now": lambda: datetime.now(tz=dt.timezone(dt.timedelta(hours=5))).isoformat(),
-    "today": lambda: (dt.date.today(), datetime.today()),  # noqa: DTZ002, DTZ011
+    "today": lambda: (dt.date.today(), datetime.today()),
     "a subclass of datetime": lambda: Moment.now(),
     "uuid4": lambda: uuid.uuid4(),
     "uuid1": lambda: uuid.uuid1(),

@@ -152,7 +152,7 @@ def test_a_key_gets_nowhere(server: ModelServer) -> None:
     assert other not in repr(endpoint)
     told = f"{KEY} and Bearer {KEY} and {other}"
     echoes = [("set-cookie", KEY), ("x-request-id", KEY), ("authorization", KEY)]
-    scripts = [
+    scripts: list[Script] = [
         error(401, told, echoes),
         answer(f"<html>{told}", headers=[("content-type", f"text/{KEY}")]),
         answer("", 302, [("location", f"http://elsewhere/?{KEY}")]),

@@ -34,8 +34,8 @@ from frameengine.replay.replayer import Replayer
 from frameengine.tools.registry import ToolRegistry
 from frameengine.trace.header import header
 from frameengine.trace.writer import TraceWriter
-from model_faults import DONE, HELLO, KEY, ROWS, TEXT, Row
-from model_scripts import Hang, Request, Reset, Script, completion, error, sse, stream, tool_call
+from model_faults import HELLO, KEY, ROWS, TEXT, Row
+from model_scripts import DONE, Hang, Request, Reset, Script, completion, error, sse, stream, tool_call
 from model_server import ModelServer
 
 ROOT = Path(__file__).parents[2]
@@ -331,8 +331,13 @@ def test_a_cancel_ends_a_call(server: ModelServer, tmp_path: Path, script: Scrip
 def test_a_cancelled_call_comes_back_as_cancelled(server: ModelServer) -> None:
     """Whoever still waits for a dropped call is told that it was cancelled."""
     server.enqueue([*sse(HELLO), Hang()])
-    model, told = HttpModel(Endpoint(base_url=server.url)), []
-    model.on_delta = lambda one, text: (told.append(text), model.drop([one.key]))  # type: ignore[assignment, return-value]
+    told: list[str | None] = []
+
+    def leave(one: Call, text: str | None) -> None:
+        told.append(text)
+        model.drop([one.key])
+
+    model = HttpModel(Endpoint(base_url=server.url), on_delta=leave)
     assert model(call()).status == "cancelled"
     assert told[0] == "The answer"
     assert server.idle()
@@ -356,7 +361,12 @@ def test_a_cancel_does_not_wait_for_a_tool(server: ModelServer, tmp_path: Path) 
     with TraceWriter(path, header(bound)) as writer:
         run = Run(Engine(bound), live, writer)
         run.inbox.wake = live.wake
-        other = threading.Thread(target=lambda: (began.wait(20), run.inbox.put(Cancel())))
+
+        def cancel() -> None:
+            began.wait(20)
+            run.inbox.put(Cancel())
+
+        other = threading.Thread(target=cancel)
         other.start()
         status = run.send(UserMessage.of("hello")).status
         assert not released.is_set()

@@ -202,8 +202,8 @@ def test_a_comparison_names_an_edit(trace: Path, tmp_path: Path) -> None:
 
 def test_a_frame_is_cut_out_with_the_edits_before_it(trace: Path) -> None:
     """The state of a frame that is made a test of has the edits, those during its message as well."""
-    assert cut(trace, 1, 2, switch=lambda name: desk().graph).case.state["topic"] == "refunds"
-    assert cut(trace, 4, 1, switch=lambda name: desk().graph).case.state["topic"] == "between"
+    assert cut(trace, 1, 2, switch=lambda _: desk().graph).case.state["topic"] == "refunds"
+    assert cut(trace, 4, 1, switch=lambda _: desk().graph).case.state["topic"] == "between"
 
 
 def test_an_export_says_that_the_state_was_edited(trace: Path) -> None:

@@ -13,6 +13,8 @@ from frameengine_cli.commands import options
 
 if TYPE_CHECKING:
     from frameengine.debug.place import Place as DebugPlace
+    from frameengine.jsonvalue import FrozenMap
+    from frameengine.replay.replayer import ReplayResult
     from frameengine_cli.debugging.session import Session
     from frameengine_cli.refs import Place, Source
 
@@ -150,6 +152,7 @@ def _first(place: Place) -> DebugPlace:
 
 
 def _session(source: Source, wanted: Wanted, *, whole: bool) -> Session:
+    from frameengine.debug.breakpoints import Breakpoints
     from frameengine.debug.debugger import Debugger
     from frameengine.debug.timeline import Timeline
     from frameengine.errors import TraceFormat, TraceIncomplete, TraceIntegrity
@@ -167,4 +170,17 @@ def _session(source: Source, wanted: Wanted, *, whole: bool) -> Session:
         if not wanted.damaged and error.fields.get("line") != 1:
             error.hint = "--damaged goes about in the good part" + (f"; {error.hint}" if error.hint else "")
         raise
-    return Session(source=source, timeline=timeline, debugger=Debugger(timeline), graph=wanted.graph, trust=wanted.trust)
+    debugger = Debugger(timeline, Breakpoints(timeline, replay=lambda: _replayed(source, timeline.header, wanted)))
+    return Session(source=source, timeline=timeline, debugger=debugger, graph=wanted.graph, trust=wanted.trust)
+
+
+def _replayed(source: Source, header: FrozenMap, wanted: Wanted) -> ReplayResult:
+    """Replay the run, with the same graph as its forks, to find out where it diverges."""
+    from frameengine.replay.replayer import Replayer
+    from frameengine_cli.commands.replay import choose_graph, switched_graph
+
+    bound, _ = choose_graph(header, wanted.graph)
+    replayer = Replayer(
+        source.path, bound=bound, switch=lambda name: switched_graph(name, trust=wanted.trust)[0], trust=wanted.trust
+    )
+    return replayer.run()

@@ -41,6 +41,8 @@ _END = re.compile(
     re.MULTILINE,
 )
 """The last event of a stream: whoever has it takes the answer for whole. A text that speaks of one has its quotes escaped."""
+_SIGNS = (b"[DONE]", b"message_stop", b"response.", b'"done"')
+"""One of these stands in every such event: the cheap look before the thorough one."""
 _WINDOW = 64
 """Bytes that such a mark may be spread over."""
 
@@ -218,7 +220,7 @@ class Holding:
             self.held += piece
             return b""
         seen = self._before + piece
-        mark = _END.search(seen)
+        mark = _END.search(seen) if any(sign in seen for sign in _SIGNS) else None
         if mark is None:
             self._before = seen[-_WINDOW:]
             return piece

@@ -102,7 +102,7 @@ class Debug(Pressed):
 
     def on_mount(self) -> None:
         """Begin to open the trace."""
-        self.query_one("#head", Bar).say((f" {self.working.opening.name}  ", STRONG), ("opening", QUIET))
+        self.query_one("#head", Bar).say((f" {self.working.opening.name.rpartition('/')[2]}  ", STRONG), ("opening", QUIET))
         self.query_one("#frames").focus()
         self.run_worker(self.working.run(), exit_on_error=True)
 
@@ -148,6 +148,9 @@ class Debug(Pressed):
         self._idle()
         if answer.leave:
             self.leave(0)
+            return
+        if self.working.waiting and answer.stop is not None:
+            # A key is held down: what the last of its lines comes to is shown.
             return
         if answer.stop is not None:
             self.status(*_stopped(answer), facts=words((line, QUIET)))
@@ -229,7 +232,7 @@ class Debug(Pressed):
         waiting = phrases.count(len(session.edits), "edit") + " unforked  " if session.edits else ""
         facts = words((waiting, f"{STRONG} {BAD}"), (str(session.place), f"{STRONG} {GOOD}"), (f" of {timeline.last} ", QUIET))
         self.query_one("#head", Bar).say(
-            (f" {self.working.opening.name}  ", STRONG), *state, (about, QUIET), facts=facts
+            (f" {self.working.opening.name.rpartition('/')[2]}  ", STRONG), *state, (about, QUIET), facts=facts
         )  # fmt: skip
 
     def _messages(self, session: Session) -> None:

@@ -22,7 +22,7 @@ from frameengine_cli.failures import defect
 T = TypeVar("T")
 LINES_AT_ONCE: Final = 2_000
 """Lines of the trace that are read before the screen is asked again whether there is something else to do."""
-TOLD_SECONDS: Final = 0.1
+TOLD_SECONDS: Final = 0.4
 """Between two reports of how much is read."""
 HITS_AT_ONCE: Final = 20
 MARKS_MAX: Final = 5_000
@@ -101,6 +101,11 @@ class Working:
     def session(self) -> Session | None:
         """The session, once it is open."""
         return self._session
+
+    @property
+    def waiting(self) -> bool:
+        """Whether more lines are to be done."""
+        return bool(self._lines)
 
     def say(self, line: str) -> None:
         """Do what a line says, after those that were said before."""

@@ -14,7 +14,7 @@ from frameengine.codec import written
 from frameengine.effects import Call, EffectKey, ModelCall, Outcome
 from frameengine.engine.driver import Clock
 from frameengine.errors import UsageError
-from frameengine.jsonvalue import FrozenMap, Json, freeze
+from frameengine.jsonvalue import FrozenMap, Json, freeze, frozen_map
 from frameengine.performers.clock import system_clock
 from frameengine.performers.model_http.endpoint import Endpoint
 from frameengine.performers.model_http.fault import Fault
@@ -90,7 +90,7 @@ class HttpModel:
             pause = None if watch.cancelled else self.endpoint.retry.pause(fault, call.key, len(failed) + 1)
             if pause is None or pause >= watch.left():
                 return outcome
-            facts = {name: fault.facts[name] for name in ("status", "phase") if name in fault.facts}
+            facts = {name: value for name, value in fault.facts.items() if name in ("status", "phase")}
             failed.append({"type": fault.kind, **facts, "waited": round(pause, 3)})
             (self._sleep or watch.pause)(pause)
             if watch.cancelled:
@@ -187,7 +187,7 @@ def _fault(error: Exception, watch: Watch, reading: Reading | None) -> Fault:
 
 def _meta(reading: Reading | None, watch: Watch) -> FrozenMap:
     if reading is None:
-        return freeze({"ms": watch.ms()})
+        return frozen_map({"ms": watch.ms()})
     headers = {name: value[:HEADER_MAX] for name, value in reading.headers.items() if name.lower() in KEPT_HEADERS}
     meta: FrozenMap = freeze({**reading.answer.meta(), "headers": headers, "ms": watch.ms()})
     return meta

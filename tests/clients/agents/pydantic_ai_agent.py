@@ -20,11 +20,11 @@ def made(url: str) -> Agent[None, str]:
     model = OpenAIChatModel("m", provider=OpenAIProvider(base_url=url, api_key="sk-not-a-real-key-0123456789"))
     agent = Agent(model)
 
-    @agent.tool_plain
     def lookup(city: str) -> str:
         """Return the weather."""
         return f"rain in {city}"
 
+    agent.tool_plain(lookup)
     return agent
 
 

@@ -124,7 +124,7 @@ class Recording(Block):
             hint = "use an httpx or httpx2 client inside the block, or record by proxy: frameengine record -- python agent.py"
             self._fail(NothingCompared(f"{self.path}: no HTTP call was recorded{self._told()}", hint=hint))
         elif self._past:
-            what = f"{self.path}: {len(self._past)} connections were not recorded{self._told()}"
+            what = f"{self.path}: connections that were not recorded: {len(self._past)}{self._told()}"
             hint = "a replay refuses them; name addresses that are no part of the recording in allow=, or record by proxy"
             warnings.warn(f"{what}. {hint}", UnrecordedConnection, stacklevel=4)
 

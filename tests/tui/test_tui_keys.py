@@ -1,0 +1,177 @@
+"""Keys of the debugger's screen: each does what the help says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli_runs import JACKET, WEATHER, record_run
+from frameengine_cli.tui import keys
+from frameengine_cli.tui.help import Help
+from frameengine_cli.tui.style import DARK, LIGHT
+from screens import Screen, play
+
+MOVES = {
+    "s": ("2.1", "2.2"),
+    "right": ("2.1", "2.2"),
+    "S": ("2.1", "2"),
+    "left": ("2.1", "2"),
+    "i": ("2.1", "2.2:0"),
+    "I": ("2.1", "2.1:1"),
+    "n": ("1", "1.4"),
+    "N": ("2.1", "1.4"),
+    "c": ("1", "2.2"),
+    "C": ("2.1", "start"),
+    "home": ("2.1", "start"),
+    "end": ("1", "2.2"),
+}
+"""Key to where it is pressed, and where it leads in a run of two messages with four and two frames."""
+TABS = {"1": "frame", "2": "calls", "3": "state", "4": "graph", "5": "stops"}
+ELSEWHERE = ["u", "tab", "shift+tab", "plus", "escape", "b", "w", "W", "d", "t", "slash", "colon", "e", "f", "T", "question_mark", "q"]
+"""Keys with a test of their own, here or in the tests of panels."""
+
+
+@pytest.fixture(scope="module")
+def weather(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a trace of two messages: one with tools, of which one fails, and one without."""
+    return record_run(tmp_path_factory.mktemp("traces") / "weather.trace.jsonl", [WEATHER, JACKET])
+
+
+def place_of(text: str) -> str:
+    """Return a place as the screen writes it."""
+    return text if "." in text or text == "start" else f"{text}.0"
+
+
+@pytest.mark.parametrize("key", MOVES)
+def test_each_key_of_a_move_makes_it(weather: Path, key: str) -> None:
+    """The place after a key is the one that its command leads to, and the status line names the command."""
+    start, end = MOVES[key]
+
+    async def scene(screen: Screen) -> None:
+        await screen.type(f"goto {start}")
+        assert screen.place == place_of(start)
+        await screen.press(key)
+        assert screen.place == place_of(end)
+        assert place_of(end) in screen.bar("head")
+
+    play(weather, scene)
+
+
+@pytest.mark.parametrize("key", TABS)
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=["80x24", "120x40", "200x60"])
+def test_each_tab_can_be_shown_at_each_size(weather: Path, key: str, size: tuple[int, int]) -> None:
+    """A number gives the keys to the panel that has the tab, and that shows it."""
+
+    async def scene(screen: Screen) -> None:
+        await screen.press(key)
+        panel = screen.app.focused
+        assert panel is not None
+        assert screen.app.tabs[str(panel.id)] == TABS[key]
+
+    play(weather, scene, size=size)
+
+
+def test_tab_goes_round_the_panels_and_shift_tab_back(weather: Path) -> None:
+    """Every panel in sight gets the keys once, in the same order backwards."""
+
+    async def scene(screen: Screen) -> None:
+        seen = []
+        for _ in range(5):
+            await screen.press("tab")
+            seen.append(screen.app.focused)
+        back = []
+        for _ in range(4):
+            await screen.press("shift+tab")
+            back.append(screen.app.focused)
+        assert len({str(panel.id) for panel in seen if panel is not None}) == 4
+        assert seen[0] is seen[4]
+        assert back == [seen[3], seen[2], seen[1], seen[0]]
+
+    play(weather, scene)
+
+
+def test_u_runs_to_the_row_under_the_cursor(weather: Path) -> None:
+    """The row's place is reached, unless a breakpoint lies on the way: then that."""
+
+    async def scene(screen: Screen) -> None:
+        await screen.press("n")
+        await screen.on("frames", "1 ●")
+        await screen.press("u")
+        assert screen.place == "1.1"
+        await screen.type("break node tools")
+        await screen.on("frames", "4 ●")
+        await screen.press("u")
+        assert screen.place == "1.2"
+
+    play(weather, scene)
+
+
+def test_plus_shows_a_panel_alone_and_escape_all_again(weather: Path) -> None:
+    """The column of the panel takes the whole width."""
+
+    async def scene(screen: Screen) -> None:
+        await screen.press("1", "plus")
+        assert "frames of" not in screen.text
+        assert screen.view("main").size.width > 100
+        await screen.press("escape")
+        assert "─ frames " in screen.text
+
+    play(weather, scene)
+
+
+def test_the_theme_changes_and_back(weather: Path) -> None:
+    """T goes from dark to light and back."""
+
+    async def scene(screen: Screen) -> None:
+        await screen.press("T")
+        assert screen.app.theme == LIGHT
+        await screen.press("T")
+        assert screen.app.theme == DARK
+
+    play(weather, scene)
+
+
+def test_the_help_names_every_key(weather: Path) -> None:
+    """The question mark opens a sheet with all keys and what they do; Escape closes it."""
+
+    async def scene(screen: Screen) -> None:
+        await screen.press("question_mark")
+        assert isinstance(screen.app.screen, Help)
+        shown = screen.rows("sheet")
+        for key in keys.ALL:
+            assert any(key.label in row and key.what in row for row in shown), key
+        await screen.press("escape")
+        assert not isinstance(screen.app.screen, Help)
+
+    play(weather, scene)
+
+
+def test_q_leaves(weather: Path) -> None:
+    """The exit code of a session that is left is 0."""
+
+    async def scene(screen: Screen) -> None:
+        await screen.pilot.press("q")
+
+    assert play(weather, scene).return_code == 0
+
+
+def test_every_key_has_a_test() -> None:
+    """No key of the table is without one."""
+    tested = {*MOVES, *TABS, *ELSEWHERE}
+    bound = [key.keys.split(",") for key in keys.ALL if key.keys]
+    assert [names for names in bound if not tested & set(names)] == []
+
+
+def test_a_key_that_is_held_down_loses_nothing(weather: Path) -> None:
+    """Keys that come faster than the screen can draw are all done, in order."""
+
+    async def scene(screen: Screen) -> None:
+        for _ in range(4):
+            screen.app.action_say("step")
+        screen.app.action_say("reverse-step")
+        await screen.settle()
+        assert screen.place == "1.2"
+        assert "1.2" in screen.bar("head")
+
+    play(weather, scene)
