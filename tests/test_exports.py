@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 MODULES = frozenset(module.name for module in modules(ROOT))
 
 TESTING = frozenset({"_pytest", "hypothesis", "pytest", "syrupy"})
-EXTERNAL = frozenset({"httpx", "jsonschema", "pymysql", "rich", "sqlglot", "starlette", "textual", "typer", "uvicorn"})
+EXTERNAL = frozenset({"httpx", "httpx2", "jsonschema", "pymysql", "rich", "sqlglot", "starlette", "textual", "typer", "uvicorn"})
 HEAVY = TESTING | EXTERNAL | {"asyncio", "multiprocessing"}
 """Libraries that importing the engine must not bring along."""
 HEAVY_FOR_CLI = HEAVY - {"rich", "typer"}

@@ -122,7 +122,7 @@ def test_the_runtime_stays_small(wheel: Path) -> None:
     """What every user installs is this list; a longer one is a decision."""
     needs = [need for need in metadata(wheel).get_all("Requires-Dist", []) if "extra ==" not in need]
     names = {need.split(";")[0].split(">")[0].split("<")[0].strip() for need in needs}
-    assert names == {"attrs", "backports.zstd", "httpx", "orjson", "rich", "typer"}
+    assert names == {"attrs", "backports.zstd", "httpx2", "orjson", "rich", "typer"}
 
 
 def test_the_installed_wheel_works_elsewhere(installed: Path, tmp_path: Path) -> None:

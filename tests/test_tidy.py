@@ -69,12 +69,14 @@ TUI = "frameengine_cli.tui"
 HTTP = "frameengine.performers.model_http"
 ONWARD = "frameengine.performers.proxy_http"
 PROXYING = "frameengine_cli.proxying"
+AGENTS = "frameengine_cli.agents"
 
 LIBRARIES = {
     "attrs": Library(),
     "attr": Library(within=()),
     "orjson": Library(within=("frameengine.codec",)),
     "httpx2": Library(within=(HTTP, ONWARD)),
+    "httpcore2": Library(within=(HTTP,)),
     "httpx": Library(within=("frameengine.inprocess",), eager=()),
     "rich": Library(within=(CLI,)),
     "typer": Library(within=(CLI,)),
@@ -98,9 +100,10 @@ LIBRARIES = {
 
 HEAVY_PACKAGES = {
     TUI: (TUI,),
-    HTTP: (),
+    HTTP: (HTTP,),
     ONWARD: (PROXYING,),
-    PROXYING: (PROXYING,),
+    PROXYING: (PROXYING, AGENTS),
+    AGENTS: (AGENTS,),
     "frameengine.pytest_plugin": TESTING,
     "frameengine.testing": TESTING,
 }

@@ -14,6 +14,7 @@ from frameengine_cli.commands import (
     chat,
     debug,
     diff,
+    doctor,
     exporting,
     graph,
     importing,
@@ -119,6 +120,7 @@ app.command("debug", context_settings={"ignore_unknown_options": True})(debug.de
 app.add_typer(proxy.app, name="proxy")
 app.command("repair")(repair.repair)
 app.add_typer(snapshot.app, name="snapshot")
+app.command("doctor")(doctor.doctor)
 app.command("schema")(schema.schema)
 app.command("version")(version.version)
 

@@ -5,19 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
 from frameengine.effects import Answer, Call, ModelCall, ModelReply, Outcome, text_of
-from frameengine.engine.driver import virtual_at
+from frameengine.engine.driver import Clock, virtual_at
 from frameengine.engine.stops import Ask
 from frameengine.errors import CassetteMiss, CassetteUnused
 from frameengine.graph.loader import load_graph
+from frameengine.graph.model import Graph
 from frameengine.graph.registry import BoundGraph, bind
 from frameengine.inputs import Body, UserMessage
 from frameengine.jsonvalue import Json, freeze
-from frameengine.tools.sql import Database
+from frameengine.performers.live import Live, Model
+from frameengine.scenario import check_database
+from frameengine.tools.registry import ToolRegistry
+from frameengine.tools.sql import Database, register_sql
+
+if TYPE_CHECKING:
+    from frameengine.performers.model_http.config import Models
+    from frameengine.trace.redact import Redactor
+
+THREADS = 4
+"""Effects of a live run that may be under way at once."""
 
 
 @frozen(kw_only=True)
@@ -40,6 +51,12 @@ class Staged:
     """Seed of the nodes' chance."""
     check_used: Callable[[], None] = lambda: None
     """Raises `CassetteUnused` where replies are left over."""
+    clock: Clock | None = None
+    """Where times come from; None for virtual time."""
+    redactor: Redactor | None = None
+    """Keeps secrets out of the trace; None where none can come in."""
+    close: Callable[[], None] = lambda: None
+    """Lets go of what the performer holds."""
 
 
 def from_options(graph: str, said: Sequence[str], replies: Sequence[str], seed: int | None) -> Staged:
@@ -85,6 +102,39 @@ def from_scenario(path: Path, databases: Mapping[str, Database], seed: int | Non
         seed=scenario.seed if seed is None else seed,
         check_used=performer.check_used,
     )
+
+
+def from_models(staged: Staged, models: Models, databases: Mapping[str, Database], clock: Clock) -> Staged:
+    """Let live models answer what is staged, and live tools query its databases. Raises `UsageError`."""
+    from frameengine.trace.redact import Redactor
+
+    places = with_passwords(databases) | {name: place for name, place in databases.items() if isinstance(place, Path)}
+    for name, place in places.items():
+        check_database(name, place, f"database {name}")
+    registry = ToolRegistry()
+    if places:
+        register_sql(registry, places)
+    model, told, facts = asked(models, staged.bound.graph, clock)
+    tools = live_tools(places) or "none"
+    live = Live(model, registry, clock=clock, threads=THREADS)
+    return evolve(
+        staged,
+        performer=live,
+        close=live.close,
+        model=told,
+        provenance={**staged.provenance, **facts, "tools": tools},
+        check_used=lambda: None,
+        clock=clock,
+        redactor=Redactor(models.secrets()),
+    )
+
+
+def asked(models: Models, graph: Graph, clock: Clock) -> tuple[Model, str, dict[str, str]]:
+    """Return who asks the models, what they are called for people, and what the trace's header says of them."""
+    from frameengine.performers.model_http.config import NodeModels
+
+    model = NodeModels(models, [node.name for node in graph.nodes], clock=clock)
+    return model, f"live, by {models.source}", {"model": "live", "endpoints": ", ".join(models.endpoints)}
 
 
 def with_passwords(databases: Mapping[str, Database]) -> dict[str, Database]:

@@ -181,5 +181,3 @@ class Recent(Generic[T]):
 def reason_of(error: Exception) -> str:
     """Return in a few words why a change could not be folded."""
     return error.message if isinstance(error, FrameEngineError) else f"a change is not of the form that it must have ({error!r})"
-
-

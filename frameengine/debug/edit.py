@@ -156,7 +156,15 @@ def parse_edit(timeline: Timeline, place: Place, what: str, value: str, *, key: 
     return EditState(place=boundary, changes=(change,))
 
 
+def check_answered(made: Made) -> None:
+    """Raise `UsageError` for a call that a Cancel cut off: nobody answered it, and answered it would not have been cut off."""
+    if made.outcome.status == "cancelled":
+        what = f"{made.key} was cut off by a Cancel: there is no outcome that could be another one"
+        raise UsageError(what, hint="edit a call before it, or the state", key=made.key.wire())
+
+
 def _reply(made: Made, kind: str, value: str) -> EditReply:
+    check_answered(made)
     before, name = made.outcome, str(made.request.get("model" if made.effect == "model" else "name", ""))
     if kind == "error":
         outcome = Outcome(status="error", error=typed.failure(value), at=before.at)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from attrs import frozen
 
 from frameengine.cassette.match import Policy
-from frameengine.debug.edit import Edit, EditInput, EditReply
+from frameengine.debug.edit import Edit, EditInput, EditReply, check_answered
 from frameengine.debug.place import Place
 from frameengine.debug.timeline import Timeline
 from frameengine.diff.compare import compare as compare_traces
@@ -102,6 +102,7 @@ class ForkResult:
                 for miss in self.needed
             ],
             "dropped": [key.wire() for key in self.dropped],
+            "moved": [{"input": each.input, "recorded": each.recorded, "now": each.now} for each in self.rerun.moved],
             "divergence": None if self.divergence is None else self.divergence.to_json(),
         }
 
@@ -182,12 +183,14 @@ def _edited(timeline: Timeline, edits: Sequence[Edit]) -> tuple[Edited, list[tup
     for edit in edits:
         timeline.index(edit.place)
         if isinstance(edit, EditReply):
-            if edit.key in calls or all(made.key != edit.key for made in timeline.effects(edit.place)):
-                raise _refused(edit, "twice" if edit.key in calls else "")
+            made = next((made for made in timeline.effects(edit.place) if made.key == edit.key), None)
+            if made is None or edit.key in calls:
+                raise _refused(edit, twice=edit.key in calls)
+            check_answered(made)
             calls[edit.key] = EditedCall(effect=edit.effect, name=edit.name, outcome=edit.outcome)
         elif isinstance(edit, EditInput):
             if edit.number in bodies:
-                raise _refused(edit, "twice")
+                raise _refused(edit, twice=True)
             bodies[edit.number] = edit.body
         else:
             at = edit.place.boundary
@@ -197,7 +200,7 @@ def _edited(timeline: Timeline, edits: Sequence[Edit]) -> tuple[Edited, list[tup
     return Edited(calls=calls, bodies=bodies, states=tuple(states), told=told), starts
 
 
-def _refused(edit: EditReply | EditInput, twice: str) -> UsageError:
+def _refused(edit: EditReply | EditInput, *, twice: bool) -> UsageError:
     what = f"two edits of one thing: {edit.text}" if twice else f"the run has no such call: {edit.text}"
     return UsageError(what, hint="drop one of them" if twice else "edit a call that was made")
 

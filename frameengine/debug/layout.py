@@ -92,7 +92,8 @@ class Layout(Sequence[Summary]):
         self._before = array("q")
         self._newest: dict[str, int] = {}
         self._time = 0
-        self._open = False
+        self._number = 0
+        """Number of the message under way; 0 between two."""
 
     # ------------------------------------------------------------------ taking lines
 
@@ -101,7 +102,7 @@ class Layout(Sequence[Summary]):
         self._advance(line)
         entered = line.value["number"]
         if "during" in line.value:
-            if not self._open:
+            if not self._number:
                 raise bad_line(line, f"input {entered} stands during a message, and there is none")
             return False
         if not (self._numbers[-1] if self._numbers else 0) < entered < NUMBER_MAX:
@@ -117,21 +118,23 @@ class Layout(Sequence[Summary]):
         self._costs.append(nan)
         self._read.append(-1)
         self._wrote.append(-1)
-        self._open = True
+        self._number = entered
         self._add(0, number)
         return True
 
     def outcome(self, line: Line, number: int) -> None:
         """Take an outcome."""
-        self._advance(line)
         value = line.value
-        if not self._open or value["key"][0] != self._numbers[-1]:
-            raise bad_line(line, f"the outcome {EffectKey(*value['key'])} stands outside its message")
+        key = value["key"]
+        if key[0] != self._number:
+            raise bad_line(line, f"the outcome {EffectKey(*key)} stands outside its message")
+        if line.at is not None and line.at > self._time:
+            self._advance(line)
         self._outcome_lines.append(number)
         if value["effect"] != "model":
             self._before.append(0)
             return
-        node = value["key"][2]
+        node = key[2]
         self._before.append(self._newest.get(node, 0))
         self._newest[node] = len(self._outcome_lines)
         reply = value["outcome"].get("value")
@@ -149,23 +152,25 @@ class Layout(Sequence[Summary]):
             if found is not None and 0 <= found < 1 << 40:
                 column[-1] = max(column[-1], 0) + found
 
-    def frame(self, line: Line, number: int) -> None:
-        """Take a committed frame."""
+    def frame(self, line: Line, number: int) -> int:
+        """Take a committed frame; return its position."""
         value = line.value
         frame = value["frame"]
-        if not self._open or value["input"] != self._numbers[-1]:
+        if value["input"] != self._number:
             raise bad_line(line, f"frame {frame} of input {value['input']} stands outside its message")
         if not self._frames[-1] < frame < NUMBER_MAX:
             raise bad_line(line, f"frame {frame} stands behind frame {self._frames[-1]}")
-        self._mains[-1] += "phase" not in value
+        if "phase" not in value:
+            self._mains[-1] += 1
         self._add(frame, number)
+        return len(self._lines) - 1
 
     def trace(self, line: Line, number: int) -> None:
         """Take the figures of the message under way."""
         value = line.value
-        if not self._open or value["input"] != self._numbers[-1]:
+        if value["input"] != self._number:
             raise bad_line(line, f"the figures of input {value['input']} stand outside its message")
-        self._open = False
+        self._number = 0
         self._ends[-1] = number
         self._paths[-1], self._statuses[-1] = self._word(value["path"]), self._word(value["status"])
         meta = value.get("meta")

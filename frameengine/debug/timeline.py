@@ -86,11 +86,9 @@ class Timeline:
         if self.loaded:
             return True
         try:
-            taken = 0
             for line in islice(self._lines, lines):
                 self._take(line)
-                taken += 1
-            if taken == lines:
+            if not self._reader.sealed and self._reader.problem is None:
                 return False
             self.problem = self._reader.problem
         except TraceError as error:
@@ -123,21 +121,20 @@ class Timeline:
         return self.places - before
 
     def _take(self, line: Line) -> None:
-        layout, number, value = self._layout, line.number - 1, line.value
-        if line.kind == "frame":
-            layout.frame(line, number)
-            self._states.frame(layout.places - 1, value)
-        elif line.kind == "outcome":
+        layout, number, kind = self._layout, line.number - 1, line.kind
+        if kind == "frame":
+            self._states.frame(layout.frame(line, number), line.value)
+        elif kind == "outcome":
             layout.outcome(line, number)
-        elif line.kind == "input":
+        elif kind == "input":
             if layout.input(line, number):
-                self._states.enter(layout.places - 1, value)
+                self._states.enter(layout.places - 1, line.value)
             else:
-                self._states.late(layout.places - 1, number, value)
+                self._states.late(layout.places - 1, number, line.value)
         else:
             layout.trace(line, number)
             first, behind = layout.span(len(layout) - 1)
-            self._states.end(first, behind - 1, value["input"], value.get("state"))
+            self._states.end(first, behind - 1, line.value["input"], line.value.get("state"))
 
     @property
     def read(self) -> int:
@@ -362,5 +359,3 @@ class Timeline:
         number = self._states.switched(self._boundary(place))
         body = None if number is None else self.input(number).body
         return body if isinstance(body, SwitchGraph) else None
-
-

@@ -24,17 +24,19 @@ class Consequences:
 
     def __init__(self, left: Sketch, right: Sketch) -> None:
         self._left, self._right = left, right
-        self._any = False
+        self._any = self._renumbered = False
 
     def told(self, found: Match, changes: list[Change]) -> list[Change]:
         """Return the changes of a message, those marked that follow."""
-        message = _Message(changes, state=self._any and self._state_differs(found))
+        message = _Message(changes, state=self._any and (self._renumbered or self._state_differs(found)))
         told = []
         for change in changes:
             follows = change.follows or message.renamed_route(change) or (self._any and message.follows(change))
             told.append(evolve(change, follows=follows))
             message.take(change)
             self._any = self._any or not follows
+            # An edit of the state has a number: what nodes make of those behind it, ids and chance, is another one.
+            self._renumbered = self._renumbered or bool(edited_at(change.whole))
         return told
 
     def _state_differs(self, found: Match) -> bool:
@@ -115,9 +117,9 @@ class _Message:
 def edited_at(whole: Json) -> tuple[str, ...]:
     """Return the pointers that an edit of the state changed, where a record or message on one side only is one; else nothing."""
     entered = whole.get("entered", whole.get("input")) if isinstance(whole, dict) else None
-    if not isinstance(entered, dict) or entered.get("type") != StateEdit.__name__:
-        return ()
-    return tuple([str(change["at"]) for change in entered["data"]["changes"]])
+    data = entered.get("data") if isinstance(entered, dict) and entered.get("type") == StateEdit.__name__ else None
+    changes = data.get("changes") if isinstance(data, dict) else None
+    return tuple([str(change.get("at")) for change in changes if isinstance(change, dict)]) if isinstance(changes, tuple) else ()
 
 
 def _frames(change: Change) -> tuple[int, int]:

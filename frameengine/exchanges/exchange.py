@@ -24,7 +24,9 @@ from frameengine.trace.redact import neutral
 
 REQUEST_HEADERS = ("content-type", "anthropic-version", "anthropic-beta", "openai-beta")
 """Headers of a request that are kept. Others say who asks, by which library and from where."""
-RESPONSE_HEADERS = ("content-type", "content-encoding", "location", "retry-after", "retry-after-ms", "x-should-retry", "request-id")
+RESPONSE_HEADERS = (
+    *("content-type", "content-encoding", "location", "retry-after", "retry-after-ms", "x-should-retry", "request-id"),
+)
 RESPONSE_PREFIXES = ("x-request-id", "x-ratelimit-", "anthropic-ratelimit-", "openai-")
 """Headers of an answer that are kept, and beginnings of their names. Those that say whose account it was are not."""
 PRIVATE_HEADERS = ("openai-organization", "openai-project")

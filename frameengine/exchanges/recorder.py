@@ -15,7 +15,7 @@ from frameengine.engine.driver import Run
 from frameengine.engine.message import Engine
 from frameengine.engine.stops import Ask
 from frameengine.errors import FrameEngineError
-from frameengine.exchanges.exchange import Exchange, Request
+from frameengine.exchanges.exchange import Exchange, Request, Response
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
 from frameengine.inputs import Webhook
@@ -96,7 +96,7 @@ class ExchangeRecorder:
     def _keep(self, exchange: Exchange) -> None:
         self._redactor.know(exchange.request.secrets)
         sent = exchange.at or self._clock.now() - round(exchange.response.ms * 1000)
-        clean = redacted(evolve(exchange, at=sent), self._redactor)
+        clean = redacted(exchange if exchange.at else evolve(exchange, at=sent), self._redactor)
         self._performer.outcome = clean.outcome()
         self._run.send(Webhook(source=clean.request.name, payload=clean.request.wire()), at=sent)
 
@@ -133,16 +133,20 @@ class _Known:
 def redacted(exchange: Exchange, redactor: Redactor) -> Exchange:
     """Return *exchange* without its secrets."""
     response = exchange.response
-    return evolve(
-        exchange,
+    return Exchange(
         request=redacted_request(exchange.request, redactor),
-        response=evolve(
-            response,
+        response=Response(
+            status=response.status,
             headers=redactor.value(response.headers),
             body=_bytes(response.body, redactor),
+            complete=response.complete,
             error=redactor.text(response.error),
+            chunks=response.chunks,
+            ms=response.ms,
         ),
         lane=redactor.text(exchange.lane),
+        issued=exchange.issued,
+        at=exchange.at,
     )
 
 
@@ -152,14 +156,12 @@ def redacted_request(request: Request, redactor: Redactor) -> Request:
     body = request.body
     if "base64" in body:
         body = Request.of(method, path, "", (), _bytes(request.content(), redactor)).body
-    return evolve(
-        request,
+    return Request(
         method=method,
         path=path,
         query=redactor.text(request.query),
         headers=redactor.value(request.headers),
         body=redactor.value(body),
-        secrets=(),
     )
 
 

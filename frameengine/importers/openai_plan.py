@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Literal
 
 from attrs import frozen
@@ -78,12 +79,13 @@ class Plan:
         return any(turn.open for turn in self.turns)
 
 
-def plan(messages: Sequence[FrozenMap], given: int = 0, asked: Set[int] | None = None) -> Plan:
+def plan(messages: Sequence[FrozenMap], given: int = 0, asked: AbstractSet[int] | None = None) -> Plan:
     """Cut a conversation into turns that a tool loop can run, and messages that are given to it: the first *given*, at least.
 
-    *asked* has the indices at which recorded calls have their replies, or would: then what stands before one begins a turn, whoever
-    said it, and results that no reply follows end one. A turn is a user's message, replies that call tools with their results in call order, and a reply that calls none; the last
-    turn may stop anywhere, and then ends in outcomes without a value. Raises `UsageError` for a message that has no role.
+    A turn is a user's message, replies that call tools with their results in call order, and a reply that calls none; the last
+    turn may stop anywhere, and then ends in outcomes without a value. *asked* has the indices at which recorded calls have their
+    replies, or would: then what stands before one begins a turn, whoever said it, and results that no reply follows end one.
+    Raises `UsageError` for a message that has no role.
     """
     for index, message in enumerate(messages):
         check_message(message, index)
@@ -103,7 +105,7 @@ def check_message(message: object, index: int) -> None:
 class _Planner:
     """The cutting of one conversation."""
 
-    def __init__(self, messages: tuple[FrozenMap, ...], asked: Set[int] | None) -> None:
+    def __init__(self, messages: tuple[FrozenMap, ...], asked: AbstractSet[int] | None) -> None:
         self.messages = messages
         self._asked = asked
         self.turns: list[Turn] = []

@@ -12,7 +12,7 @@ from attrs import frozen
 
 _OURS = Path(__file__).parents[1]
 _STANDARD: list[str] = [sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
-_LIBRARIES = tuple([*(Path(folder).resolve() for folder in _STANDARD), _OURS.resolve()])
+_LIBRARIES = (*(Path(folder).resolve() for folder in _STANDARD), _OURS.resolve())
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 

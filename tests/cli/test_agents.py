@@ -239,7 +239,7 @@ def test_a_machine_without_namespaces_says_so(monkeypatch: pytest.MonkeyPatch, t
             Child(["true"], isolate=True)
         with Child(["true"], isolate=None) as child:
             assert (child.isolated, child.why_not) == (False, "no namespaces here")
-            assert child.run({}) == 0
+            assert child.run(dict(os.environ)) == 0
 
 
 _WITHOUT = """

@@ -11,8 +11,9 @@ from rich.console import Console, RenderableType
 
 from cli_runs import ANSWER, JACKET, WEATHER, Frameengine, Record
 from frameengine.effects import Outcome
-from frameengine.inputs import Given, UserMessage
+from frameengine.inputs import Given, StateEdit, UserMessage
 from frameengine.plaintext import is_visible
+from frameengine.state import Change
 from frameengine.trace.messages import Message, messages
 from frameengine.trace.reader import TraceReader
 from frameengine_cli.look import Look
@@ -129,6 +130,16 @@ def test_messages_that_were_only_given_are_named(frameengine: Frameengine, recor
     path = record("given", (Given(messages=[{"role": "system", "content": "Be brief."}]), []), JACKET)
     assert "given: 1 message (system)" in frameengine("show", path).out
     assert "path given" in frameengine("show", f"{path}@1").out
+
+
+def test_an_edit_of_the_state_is_named(frameengine: Frameengine, record: Record) -> None:
+    """A state that was edited by hand is listed with what was changed, escaped like any text, and without frames."""
+    edit = StateEdit([Change.set("/topic", EVIL), Change.append("/history", {"role": "user"}), Change.delete("/topic")])
+    path = record("edited", (edit, []), JACKET)
+    shown = frameengine("show", path).out
+    assert "edit: /history +1 (user), /topic = " in shown
+    assert "path edit" in frameengine("show", f"{path}@1").out
+    assert all(is_visible(char) for char in shown)
 
 
 def test_messages_that_were_only_given_can_be_read(frameengine: Frameengine, record: Record) -> None:

@@ -434,7 +434,7 @@ def test_an_edit_that_is_not_made_is_seen(parent: Path, monkeypatch: pytest.Monk
 
 
 def test_a_cancelled_message_is_forked(tmp_path: Path) -> None:
-    """A recorded Cancel comes in where it did; an edit at the end of its message is made behind it."""
+    """A recorded Cancel comes in where it did, an edit at the end of its message behind it; what it cut off has no outcome."""
     path = tmp_path / "c.trace.jsonl"
 
     class Cancelling(Meanwhile):
@@ -449,9 +449,11 @@ def test_a_cancelled_message_is_forked(tmp_path: Path) -> None:
     for place, own in ((Place(1, 1), "1.2"), (Place(1, 2), "3")):
         result = made(path, (place, "/mood", "cross"))
         assert (result.verdict, checked(path, result)[0]) == ("exact", own)
-    answered = made(path, (Place(1, 2), "result 1", "7"))
-    assert answered.path is not None
-    assert answered.rerun.moved != ()
+    with pytest.raises(UsageError, match="cut off by a Cancel"):
+        made(path, (Place(1, 2), "result 1", "7"))
+    answer = EditReply(key=EffectKey(1, 2, "look", 0), outcome=Outcome(value=ToolReply(content=7)), effect="tool", name="look")
+    with pytest.raises(UsageError, match="cut off by a Cancel"):
+        made(path, answer)
 
 
 def test_inputs_that_run_nothing_are_passed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from frameengine.debug.place import START, Place
+from frameengine.debug.place import Place
 from frameengine.effects import ModelReply, ToolReply
 from frameengine.inputs import Clear, Given, UserMessage
 from frameengine.jsonvalue import thaw
@@ -213,20 +213,3 @@ def changers(found: list[Spot], pointer: str) -> list[tuple[str, str, Any, Any]]
                 kind = spot.message.input.type
                 result.append((str(spot.place), kind, value(spot.before, pointer), value(spot.after, pointer)))
     return result
-
-
-__all__ = [
-    "NOWHERE",
-    "START",
-    "Spot",
-    "by_call",
-    "by_place",
-    "by_record",
-    "changed",
-    "changers",
-    "name",
-    "said",
-    "spots",
-    "user_text",
-    "value",
-]

@@ -139,7 +139,7 @@ def with_calls(*calls: Any) -> tuple[Script, Script]:
 
 def connection() -> list[Row]:
     """F01 to F09: no connection, or none that goes on. Rows that need an address of their own get it from the test."""
-    nothing = {"tries": 3, "comes": "connect_error"}
+    nothing: dict[str, Any] = {"tries": 3, "comes": "connect_error"}
     return [
         *pair("F01 refused", [], None, url="refused", **nothing),
         *pair("F02 no such host", [], None, url="http://no-such-host.invalid/v1", **nothing),
@@ -161,7 +161,7 @@ def connection() -> list[Row]:
 
 def statuses() -> list[Row]:
     """F10 to F30: the endpoint refuses, or sends something else than an answer."""
-    wait = {"tries": 3}
+    wait: dict[str, Any] = {"tries": 3}
     return [
         *refused("F10 seconds", 429, headers=[("retry-after", "2")], waits=(2, 2), **wait),
         *refused("F10 half seconds", 429, headers=[("retry-after", "0.5")], waits=(0.5, 0.5), **wait),
@@ -189,7 +189,7 @@ def statuses() -> list[Row]:
 def cuts() -> list[Row]:
     """F31 to F36: the answer ends too soon, in one way or another."""
     half = FULL[: FULL.index(b"42")]
-    keep = {"text": "The answer", "plain": {"text": None, "tries": 3}}
+    keep: dict[str, Any] = {"text": "The answer", "plain": {"text": None, "tries": 3}}
     start = Head(headers=EVENTS, framing="chunked")
     whole = Head(framing="chunked")
     return [
@@ -211,11 +211,11 @@ def cuts() -> list[Row]:
 def events() -> list[Row]:
     """F37 to F53: errors in the stream, and every way of cutting and encoding one."""
     told = {"error": {"message": "overloaded", "code": "busy"}}
-    failed = {"comes": "provider_error", "text": "The answer", "says": "overloaded", "plain": {"text": None}}
-    good = {"comes": "stop", "text": TEXT}
+    failed: dict[str, Any] = {"comes": "provider_error", "text": "The answer", "says": "overloaded", "plain": {"text": None}}
+    good: dict[str, Any] = {"comes": "stop", "text": TEXT}
     plain = completion(TEXT)
     start = Head(headers=EVENTS, framing="chunked")
-    bad = {"comes": "bad_chunk", "text": "The answer", "plain": {"comes": "bad_response", "text": None}}
+    bad: dict[str, Any] = {"comes": "bad_chunk", "text": "The answer", "plain": {"comes": "bad_response", "text": None}}
     half = b'data: {"choices":[{"index":0,"delta":{"content":"hal'
     split = FULL.replace(b'"choices":', b'\ndata: "choices":')
     crlf = FULL.replace(b"\n", b"\r\n")
@@ -270,13 +270,13 @@ def cuts_in(data: bytes) -> tuple[int, ...]:
 
 def answers() -> list[Row]:
     """F54 to F72: answers that are odd inside."""
-    nothing = {"comes": "bad_response", "says": "choice"}
+    nothing: dict[str, Any] = {"comes": "bad_response", "says": "choice"}
     usage = {"prompt_tokens": -3, "completion_tokens": 5}
     twice = [*map(event, deltas(TEXT)[:-2]), event(END), event(chunk({}, finish="length")), DONE]
     end = event(END)
     many = [tool_call("look", {"at": number}, id=f"c{number}") for number in range(1000)]
     gap = [chunk({"tool_calls": [{**call, "index": index}]}) for index, call in zip((0, 2), CALLS, strict=True)]
-    seen = {"comes": "tool_calls", "text": "done"}
+    seen: dict[str, Any] = {"comes": "tool_calls", "text": "done"}
     return [
         *spoiled("F54", "no choices", event({"id": "1"}), DONE, whole=body({"id": "1"}), **nothing),
         *spoiled("F55", "empty choices", event({"choices": []}), DONE, whole=body({"choices": []}), **nothing),

@@ -28,7 +28,25 @@ MOVES = {
 }
 """Key to where it is pressed, and where it leads in a run of two messages with four and two frames."""
 TABS = {"1": "frame", "2": "calls", "3": "state", "4": "graph", "5": "stops"}
-ELSEWHERE = ["u", "tab", "shift+tab", "plus", "escape", "b", "w", "W", "d", "t", "slash", "colon", "e", "f", "T", "question_mark", "q"]
+ELSEWHERE = [
+    "u",
+    "tab",
+    "shift+tab",
+    "plus",
+    "escape",
+    "b",
+    "w",
+    "W",
+    "d",
+    "t",
+    "slash",
+    "colon",
+    "e",
+    "f",
+    "T",
+    "question_mark",
+    "q",
+]
 """Keys with a test of their own, here or in the tests of panels."""
 
 
@@ -43,31 +61,30 @@ def place_of(text: str) -> str:
     return text if "." in text or text == "start" else f"{text}.0"
 
 
-@pytest.mark.parametrize("key", MOVES)
-def test_each_key_of_a_move_makes_it(weather: Path, key: str) -> None:
-    """The place after a key is the one that its command leads to, and the status line names the command."""
-    start, end = MOVES[key]
+def test_each_key_of_a_move_makes_it(weather: Path) -> None:
+    """The place after a key is the one that its command leads to, and the head of the screen names it."""
 
     async def scene(screen: Screen) -> None:
-        await screen.type(f"goto {start}")
-        assert screen.place == place_of(start)
-        await screen.press(key)
-        assert screen.place == place_of(end)
-        assert place_of(end) in screen.bar("head")
+        for key, (start, end) in MOVES.items():
+            await screen.type(f"goto {start}")
+            assert screen.place == place_of(start)
+            await screen.press(key)
+            assert screen.place == place_of(end), key
+            assert f"{place_of(end)} of 2.2" in screen.bar("head"), key
 
     play(weather, scene)
 
 
-@pytest.mark.parametrize("key", TABS)
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=["80x24", "120x40", "200x60"])
-def test_each_tab_can_be_shown_at_each_size(weather: Path, key: str, size: tuple[int, int]) -> None:
+def test_each_tab_can_be_shown_at_each_size(weather: Path, size: tuple[int, int]) -> None:
     """A number gives the keys to the panel that has the tab, and that shows it."""
 
     async def scene(screen: Screen) -> None:
-        await screen.press(key)
-        panel = screen.app.focused
-        assert panel is not None
-        assert screen.app.tabs[str(panel.id)] == TABS[key]
+        for key, name in TABS.items():
+            await screen.press(key)
+            panel = screen.app.focused
+            assert panel is not None
+            assert screen.app.tabs[str(panel.id)] == name
 
     play(weather, scene, size=size)
 

@@ -23,13 +23,13 @@ from frameengine.debug.points import KINDS, split_argument
 from frameengine.debug.stop import Stop
 from frameengine.debug.timeline import Timeline
 from frameengine.errors import ExpressionError, FrameEngineError, UnknownRef, UsageError
-from frameengine.inputs import Clear, SwitchGraph, UserMessage
+from frameengine.inputs import Clear, StateEdit, SwitchGraph, UserMessage
 from frameengine.jsonvalue import thaw
 from frameengine.node import NodeResult
-from frameengine.replay.replayer import Replayer
+from frameengine.replay.replayer import Replayer, ReplayResult
 from frameengine.state import Change
 from sample_traces import record as record_sample
-from toy import bound, record
+from toy import Echo, bound, record
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def told(stop: Stop) -> str:
 
 def walk(move: Callable[..., Stop], *, back: bool = False) -> list[str]:
     """Return every stop of a move until an end of the run."""
-    stops = []
+    stops: list[str] = []
     while not stops or not stops[-1].startswith(("start", "end")):
         stops.append(told(move(back=back)))
     return stops
@@ -180,6 +180,18 @@ def test_the_page_lists_every_kind_and_every_name() -> None:
         assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == known
 
 
+def test_the_program_of_the_page_runs(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The Python on docs/debugging.md finds who wrote the history last."""
+    page = (Path(__file__).parents[2] / "docs" / "debugging.md").read_text(encoding="utf-8")
+    [program] = [block for block in re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL) if "def tell" in block]
+    names: dict[str, Any] = {}
+    exec(program.replace("call.status == 'error'", "call.status == 'ok'"), names)
+    names["tell"](path)
+    shown = capsys.readouterr().out
+    assert "1.2 tools tool find\n2.2 tools tool find\n" in shown
+    assert "node='model'" in shown
+
+
 # ---------------------------------------------------------------------- numbers, counts, ignore, once
 
 
@@ -299,7 +311,13 @@ def test_from_inside_a_frame_its_end_still_lies_ahead(debugger: Debugger) -> Non
 
 def test_a_move_can_be_stopped_at_a_frame_boundary(path: Path) -> None:
     """A stop from outside ends the move that is under way where it is, and the next one goes on from there."""
-    debugger = Debugger(Timeline(path), progress=lambda index: debugger.stop() if index == 3 else None)
+    debugger = Debugger(Timeline(path))
+
+    def stop_behind_the_second_frame(index: int) -> None:
+        if index == 3:
+            debugger.stop()
+
+    debugger.progress = stop_behind_the_second_frame
     debugger.breakpoints.add("tool find if message == 3")
     assert told(debugger.resume()) == "interrupted 1.2"
     assert told(debugger.resume()) == "breakpoint 3.2 1:tools"
@@ -315,8 +333,12 @@ def test_ctrl_c_in_a_pattern_that_takes_for_ever_loses_nothing(tmp_path: Path) -
     timeline = Timeline(path)
     points = Breakpoints(timeline, growing=True)
     points.add("regex ^(a+)+b$")
-    # Only when the first frame is behind it, and so in the midst of the second one's pattern.
-    debugger = Debugger(timeline, points, progress=lambda _: signal.setitimer(signal.ITIMER_REAL, 0.2) and None)
+
+    def interrupt_soon(_: int) -> None:
+        # The first frame is behind it: the signal comes in the midst of the second one's pattern.
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+
+    debugger = Debugger(timeline, points, progress=interrupt_soon)
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         debugger.go(Place(1, 0))
@@ -410,9 +432,14 @@ def test_a_breakpoint_on_the_divergence_stops_where_strict_replay_differs(path: 
     def edit(whole: dict[str, Any]) -> None:
         whole["messages"][1]["frames"][1][0]["calls"][0]["request"]["arguments"]["n"] = 77
 
-    changed, runs = edited(path, tmp_path / "changed.trace.jsonl", edit), []
-    timeline = Timeline(changed)
-    points = Breakpoints(timeline, replay=lambda: runs.append(1) or Replayer(changed).run())  # type: ignore[func-returns-value]
+    changed = edited(path, tmp_path / "changed.trace.jsonl", edit)
+    timeline, runs = Timeline(changed), []
+
+    def replay() -> ReplayResult:
+        runs.append(Replayer(changed).run())
+        return runs[-1]
+
+    points = Breakpoints(timeline, replay=replay)
     debugger = Debugger(timeline, points)
     points.add("divergence")
     stop = debugger.resume()
@@ -420,7 +447,7 @@ def test_a_breakpoint_on_the_divergence_stops_where_strict_replay_differs(path: 
     assert (str(stop.hits[0].key), stop.hits[0].what) == ("2.2 tools[0]", "request /arguments/n")
     assert walk(debugger.resume) == ["end 3.4"]
     assert told(debugger.resume(back=True)) == "breakpoint 2.2 1:tools"
-    assert runs == [1]
+    assert len(runs) == 1
 
 
 def test_a_divergence_cannot_be_found_without_the_code(tmp_path: Path) -> None:
@@ -544,3 +571,33 @@ def test_true_is_another_value_than_one(tmp_path: Path) -> None:
     path = tmp_path / "a.trace.jsonl"
     record(path, bound({"a": work}, state={"flag": 0}), ["1", "2", "3", "4"])
     assert [str(one.place) for one in changes(Timeline(path), "/flag")] == ["1.1", "2.1", "4.1"]
+
+
+def test_an_edit_by_hand_is_told_from_what_nodes_change(tmp_path: Path) -> None:
+    """A state that somebody edited, before a message or during one, is the doing of the edit, at the place where it came in."""
+
+    class Meddling(Echo):
+        """Answers, and edits the state during the first message."""
+
+        def __init__(self, made: Any) -> None:
+            super().__init__()
+            self.made = made
+
+        def perform(self, ask: Any) -> Any:
+            """Answer."""
+            if self.made is not None:
+                self.made.inbox.put(StateEdit([Change.set("/topic", "by hand")]))
+                self.made = None
+            return super().perform(ask)
+
+    path = tmp_path / "a.trace.jsonl"
+    graph = bound({"a": _said("x"), "b": _said("y")}, state={"history": [], "topic": "t"})
+    record(path, graph, ["one", StateEdit([Change.set("/topic", "again")]), "two"], late=Meddling)
+    timeline = Timeline(path)
+    edits = [(str(one.place), one.node, one.input, one.before, one.after) for one in changes(timeline, "/topic")]
+    assert edits == [("1.1", "", "StateEdit", "t", "by hand"), ("3.0", "", "StateEdit", "by hand", "again")]
+    points = Breakpoints(timeline)
+    assert [(str(hit.place), hit.what) for hit in points.hits(points.watch("/topic"))] == [
+        ("1.1", "set by StateEdit"),
+        ("3.0", "set by StateEdit"),
+    ]

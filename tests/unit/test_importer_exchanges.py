@@ -101,9 +101,10 @@ def told(path: Path) -> list[list[dict[str, Any]]]:
                     found.append([])
                 elif isinstance(body, Given):
                     found[-1] += thaw(body.messages)
-                else:
-                    assert isinstance(body, UserMessage | Cancel)
+                elif isinstance(body, UserMessage):
                     found[-1].append(thaw(body.message))
+                else:
+                    assert isinstance(body, Cancel)
             elif line.kind == "outcome":
                 value = line.outcome().value
                 if isinstance(value, ModelReply | ToolReply) and value.message is not None:

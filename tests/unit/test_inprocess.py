@@ -429,7 +429,7 @@ def test_six_at_once_each_get_their_own_answer(file: Path) -> None:
         asyncio.run(gathered(run, httpx2.MockTransport(slow_answers)))
         threaded(run, httpx2.MockTransport(answers))
     with frameengine.replaying(file) as replay:
-        asyncio.replay(gathered(replay, None))
+        asyncio.run(gathered(replay, None))
         threaded(replay, None)
     assert replay.receipt.replayed == 12 * ROUNDS
     assert replay.receipt.ambiguous == 0
@@ -475,7 +475,7 @@ def test_equal_requests_at_once_get_each_answer_once(file: Path) -> None:
     with frameengine.recording(file) as run:
         live = asyncio.run(agent(run, httpx2.MockTransport(numbered)))
     with frameengine.replaying(file) as replay:
-        replayed = asyncio.replay(agent(replay))
+        replayed = asyncio.run(agent(replay))
     assert sorted(replayed) == sorted(live)
     # The last one has no choice left.
     assert run.receipt.ambiguous == COUNT - 1

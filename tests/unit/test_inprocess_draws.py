@@ -198,7 +198,7 @@ def test_only_what_was_asked_for_is_controlled(file: Path) -> None:
     assert live[1] == replayed[1]
     assert live[0] != replayed[0]
     with pytest.raises(UsageError, match="no control"):
-        frameengine.recording(file, control=("weather",))  # type: ignore[arg-type]
+        frameengine.recording(file, control=("weather",))
 
 
 OTHER = [(2, 3, "once more"), (0, 1, "drew nothing"), (3, 2, "not drawn again")]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import asdict, evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from frameengine.effects import Call, EffectFailure, EffectKey, ModelCall, ModelReply, Outcome, ToolCall
 from frameengine.errors import UsageError
 from frameengine.jsonvalue import freeze
-from frameengine.performers.model_http import Endpoint, HttpModel, Retry, Timeouts, read
+from frameengine.performers.model_http import KINDS, Endpoint, HttpModel, Retry, Timeouts, read
 from frameengine.performers.model_http.fault import Fault, retry_after
 from model_scripts import DONE, Head, Script, Send, answer, chunk, completion, error, event, sse, stream, tool_call, usage_of
 from model_server import ModelServer
@@ -394,6 +397,25 @@ def test_waits_grow_and_stay_within_bounds() -> None:
         assert step / 2 <= wait <= step
 
 
-def test_time_limits_are_as_given() -> None:
-    """An endpoint has limits of its own, which stand in its value."""
-    assert Endpoint(base_url="http://h/v1", timeouts=Timeouts(total=5)).timeouts.total == 5
+def test_calls_side_by_side_get_their_own_answers(server: ModelServer) -> None:
+    """One model serves several threads: each of 48 calls gets the answer to its own question."""
+    server.respond = lambda request: stream(request.json()["messages"][0]["content"], gap=0.001)
+    model = HttpModel(Endpoint(base_url=server.url))
+
+    def ask(number: int) -> str:
+        asks = ModelCall(model="m", messages=[{"role": "user", "content": f"number {number}"}])
+        return reply(model(Call.of(KEYS._replace(input=number), asks))).text
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(48))) == [f"number {number}" for number in range(48)]
+    assert server.idle()
+
+
+def test_the_page_lists_every_failure_and_limit() -> None:
+    """docs/live.md has a row for each kind of failure and each time limit, with its usual value."""
+    page = (Path(__file__).parents[2] / "docs" / "live.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", page, re.MULTILINE)
+    names = [name for name, _ in rows]
+    assert [name for name in names if name in KINDS] == list(KINDS)
+    usual = {name: f"{value:g} s" for name, value in asdict(Timeouts()).items()}
+    assert {name: text for name, text in rows if name in usual} == usual

@@ -137,7 +137,7 @@ def test_a_script_reaches_the_wire_to_the_byte(script: Script, expected: bytes) 
 
 def test_a_head_carries_what_it_is_told() -> None:
     """Status, repeated headers and a wrong length stand in the head as the script has them."""
-    script = [Head(418, (("X-A", "1"), ("X-A", "2"), ("content-length", "7")), length=3), Send(b"abc")]
+    script: Script = [Head(418, (("X-A", "1"), ("X-A", "2"), ("content-length", "7")), length=3), Send(b"abc")]
     with served(script) as (server, _):
         head = raw(server, PLAIN).partition(b"\r\n\r\n")[0]
     assert head.split(b"\r\n") == [

@@ -23,7 +23,7 @@ from frameengine.effects import (
     effect_from_json,
 )
 from frameengine.errors import LimitError
-from frameengine.inputs import Action, Dashboard, Given, Input, Tick, UserMessage, Webhook
+from frameengine.inputs import Action, Dashboard, Given, Input, StateEdit, Tick, UserMessage, Webhook
 from frameengine.jsonvalue import FrozenMap, Text, first_difference, freeze, thaw
 from frameengine.limits import CONTENT_WINDOW_BYTES, DEPTH_MAX, TEXT_CHUNK, TEXT_SHARED_MIN
 from frameengine.records import Emission, Frame, FrameRecord, FrameTrace
@@ -70,6 +70,7 @@ BODIES = st.one_of(
     st.builds(Dashboard, controls=st.lists(VALUES, max_size=3)),
     st.builds(Webhook, source=TEXTS, payload=VALUES),
     st.builds(Given, messages=MESSAGES),
+    st.builds(StateEdit, st.lists(st.builds(Change.set, TEXTS, VALUES) | st.builds(Change.append, TEXTS, VALUES), max_size=3)),
 )
 EFFECTS = st.one_of(
     st.builds(ModelCall, model=TEXTS, messages=MESSAGES, tools=MESSAGES, params=OBJECTS, show=st.booleans()),

@@ -49,8 +49,8 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     record(folder / "real")
     with TraceWriter(folder / "shapes", members(), durability="durable") as writer:
         write_every_shape(writer)
-        writer.input(Input(number=10, body=Webhook(source="s", payload="x" * (TEXT_CHUNK + 1))))
-        writer.trace(FrameTrace(input=10, path="", total_frames=0, frames=0, calls=0, status="open", state=DIGEST), EMPTY)
+        writer.input(Input(number=11, body=Webhook(source="s", payload="x" * (TEXT_CHUNK + 1))))
+        writer.trace(FrameTrace(input=11, path="", total_frames=0, frames=0, calls=0, status="open", state=DIGEST), EMPTY)
         writer.seal()
     (folder / "torn").write_bytes((folder / "real").read_bytes()[:-200])
     repair(folder / "torn", folder / "repaired")
@@ -150,6 +150,8 @@ def test_members_further_in_are_closed_too(lines: list[dict[str, Any]]) -> None:
         ("frame", lambda line: "emissions" in line["records"][0], lambda line: line["records"][0]["emissions"][0].append(1)),
         ("frame", bool, lambda line: line.update(phase="main")),
         ("input", lambda line: line["type"] == "Given", lambda line: line["data"].update(messages=[{"role": "user"}])),
+        ("input", lambda line: line["type"] == "StateEdit", lambda line: line["data"]["changes"][0].update(op="move")),
+        ("input", lambda line: line["type"] == "StateEdit", lambda line: line["data"].update(more=1)),
         ("input", lambda line: line["type"] == "Action", lambda line: line["data"]["data"].update({"$c": 1, "x": 2})),
         ("input", lambda line: line["type"] == "Action", lambda line: line["data"]["data"].update({"$x": 1})),
         ("input", lambda line: line["type"] == "Cancel", lambda line: line["data"].update(why="x")),

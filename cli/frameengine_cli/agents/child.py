@@ -77,7 +77,7 @@ class Child:
         return f"http://{host}:{port}"
 
     def run(self, environment: Mapping[str, str]) -> int:
-        """Start the agent with *environment* added to ours, hand on signals that are sent to us, and return its exit code.
+        """Start the agent with *environment* and no other, hand on signals that are sent to us, and return its exit code.
 
         It has our standard input, output and error. A signal that ends it counts as 128 and its number. Nothing of it is left
         when this returns: what it started and left behind is killed. Raises `UsageError` where it cannot be started.

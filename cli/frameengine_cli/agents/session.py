@@ -100,7 +100,7 @@ def record(agent: Agent, target: Path, *, upstream: str | None, force: bool) -> 
             app = routes.Routed(places, lambda name: RecordApp(recorder, places[name], told=counting.kept))
             try:
                 with background(app, [child.listener]):
-                    code = child.run(routes.leading_here(child.url, paths, agent.also, environment))
+                    code = child.run({**environment, **routes.leading_here(child.url, paths, agent.also, environment)})
             except BaseException:
                 _drop_empty(recorder)
                 raise
@@ -142,7 +142,7 @@ def replay(agent: Agent, source: Source, *, match: Match, approximate: bool, unu
         app = routes.Routed(paths, lambda _: answering)
         leading = routes.leading_here(child.url, paths, agent.also, environment)
         with background(app, [child.listener]):
-            code = child.run({**leading, **routes.missing_keys(header, environment)})
+            code = child.run({**environment, **leading, **routes.missing_keys(header, environment)})
         ended = Ended(exit=code, egress=_egress(child, SHUT_REPLAY))
     receipt = book.receipt()
     problems = problems_of(book, approximate=approximate, unused=unused)

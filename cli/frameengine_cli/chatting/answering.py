@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from attrs import frozen
 
@@ -24,10 +24,12 @@ from frameengine.tools.process import Processes, register_python
 from frameengine.tools.registry import ToolRegistry
 from frameengine.tools.sql import NAME as QUERY
 from frameengine.tools.sql import SCHEMA, Database, register_sql
-from frameengine_cli.staging import live_tools, with_passwords
+from frameengine.trace.redact import Redactor
+from frameengine_cli.staging import THREADS, asked, live_tools, with_passwords
 
-THREADS = 4
-"""Effects that may be under way at once; while they are, a message can be cancelled."""
+if TYPE_CHECKING:
+    from frameengine.performers.model_http.config import Models
+
 BUILD = "python fixtures/billing.py billing.sqlite"
 NO_DATABASE = f"no database was given to this chat; build one ({BUILD}) and start with --database billing=billing.sqlite"
 
@@ -48,15 +50,28 @@ class Answering:
     """What the trace's header says of it."""
     left: Callable[[], int]
     """How many written replies nobody has asked for."""
+    redactor: Redactor | None = None
+    """Keeps the keys of live models, and what looks like one, out of the trace; None where no model is asked."""
 
 
 def answering(
-    graph: Graph, *, replies: Path | None, databases: Mapping[str, Database], unsafe_local: bool, clock: Clock
+    graph: Graph,
+    *,
+    replies: Path | None,
+    databases: Mapping[str, Database],
+    unsafe_local: bool,
+    clock: Clock,
+    models: Models | None = None,
 ) -> Answering:
-    """Choose model and tools: written *replies*, or a stand-in that goes by rules. Tools are live. Raises `UsageError`."""
+    """Choose model and tools: *models* to ask, written *replies*, or a stand-in that goes by rules. Tools are live.
+
+    Raises `UsageError`.
+    """
     model: Model = StandIn()
     told, facts, script = f"{NAME}: no model is asked", {"model": NAME}, Script({})
-    if replies is not None:
+    if models is not None:
+        model, told, facts = asked(models, graph, clock)
+    elif replies is not None:
         scenario = load_scenario(replies, replies=True)
         if scenario.tools is not None:
             hint = "leave out [tools.scripted], or play it with frameengine run"
@@ -82,9 +97,10 @@ def answering(
         performer=Live(model, registry, clock=clock, threads=THREADS),
         told=told,
         data=", ".join(databases),
-        tries=TRY if replies is None else (),
+        tries=TRY if replies is None and models is None else (),
         provenance={"inputs": "chat", **facts, "tools": data or "live (no database)", **guarded, **stamp},
         left=lambda: sum(script.unused().values()),
+        redactor=None if models is None else Redactor(models.secrets()),
     )
 
 

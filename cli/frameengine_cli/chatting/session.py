@@ -86,7 +86,7 @@ class Session:
         self._next = bound
         facts = header(bound, clock="recorded", provenance=who.provenance)
         self.writer = TraceWriter(path, facts, durability="durable", replace=replace)
-        self.run = Run(self.engine, who.performer, self.writer, clock=clock)
+        self.run = Run(self.engine, who.performer, self.writer, clock=clock, redactor=who.redactor)
         self.run.inbox.wake = who.performer.wake
 
     @property

@@ -31,6 +31,8 @@ def chat(
             show_default=False,
         ),
     ] = None,
+    live: options.Live = False,
+    models: options.ModelsFile = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -50,9 +52,10 @@ def chat(
 ) -> None:
     r"""Talk to a graph in the terminal, and record all of it.
 
-    Lines are messages; /help lists what else can be typed. No model is called: a scripted stand-in answers.
+    Lines are messages; /help lists what else can be typed. A scripted stand-in answers; with --live the models that are
+    configured do.
 
-    Examples: frameengine chat --graph v4-eras --database billing=billing.sqlite;
+    Examples: frameengine chat --graph v4-eras --database billing=billing.sqlite; frameengine chat --live;
     printf 'hello\n/frames\n' | frameengine chat
     """
     from frameengine.graph.loader import load_graph
@@ -70,7 +73,8 @@ def chat(
     clock = system_clock()
     bound = bind(load_graph(graph))
     places = databases(database or [])
-    who = answering(bound.graph, replies=replies, databases=places, unsafe_local=unsafe_local, clock=clock)
+    asked = options.live_models(live=live, models=models, scripted="--replies" if replies is not None else "")
+    who = answering(bound.graph, replies=replies, databases=places, unsafe_local=unsafe_local, clock=clock, models=asked)
     target = output or free_name(traces_folder(traces), f"chat-{bound.graph.name}")
     view = Programs() if as_json else People()
     sinks = [] if feed is None else [FeedLog(feed, session=stem(target), now=_now)]

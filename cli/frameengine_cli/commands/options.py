@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 if TYPE_CHECKING:
+    from frameengine.performers.model_http.config import Models
     from frameengine.tools.sql import Database
 
 REF_HELP = "A file, '-' for stdin, 'latest', 'latest~1', or the start of a run's name or id."
@@ -45,6 +46,32 @@ Sarif: TypeAlias = Annotated[
 Github: TypeAlias = Annotated[
     bool, typer.Option("--github", help="Print annotations for GitHub, and add to the summary of the step.")
 ]
+
+Live: TypeAlias = Annotated[bool, typer.Option("--live", help="Ask the models that are configured; costs what they cost.")]
+ModelsFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--models",
+        metavar="FILE.toml",
+        help="Endpoints and models for --live (else FRAMEENGINE_MODELS, ./frameengine.toml, or OPENAI_API_KEY).",
+        show_default=False,
+    ),
+]
+
+
+def live_models(*, live: bool, models: Path | None, scripted: str) -> Models | None:
+    """Return the models to ask; None without --live. *scripted* is the option that answers instead. Raises `UsageError`."""
+    from frameengine.errors import UsageError
+
+    if not live:
+        if models is not None:
+            raise UsageError("--models says which models are asked, and none is", hint="add --live")
+        return None
+    if scripted:
+        raise UsageError(f"--live asks models, and {scripted} answers for them", hint="leave out one of them")
+    from frameengine_cli.endpoints import wanted
+
+    return wanted(models)
 
 
 def databases(options: list[str]) -> dict[str, Database]:

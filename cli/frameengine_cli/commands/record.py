@@ -34,12 +34,14 @@ Also: TypeAlias = Annotated[
     ),
 ]
 Match: TypeAlias = Annotated[
-    Literal["exact", "chain"] | None,
+    Literal["exact", "chain"],
     typer.Option(
-        "--match",
-        help="With --exec: what a request must have in common with a recorded one: all, or its place in the conversation.",
-        show_default=False,
+        "--match", help="With --exec: what a request must have in common with a recorded one: all, or its conversation's place."
     ),
+]
+Recording: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--exec", metavar="FILE", help="Answer an agent, the command behind '--', from this.", show_default=False),
 ]
 
 AllowUnused: TypeAlias = Annotated[
@@ -54,16 +56,24 @@ AllowApproximate: TypeAlias = Annotated[
 class Terms:
     """How an agent is answered, and what is no failure of that."""
 
-    match: Literal["exact", "chain"]
+    match: Literal["exact", "chain"] = "exact"
     """What a request must have in common with a recorded one."""
-    unused: bool
+    unused: bool = False
     """Whether recorded calls need not be asked for."""
-    approximate: bool
+    approximate: bool = False
     """Whether answers may be those to other requests."""
-    isolate: bool | None
+    isolate: bool | None = None
     """Whether it has a network of its own; None for where that can be had."""
-    also: tuple[str, ...]
+    also: tuple[str, ...] = ()
     """Further variables that hold its base URL."""
+
+    def check_unsaid(self) -> None:
+        """Raise `UsageError` where something is said of an agent, and none is run."""
+        from frameengine.errors import UsageError
+
+        if self != Terms():
+            what = "--match, --isolate, --env, --allow-unused and --allow-approximate are about an agent"
+            raise UsageError(what, hint="frameengine replay --exec FILE -- COMMAND")
 
 
 def record(

@@ -5,13 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 from attrs import frozen
 
 from frameengine_cli.commands import options
-from frameengine_cli.commands.record import AllowApproximate, AllowUnused, Also, Isolate, Match, Terms, replay_agent
+from frameengine_cli.commands.record import (
+    AllowApproximate,
+    AllowUnused,
+    Also,
+    Isolate,
+    Match,
+    Recording,
+    Terms,
+    replay_agent,
+)
 
 if TYPE_CHECKING:
     from frameengine.graph.registry import BoundGraph
@@ -25,46 +34,45 @@ if TYPE_CHECKING:
 RECORDED = "recorded"
 """What --graph says for the definition that stands in the trace."""
 
+Graph: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--graph",
+        metavar="NAME|PATH",
+        help="Graph to replay with; 'recorded' for the trace's own. Else the shipped one of that name, if there is one.",
+        show_default=False,
+    ),
+]
+Output: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="Write the replayed run as a trace (one REF only).", show_default=False),
+]
+GuardLevel: TypeAlias = Annotated[
+    Literal["off", "on", "full"], typer.Option("--guard", help="How closely node code is watched for clocks and chance.")
+]
+Trust: TypeAlias = Annotated[
+    bool, typer.Option("--trust", help="Import and run the code, and load the graph files, that the trace itself names.")
+]
+Bisect: TypeAlias = Annotated[
+    bool, typer.Option("--bisect", help="Exit codes for 'git bisect run': 0 same, 1 diverged, 125 cannot test.")
+]
+
 
 def replay(
     refs: options.Refs,
     *,
-    graph: Annotated[
-        str | None,
-        typer.Option(
-            "--graph",
-            metavar="NAME|PATH",
-            help="Graph to replay with; 'recorded' for the trace's own. Else the shipped one of that name, if there is one.",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="Write the replayed run as a trace (one REF only).", show_default=False
-        ),
-    ] = None,
-    guard: Annotated[
-        Literal["off", "on", "full"], typer.Option("--guard", help="How closely node code is watched for clocks and chance.")
-    ] = "on",
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Import and run the code, and load the graph files, that the trace itself names.")
-    ] = False,
+    graph: Graph = None,
+    output: Output = None,
+    guard: GuardLevel = "on",
+    trust: Trust = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no line for each message.")] = False,
     runs: options.Runs = 1,
-    _bisect: Annotated[
-        bool, typer.Option("--bisect", help="Exit codes for 'git bisect run': 0 same, 1 diverged, 125 cannot test.")
-    ] = False,
+    _bisect: Bisect = False,
     junit: options.Junit = None,
     github: options.Github = False,
     sarif: options.Sarif = None,
-    recording: Annotated[
-        str | None,
-        typer.Option(
-            "--exec", metavar="FILE", help="Answer an agent, the command behind '--', from this recording.", show_default=False
-        ),
-    ] = None,
-    match: Match = None,
+    recording: Recording = None,
+    match: Match = "exact",
     unused: AllowUnused = False,
     approximate: AllowApproximate = False,
     isolate: Isolate = None,
@@ -87,15 +95,13 @@ def replay(
 
     how = How(graph=graph, guard=guard, trust=trust)
     reports = ReplayReports(junit, sarif, github=github)
+    terms = Terms(match=match, unused=unused, approximate=approximate, isolate=isolate, also=tuple(also or ()))
     if recording is not None:
         if how != _USUAL or reports.wanted or github or runs > 1 or output is not None:
-            raise UsageError("an agent is run, not a graph", hint="with --exec say --match, --isolate, --env and --json only")
-        terms = Terms(match=match or "exact", unused=unused, approximate=approximate, isolate=isolate, also=tuple(also or ()))
+            raise UsageError("an agent is run, not a graph", hint="what else --exec takes, 'frameengine replay --help' says")
         replay_agent(recording, refs, terms, as_json=as_json, traces=traces)
         return
-    if match is not None or isolate is not None or also or unused or approximate:
-        what = "--match, --isolate, --env, --allow-unused and --allow-approximate are about an agent"
-        raise UsageError(what, hint="frameengine replay --exec FILE -- COMMAND")
+    terms.check_unsaid()
     if github and as_json:
         raise UsageError("--github and --json both go to stdout", hint="choose one; --junit and --sarif write files")
     if runs > 1:

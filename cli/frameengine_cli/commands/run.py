@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,8 @@ import typer
 from frameengine_cli.commands import options
 
 if TYPE_CHECKING:
+    from frameengine.performers.model_http.config import Models
+    from frameengine.tools.sql import Database
     from frameengine_cli.staging import Staged
 
 
@@ -45,23 +48,24 @@ def run(
             "-o", "--output", metavar="FILE", help="The trace; a free name in the traces folder without it.", show_default=False
         ),
     ] = None,
+    live: options.Live = False,
+    models: options.ModelsFile = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the nodes' chance.", show_default=False)] = None,
     force: options.Force = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no timeline.")] = False,
     as_json: options.Json = False,
     traces: options.Traces = None,
 ) -> None:
-    """Run a graph with written replies and record a trace.
-
-    No model is called.
+    """Run a graph and record a trace, with written replies, or with --live by asking the models that are configured.
 
     Examples: frameengine run fixtures/scenarios/reflex.toml -o reflex.trace.jsonl;
-    frameengine run --graph tool-loop -m 'hello' --reply 'hi'
+    frameengine run --graph tool-loop -m 'hello' --reply 'hi'; frameengine run --graph v4-eras -m 'hello' --live
     """
     from frameengine.errors import UsageError
     from frameengine_cli.refs import free_name, traces_folder
     from frameengine_cli.staging import from_options, from_scenario
 
+    asked = options.live_models(live=live, models=models, scripted="--reply" if reply else "")
     if (scenario is None) == (graph is None):
         raise UsageError(
             "a scenario or a graph is needed, and not both", hint="frameengine run SCENARIO.toml, or run --graph NAME -m TEXT"
@@ -74,12 +78,26 @@ def run(
         if not message:
             raise UsageError("a run needs something to be said", hint="add -m TEXT")
         staged = from_options(str(graph), message, reply or [], seed)
+    if asked is not None:
+        staged = _live(staged, asked, scenario, options.databases(database or []))
     target = output or free_name(traces_folder(traces), staged.name)
     again = "run again" if output is None else "run again with --force"
     statuses = _record(staged, target, again, force=force)
     _tell(staged, target, statuses, as_json=as_json, quiet=quiet)
     if any(status in ("failed", "open") for status in statuses):
         raise typer.Exit(1)
+
+
+def _live(staged: Staged, models: Models, scenario: Path | None, databases: dict[str, Database]) -> Staged:
+    """Let live models answer what is staged; of a scenario, its replies and results of tools are left aside."""
+    from frameengine.performers.clock import system_clock
+    from frameengine_cli.staging import from_models
+
+    if scenario is not None:
+        from frameengine.scenario import load_scenario
+
+        databases = {**load_scenario(scenario).with_databases(databases).databases}
+    return from_models(staged, models, databases, system_clock())
 
 
 def _record(staged: Staged, target: Path, again: str, *, force: bool) -> list[str]:
@@ -91,16 +109,26 @@ def _record(staged: Staged, target: Path, again: str, *, force: bool) -> list[st
     from frameengine.graph.registry import bind
     from frameengine.trace.header import header
     from frameengine.trace.writer import TraceWriter
+    from frameengine_cli import output
+    from frameengine_cli.chatting.people import People
     from frameengine_cli.failures import Interrupted
     from frameengine_cli.phrases import count
     from frameengine_cli.progress import patience
     from frameengine_cli.refs import typed
 
     statuses: list[str] = []
-    members = header(staged.bound, seed=staged.seed, provenance=staged.provenance)
-    with TraceWriter(target, members, replace=force) as writer, patience("running", len(staged.inputs)) as done:
-        engine = Engine(staged.bound, seed=staged.seed, switch=lambda name: bind(load_graph(name)))
-        driver = Run(engine, staged.performer, writer)
+    clock = "virtual" if staged.clock is None else "recorded"
+    members = header(staged.bound, seed=staged.seed, clock=clock, provenance=staged.provenance)
+    with (
+        TraceWriter(target, members, replace=force) as writer,
+        patience("running", len(staged.inputs)) as done,
+        ExitStack() as stack,
+    ):
+        stack.callback(staged.close)
+        # Somebody who waits for a real model reads along.
+        watchers = [People()] if staged.clock is not None and output.is_terminal() else []
+        engine = Engine(staged.bound, seed=staged.seed, instruments=watchers, switch=lambda name: bind(load_graph(name)))
+        driver = Run(engine, staged.performer, writer, clock=staged.clock, redactor=staged.redactor)
         try:
             for body in staged.inputs:
                 statuses.append(driver.send(body).status)
@@ -140,9 +168,8 @@ def _tell(staged: Staged, target: Path, statuses: list[str], *, as_json: bool, q
         return
     if not quiet:
         _timelines(target)
-    output.remark(
-        f"recorded {target}  {short_id(receipt.head)}  {counted(receipt.counts)}; model: {staged.model}; no model was called"
-    )
+    called = "; no model was called" if staged.clock is None else ""
+    output.remark(f"recorded {target}  {short_id(receipt.head)}  {counted(receipt.counts)}; model: {staged.model}{called}")
 
 
 def _timelines(target: Path) -> None:

@@ -159,12 +159,15 @@ class _Passing:
         if length is None:
             await self._begin()
         holding = Holding(length)
-        while (piece := await _next(coming.pieces, ended=holding.ended)) is not None:
-            self._gathering.add(self._ms(), piece)
-            onward = holding.take(piece)
-            if onward:
+        async for pieces in _together(coming.pieces, holding):
+            onward = []
+            for piece in pieces:
+                self._gathering.add(self._ms(), piece)
+                onward.append(holding.take(piece))
+            data = b"".join(onward)
+            if data:
                 await self._begin()
-                await self._send({"type": "http.response.body", "body": onward, "more_body": True})
+                await self._send({"type": "http.response.body", "body": data, "more_body": True})
         response = self._gathering.response(self._ms())
         if len(response.body) + len(self._asked.body) > IN_THREAD_BYTES:
             exchange = self._made(response)
@@ -230,15 +233,35 @@ class Holding:
         return piece[:cut]
 
 
-async def _next(pieces: AsyncIterator[bytes], *, ended: bool) -> bytes | None:
-    """Return the next piece; None where there is none, or none comes for a while behind the last event of a stream."""
+async def _together(pieces: AsyncIterator[bytes], holding: Holding) -> AsyncIterator[list[bytes]]:
+    """Yield those pieces together that are there together: each handed on by itself costs more than all that is done with it.
+
+    It ends where there are no more, or none comes for a while behind the last event of a stream.
+    """
+    there: list[bytes] = []
+    more = asyncio.Event()
+
+    async def fetch() -> None:
+        async for piece in pieces:
+            there.append(piece)
+            more.set()
+
+    fetching = asyncio.ensure_future(fetch())
+    fetching.add_done_callback(lambda _: more.set())
     try:
-        if not ended:
-            return await anext(pieces)
-        async with asyncio.timeout(END_SECONDS):
-            return await anext(pieces)
-    except (StopAsyncIteration, TimeoutError):
-        return None
+        while there or not fetching.done():
+            async with asyncio.timeout(END_SECONDS if holding.ended else None):
+                await more.wait()
+            more.clear()
+            taken, there[:] = there[:], []
+            yield taken
+        await fetching
+    except TimeoutError:
+        pass
+    finally:
+        fetching.cancel()
+        # Whoever closes the answer finds nobody reading it.
+        await asyncio.wait([fetching])
 
 
 def _onward(headers: Headers) -> Headers:

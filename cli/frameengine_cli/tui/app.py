@@ -166,12 +166,16 @@ class Debug(Pressed):
     def refused(self, line: str, error: FrameEngineError) -> None:
         """Show why a line was not done."""
         self._idle()
+        self._fault(line, error)
+        self.show(moved=False)
+
+    def _fault(self, line: str, error: FrameEngineError) -> None:
+        """Say what went wrong and how to go on: in the line above the keys, and where that is too short in a panel."""
         hint = f"  try: {error.hint}" if error.hint else ""
         self.status((f"{DIFFERS} {error.message}", f"{STRONG} {BAD}"), (hint, QUIET))
         if len(error.message) + len(hint) > self.size.width - 4:
             said = words((error.message, BAD), (hint, QUIET))
             self._answer(line, lambda _folds, width: [Row(text=text) for text in lines(said, width)])
-        self.show(moved=False)
 
     def marked(self) -> None:
         """Show where breakpoints hold."""
@@ -207,10 +211,15 @@ class Debug(Pressed):
         timeline = session.timeline
         known = None if self.scene is None else self.scene.stretch
         self.asked_to_leave = False
-        self.scene = Scene.of(timeline, session.place, known)
-        self._graph = graph_of(timeline.header, timeline.switched(session.place))
-        self._stops = Stops.of(session)
         self._head(session)
+        try:
+            self.scene = Scene.of(timeline, session.place, known)
+            self._graph = graph_of(timeline.header, timeline.switched(session.place))
+            self._stops = Stops.of(session)
+        except FrameEngineError as error:
+            # Somebody wrote over the file: what was read of it stays in sight.
+            self._fault("show", error)
+            return
         scrubber = self.query_one(Scrubber)
         if moved:
             scrubber.open(timeline, None if timeline.loaded else self.working.opening.total)
@@ -227,7 +236,7 @@ class Debug(Pressed):
             state = [(f"{DIFFERS} DAMAGED, the good part only", f"{STRONG} {BAD}")]
         changed = timeline.changed_on_disk()
         if changed:
-            state = [(f"{DIFFERS} {changed}", f"{STRONG} {BAD}")]
+            state = [(f"{DIFFERS} CHANGED ON DISK: {changed}", f"{STRONG} {BAD}")]
         about = f"  {graph_name(timeline.header)} · {counted(timeline.counts)}"
         waiting = phrases.count(len(session.edits), "edit") + " unforked  " if session.edits else ""
         facts = words((waiting, f"{STRONG} {BAD}"), (str(session.place), f"{STRONG} {GOOD}"), (f" of {timeline.last} ", QUIET))

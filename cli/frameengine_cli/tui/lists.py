@@ -10,6 +10,7 @@ from rich.text import Text
 from frameengine.debug.layout import Summary
 from frameengine.debug.place import START, Place
 from frameengine.debug.timeline import Timeline
+from frameengine.errors import FrameEngineError
 from frameengine.jsonvalue import FrozenMap
 from frameengine.trace.messages import Made
 from frameengine_cli import phrases
@@ -71,7 +72,11 @@ class MessageRows(Sequence[Row]):
             return OPEN if known is None else known
         if len(self._texts) >= TEXTS_MAX:
             self._texts.clear()
-        text = self._texts[listed.number] = phrases.cut(listed.text, TEXT_MAX)
+        try:
+            text = phrases.cut(listed.text, TEXT_MAX)
+        except FrameEngineError as error:
+            text = f"{DIFFERS} {error.code}"
+        self._texts[listed.number] = text
         return text
 
     def _second(self, listed: Summary) -> Text:

@@ -1,4 +1,4 @@
-"""The transport for OpenAI-compatible endpoints: the one place that imports httpx2."""
+"""The transport for OpenAI-compatible endpoints: any endpoint, streaming or not, and what comes of it."""
 
 from frameengine.performers.model_http.endpoint import Endpoint, Timeouts
 from frameengine.performers.model_http.fault import KINDS, Retry

@@ -9,7 +9,7 @@ from frameengine.effects import ModelReply, text_of
 from frameengine.errors import LimitError
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze, frozen_map
 from frameengine.limits import TOOL_CALLS_PER_REPLY_MAX, check
-from frameengine.performers.model_http.fault import Fault
+from frameengine.performers.model_http.fault import Fault, Kind
 
 PAID = frozenset({"cost", "cost_details", "is_byok"})
 """Members of a usage that say what was paid; they go to the outcome's meta."""
@@ -98,7 +98,7 @@ class Assembly:
         warnings = {"warnings": tuple(self._warnings)} if self._warnings else {}
         return {**paid, **({"chunks": chunks} if chunks else {}), **warnings}
 
-    def _choice(self, payload: Json, kind: Any) -> FrozenMap | None:
+    def _choice(self, payload: Json, kind: Kind) -> FrozenMap | None:
         if not isinstance(payload, FrozenMap):
             raise Fault(kind, "what the endpoint sent is no JSON object", **self.partial())
         raise_error(payload, self.partial)

@@ -78,11 +78,13 @@ class Models:
     nodes: Mapping[str, tuple[str, FrozenMap]]
     """Node, or ``default`` -> name of an endpoint, and the members ``model`` and ``params`` that are set for it."""
 
+    def names(self, node: str) -> bool:
+        """Return whether there is a model for *node*."""
+        return node in self.nodes or DEFAULT in self.nodes
+
     def endpoint(self, node: str) -> Endpoint:
-        """Return the endpoint that answers *node*. Raises `UsageError` where there is none, or its key is not set."""
-        name, more = self.nodes.get(node) or self.nodes.get(DEFAULT) or ("", EMPTY)
-        if not name:
-            raise UsageError(f"{self.source} names no model for node {node!r}", hint=f"add [models.{node}] or [models.{DEFAULT}]")
+        """Return the endpoint that answers *node*, for which there is one. Raises `UsageError` where its key is not set."""
+        name, more = self.nodes.get(node) or self.nodes[DEFAULT]
         named = self.endpoints[name]
         if not named.key_set:
             what = f"the variable {named.key_env} is not set: it is to hold the key of endpoint {name!r} ({self.source})"
@@ -106,24 +108,27 @@ class Models:
 class NodeModels:
     """A model for `performers.live.Live` that asks for each node what `Models` says. Safe to call from several threads."""
 
-    def __init__(
-        self,
-        models: Models,
-        nodes: Iterable[str],
-        *,
-        on_delta: Callable[[Call, str | None], None] | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        """Prepare for *nodes*, those that ask models. Raises `UsageError` where one of them has none, or a key is missing."""
-        self._models = {node: HttpModel(models.endpoint(node), on_delta=on_delta, clock=clock) for node in nodes}
+    def __init__(self, models: Models, nodes: Iterable[str], *, clock: Clock | None = None) -> None:
+        """Prepare for those of *nodes* that *models* has a model for. Raises `UsageError` where a key of theirs is missing."""
+        self._source = models.source
+        self._models = {node: HttpModel(models.endpoint(node), clock=clock) for node in nodes if models.names(node)}
+
+    @property
+    def on_delta(self) -> Callable[[Call, str | None], None] | None:
+        """Told of each piece of a shown reply as it comes; None takes the pieces back."""
+        return next((model.on_delta for model in self._models.values()), None)
+
+    @on_delta.setter
+    def on_delta(self, told: Callable[[Call, str | None], None] | None) -> None:
+        for model in self._models.values():
+            model.on_delta = told
 
     def __call__(self, call: Call) -> ModelReply | Outcome:
-        """Ask the model of the call's node. Raises `UsageError` for a node that was not prepared for."""
-        try:
-            model = self._models[call.key.node]
-        except KeyError:
-            what = f"node {call.key.node!r} asks a model, and the graph says of none that it does"
-            raise UsageError(what, hint="give the node a 'model' in the graph", node=call.key.node) from None
+        """Ask the model of the call's node. Raises `UsageError` for a node that has none."""
+        model = self._models.get(call.key.node)
+        if model is None:
+            what = f"{self._source} names no model for node {call.key.node!r}"
+            raise UsageError(what, hint=f"add [models.{call.key.node}] or [models.{DEFAULT}]", node=call.key.node)
         return model(call)
 
     def drop(self, keys: Iterable[EffectKey]) -> None:
@@ -215,13 +220,18 @@ class _Reader:
         params = dict(self._members(place, members, "params"))
         timeouts = self._figures((*place, "timeouts"), members.get("timeouts", {}), Timeouts)
         retry = self._figures((*place, "retry"), members.get("retry", {}), Retry)
-        flags = {name: members[name] for name in ("stream", "stream_usage") if self._flag((*place, name), members.get(name, True))
-                 and name in members}  # fmt: skip
+        flags = {name: self._flag((*place, name), members.get(name, True)) for name in ("stream", "stream_usage")}
         try:
             endpoint = Endpoint(
                 base_url=self._text((*place, "base_url"), members.get("base_url", "")),
-                key=self.environment.get(key_env, ""), headers=headers, params=freeze(params), timeouts=timeouts, retry=retry, **flags,
-            )  # fmt: skip
+                key=self.environment.get(key_env, ""),
+                headers=headers,
+                params=freeze(params),
+                timeouts=timeouts,
+                retry=retry,
+                stream=flags["stream"],
+                stream_usage=flags["stream_usage"],
+            )
         except FrameEngineError as error:
             self.problems.append(((*place, "base_url"), f"{error.message}: {error.hint}"))
             return None
@@ -276,7 +286,7 @@ class _Reader:
     def _flag(self, place: Place, item: Any) -> bool:
         if not isinstance(item, bool):
             self.problems.append((place, "must be true or false"))
-        return isinstance(item, bool)
+        return bool(item)
 
     def _unknown(self, place: Place, owner: Mapping[str, Any], known: tuple[str, ...]) -> None:
         for name in owner:

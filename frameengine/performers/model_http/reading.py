@@ -18,7 +18,7 @@ from frameengine.errors import FrameEngineError, LimitError
 from frameengine.jsonvalue import FrozenMap, Json, freeze
 from frameengine.limits import MODEL_BODY_BYTES_MAX, MODEL_ERROR_BYTES_MAX, check
 from frameengine.performers.model_http.chat import Assembly, raise_error
-from frameengine.performers.model_http.fault import Fault, Phase, retry_after
+from frameengine.performers.model_http.fault import Fault, Kind, Phase, retry_after
 from frameengine.performers.model_http.sse import BOM, Event, Parser
 
 END_MARK = "[DONE]"
@@ -124,7 +124,7 @@ class Reading:
                 return self._fault("bad_response", "the answer is whole, and its length is not what the headers say")
         return self._fault("truncated", message)
 
-    def _fault(self, kind: Any, message: str) -> Fault:
+    def _fault(self, kind: Kind, message: str) -> Fault:
         return Fault(kind, message, status=self.status, **self.answer.partial())
 
     def _take(self, event: Event) -> str:
@@ -206,7 +206,7 @@ class Reading:
         except FrameEngineError:
             said, code = body, None
         phrase = next((f" {known.phrase}" for known in HTTPStatus if known == self.status), "")
-        kind = "rate_limited" if self.status == HTTPStatus.TOO_MANY_REQUESTS else "provider_error"
+        kind: Kind = "rate_limited" if self.status == HTTPStatus.TOO_MANY_REQUESTS else "provider_error"
         said = f": {_short(said)}" if said.strip() else ""
         # The code that decides about another try is that of HTTP; the endpoint's own is a name.
         return Fault(

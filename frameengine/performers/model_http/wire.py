@@ -35,8 +35,6 @@ class Watch:
         self.phase: Phase = "connect"
         self.limit = ""
         """Which limit the last wait was under."""
-        self.received = 0
-        """Bytes that came on the connection of this try."""
         self.ended = False
         """Whether the other side has closed it."""
         self._first_token = False
@@ -50,7 +48,7 @@ class Watch:
         """Begin a try. *first_token*: whether its answer is streamed, and its first piece awaited."""
         self._started = self._monotonic()
         self._first_token = first_token
-        self.phase, self.received, self.ended = "connect", 0, False
+        self.phase, self.ended = "connect", False
 
     def sent(self) -> None:
         """Take note that the request is on its way: the time to its first token begins."""
@@ -110,7 +108,6 @@ class _Stream(httpcore2.NetworkStream):
         if self._watch.phase == "connect":
             self._watch.phase = "headers"
         data = self._inner.read(max_bytes, self._watch.wait())
-        self._watch.received += len(data)
         self._watch.ended = not data
         return data
 

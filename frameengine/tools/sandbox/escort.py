@@ -2,9 +2,9 @@
 
 Run as ``python -I -S -c … CONTROL``; CONTROL is a socket on which both sides write lines of JSON. The caller sends an order,
 ``{"command": […], "isolate": bool}``. Back comes ``{"port": …}``, and with it the descriptor of a socket that listens on the
-loopback that the program will have: only there can the caller be reached. Then ``{"environment": {…}}`` starts the program,
-and ``{"signal": …}`` is handed to it. ``{"exit": code}`` comes when nothing of it is left, or ``{"error": …, "at": …}``. A caller
-that dies closes its end, and takes the program and all that it started with it.
+loopback that the program will have: only there can the caller be reached. Then ``{"environment": {…}}``, all of it, starts the
+program, and ``{"signal": …}`` is handed to it. ``{"exit": code}`` comes when nothing of it is left, or ``{"error": …, "at": …}``.
+A caller that dies closes its end, and takes the program and all that it started with it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
             control.tell(listener, port=listener.getsockname()[1])
         environment = control.line()["environment"]
         at = "command"
-        program = _start(order["command"], {**os.environ, **environment})
+        program = _start(order["command"], environment)
         at = "watch"
         control.tell(exit=_watch(program, control, processes))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must be told
