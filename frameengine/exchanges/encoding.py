@@ -23,6 +23,7 @@ class Decoder:
         self.failed = self.encoding not in KNOWN
         self._inner: Any = None
         self._size = 0
+        self._head = b""
 
     def feed(self, data: bytes) -> bytes:
         """Return what *data* adds to the body; nothing once it has failed."""
@@ -33,7 +34,7 @@ class Decoder:
         try:
             found = self._feed(data)
         except (zlib.error, ValueError, EOFError):
-            found = None
+            found = self._bare(data)
         except Exception as error:
             # Each binding of zstd has an error of its own, and all of them are called so.
             if type(error).__name__ != "ZstdError":
@@ -43,7 +44,19 @@ class Decoder:
             self.failed = True
             return b""
         self._size += len(found)
+        if not self._size:
+            self._head += data
         return found
+
+    def _bare(self, data: bytes) -> bytes | None:
+        """Return what *data* says where it is deflated without a wrapping, as some send it; None where it is not."""
+        if self.encoding != "deflate" or self._size:
+            return None
+        self._inner = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            return self._inner.decompress(self._head + data, DECODED_BYTES_MAX + 1)
+        except zlib.error:
+            return None
 
     @property
     def inside(self) -> bool:
@@ -77,7 +90,5 @@ def _opened(encoding: str, data: bytes) -> Any:
     if encoding == "zstd":
         return zstd(Path("body")).ZstdDecompressor() if data[: len(MAGIC)] == MAGIC[: len(data)] else None
     if encoding == "deflate":
-        # Some send it bare, which a wrapped one never looks like: 8 in the low bits, and a check sum.
-        wrapped = len(data) < 2 or (data[0] & 15 == 8 and (data[0] << 8 | data[1]) % 31 == 0)
-        return zlib.decompressobj() if wrapped else zlib.decompressobj(-zlib.MAX_WBITS)
+        return zlib.decompressobj()
     return zlib.decompressobj(16 + zlib.MAX_WBITS) if data[:2] == _GZIP_MAGIC[: len(data)] else None

@@ -122,7 +122,10 @@ class Redactor:
                 # A secret inside JSON inside a text, such as a tool call's arguments, is written with escapes.
                 escaped = [dumps(secret).decode()[1:-1], json.dumps(secret)[1:-1]]
                 self._plain.update({form: secret for form in escaped if form != secret})
-                self._given.update(dict.fromkeys([secret, *escaped, *spellings(secret, SECRET_MIN)], secret))
+                # And JSON in a text in JSON, as an answer holds it, escapes the escapes.
+                deeper = [dumps(form).decode()[1:-1] for form in escaped]
+                deeper += [dumps(form).decode()[1:-1] for form in deeper]
+                self._given.update(dict.fromkeys([secret, *escaped, *deeper, *spellings(secret, SECRET_MIN)], secret))
 
     def value(self, value: Json) -> Json:
         """Return frozen JSON without its secrets."""

@@ -375,7 +375,7 @@ def test_ctrl_c_stops_what_is_under_way_and_nothing_else(weather: Path) -> None:
         await screen.press("ctrl+c")
         assert "q leaves" in screen.status
         debugger = screen.app.opened_session.debugger
-        await screen.type("break if len(state.history) == 99")
+        await screen.type("break if message == 2 and frame == 2")
         arrived = asyncio.Event()
         loop = asyncio.get_running_loop()
 

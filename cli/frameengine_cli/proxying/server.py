@@ -119,6 +119,8 @@ def _server(app: App, started: Callable[[], None]) -> Server:
         log_level="critical",
         access_log=False,
         lifespan="off",
+        # The other parser that is taken where it is installed refuses requests of real agents.
+        http="h11",
         ws="none",
         server_header=False,
         date_header=False,

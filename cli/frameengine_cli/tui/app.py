@@ -153,7 +153,8 @@ class Debug(Pressed):
             # A key is held down: what the last of its lines comes to is shown.
             return
         if answer.stop is not None:
-            self.status(*_stopped(answer), facts=words((line, QUIET)))
+            names = {point.number: point.text for point in self.opened_session.debugger.breakpoints.all()}
+            self.status(*_stopped(answer, names), facts=words((line, QUIET)))
             self.close_answer()
         elif answer.screen is not None:
             self._say_or_open(line, answer.screen(Look(boxes=False)))
@@ -330,7 +331,7 @@ class Debug(Pressed):
         return iter(()) if self.working.session is None or self.working.beside else completions(self.working.session, line)
 
 
-def _stopped(answer: Answer) -> Sequence[tuple[str, str]]:
+def _stopped(answer: Answer, names: Mapping[int, str]) -> Sequence[tuple[str, str]]:
     """Return in a line why a move ended where it did."""
     stop = answer.stop
     if stop is None:
@@ -341,7 +342,7 @@ def _stopped(answer: Answer) -> Sequence[tuple[str, str]]:
         (f"{said.get(stop.reason, '')}  ", BAD if stop.reason == "interrupted" else QUIET),
     ]
     for hit in stop.hits:
-        parts += [("■ ", BAD), (f"{hit.number} ", QUIET), (f"{hit.what}  ", STRONG)]
+        parts += [("■ ", BAD), (f"{hit.number} ", QUIET), (f"{hit.what or names.get(hit.number, '')}  ", STRONG)]
         if hit.before is not None or hit.after is not None:
             parts += [(phrases.value(hit.before, 40), QUIET), (" → ", BAD), (f"{phrases.value(hit.after, 40)}  ", STRONG)]
     parts += [(f"{note}  ", BAD) for note in stop.notes]
