@@ -1,7 +1,7 @@
 """Run a part of a recording again up to a place, so that the nodes stand there as they stood, ready to go on.
 
-Everything else of the debugger folds the record; here node code runs, under the guard, on recorded outcomes and nothing else. What it
-asks and leaves is compared with the record on the way, so a place is restored exactly or not at all.
+Everything else of the debugger folds the record; here node code runs, under the guard, on recorded outcomes and nothing else.
+What it asks and leaves is compared with the record on the way, so a place is restored exactly or not at all.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Restored:
         self.reply: Reply | None = None
         """What is sent to `steps` to go on as it was recorded; None to begin."""
         self._timeline = timeline
+        self._frame = 0
         self._lines: Iterator[Line] = iter(())
         self._segment: Segment | None = None
         self._lockstep: Lockstep | None = None
@@ -90,16 +91,16 @@ class Restored:
         """Take the input of a message to its engine; nothing of it runs yet."""
         self._lines = self._timeline.lines(number)
         self.steps = self.engine.message(read_input(next(self._lines)))
-        self.place = Place(number)
+        self.place, self._frame = Place(number), 0
         self.stop = self.reply = None
         self._look()
 
     def _look(self) -> None:
         """Read what was recorded up to the end of the next frame, or of the message."""
-        number, frame = self.place.message, self.place.frame + 1
+        number, frame = self.place.message, self._frame + 1
         if self._timeline.unfinished == Place(number, frame):
             self._segment = _unfinished(self._lines, number, frame)
-        elif self._timeline.last == self.place and self._timeline.messages[-1].status == "cut off":
+        elif self._timeline.last == Place(number, self._frame) and self._timeline.messages[-1].status == "cut off":
             self._segment = None
         else:
             self._segment = read_segment(self._lines, number, frame)
@@ -114,7 +115,7 @@ class Restored:
 
     def to(self, place: Place) -> None:
         """Run up to a place of the message that has begun."""
-        while self.place.frame < place.frame - (place.effects is not None):
+        while self._frame < place.frame - (place.effects is not None):
             self._inside(None)
             self._committed()
         if place.effects is not None and self._segment is not None and self._segment.outcomes:
@@ -141,7 +142,7 @@ class Restored:
             return
         if self._lockstep is None:
             self._send()
-            self._lockstep = Lockstep(segment, self.engine.order, self.place.message, self.place.frame + 1)
+            self._lockstep = Lockstep(segment, self.engine.order, self.place.message, self._frame + 1)
             self._take()
         order = list(segment.outcomes)
         most = min(len(order) - 1, len(segment.early) if segment.cancel is not None else len(order))
@@ -175,12 +176,13 @@ class Restored:
         """Compare the frame that has ended with its record, and look at what comes next."""
         segment, lockstep, stop = self._segment, self._lockstep, self.stop
         if segment is None or lockstep is None or not isinstance(stop, Committed):
-            raise self._diverged("missing", f"frame {self.place.frame + 1}", NOTHING)
+            raise self._diverged("missing", f"frame {self._frame + 1}", NOTHING)
         lockstep.missing()
         if canonical(stop.frame.wire()) != segment.end.canonical():
             lockstep.compare(stop.frame, stop.raised)
         self._judge(lockstep)
-        self.place = Place(self.place.message, self.place.frame + 1)
+        self._frame += 1
+        self.place = Place(self.place.message, self._frame)
         self._look()
         late = () if self.reply is None else self.reply.late
         edits = [change for entered in late if isinstance(entered.body, StateEdit) for change in entered.body.changes()]
@@ -193,7 +195,7 @@ class Restored:
         """Compare the figures of the message with the recorded ones."""
         self._send()
         if not isinstance(self.stop, FrameTrace):
-            raise self._diverged("extra", NOTHING, f"frame {self.place.frame + 1}")
+            raise self._diverged("extra", NOTHING, f"frame {self._frame + 1}")
         if canonical(self.stop.wire()) != segment.end.canonical():
             raise self._diverged("length", segment.end.canonical().decode(), canonical(self.stop.wire()).decode())
         self.steps = None
@@ -204,7 +206,7 @@ class Restored:
             raise self._error(found)
 
     def _diverged(self, kind: Kind, recorded: str, replayed: str) -> Diverged:
-        frame = self.place.frame + (kind != "state")
+        frame = self._frame + (kind != "state")
         return self._error(Divergence(kind=kind, input=self.place.message, frame=frame, recorded=recorded, replayed=replayed))
 
     def _error(self, found: Divergence) -> Diverged:
@@ -225,9 +227,9 @@ def restore(
     """Return the run as it stood at *place*: the state before its message is folded, the message is run again.
 
     *bound* is the graph in use there. Without it that is the one whose definition stands in the header, which needs *trust* where
-    it names code that is not registered; or the one that *switch* finds, where the run had switched. A place inside a frame without
-    effects is the boundary before it. Raises `UnknownRef`, `GraphError`, `UsageError` where the state is not known, `Diverged`
-    where the code does something else than was recorded, and `TraceError`.
+    it names code that is not registered; or the one that *switch* finds, where the run had switched. A place inside a frame
+    without effects is the boundary before it. Raises `UnknownRef`, `GraphError`, `UsageError` where the state is not known,
+    `Diverged` where the code does something else than was recorded, and `TraceError`.
     """
     timeline.index(place)
     before = timeline.place(timeline.index(Place(place.message)) - 1) if place.message else START

@@ -1,4 +1,4 @@
-"""The states of a run at all its places: folded once while the trace is read, and again from a checkpoint when one is asked for."""
+"""The states of a run at all its places: folded once while the trace is read, and from a checkpoint when one is asked for."""
 
 from __future__ import annotations
 

@@ -260,9 +260,7 @@ class Timeline:
     # ------------------------------------------------------------------ what is there
 
     def frame(self, place: Place) -> Step | None:
-        """Return the frame that a place is in or at the end of; None where no frame of the message has begun, or it was not
-        committed.
-        """
+        """Return the frame that a place is in or at the end of; None where none has begun, or where it was never committed."""
         position = self._layout.position(place)
         return self._step(position)[0] if position and place.frame else None
 

@@ -52,11 +52,13 @@ class Decoder:
         """Return what *data* says where it is deflated without a wrapping, as some send it; None where it is not."""
         if self.encoding != "deflate" or self._size:
             return None
-        self._inner = zlib.decompressobj(-zlib.MAX_WBITS)
+        inner = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            return self._inner.decompress(self._head + data, DECODED_BYTES_MAX + 1)
+            found = inner.decompress(self._head + data, DECODED_BYTES_MAX + 1)
         except zlib.error:
             return None
+        self._inner = None if inner.eof else inner
+        return found
 
     @property
     def inside(self) -> bool:

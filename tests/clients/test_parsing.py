@@ -17,10 +17,8 @@ from frameengine.performers.model_http import read
 
 HERE = Path(__file__).parent
 OPENAI = [environment for environment in PYTHON if environment.agent == "openai"]
-KNOWN = {
-    "pydantic-ai/tests/models/cassettes/test_mistral/test_mistral_model_thinking_part.yaml#1": "a list of parts, handed on as it is",
-}
-"""Where the two differ on purpose: the exchange, and why."""
+KNOWN = ["pydantic-ai/tests/models/cassettes/test_mistral/test_mistral_model_thinking_part.yaml#1"]
+"""Where the two differ on purpose: a text that is a list of parts, which the client hands on as it is."""
 
 pytestmark = [pytest.mark.nightly, pytest.mark.data]
 

@@ -12,8 +12,10 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Mapping
+from codecs import getincrementaldecoder
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 HANG_SECONDS = 120
 """A command that shows nothing new for this long waits for something that will not come."""
@@ -29,12 +31,22 @@ def _own_terminal() -> None:
 class Terminal:
     """A frameengine command whose stdin, stdout and stderr are one terminal."""
 
-    def __init__(self, *arguments: str | Path, cwd: Path, columns: int = 100, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str | Path,
+        cwd: Path,
+        columns: int = 100,
+        lines: int = 40,
+        env: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "frameengine_cli"),
+    ) -> None:
         self._side, other = pty.openpty()
-        fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.modes = termios.tcgetattr(self._side)
+        """How the terminal was set before the command began."""
         kept = {name: value for name, value in os.environ.items() if name not in ("CI", "COLUMNS", "LINES", "NO_COLOR")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "frameengine_cli", *map(str, arguments)],
+            [sys.executable, *program, *map(str, arguments)],
             cwd=cwd,
             env={**kept, "TERM": "xterm-256color", **(env or {})},
             stdin=other,
@@ -46,7 +58,12 @@ class Terminal:
         os.close(other)
         self.shown = ""
         """All that it has shown so far, without colour."""
+        self.raw = ""
+        """All that it has written so far."""
+        self._decode = getincrementaldecoder("utf-8")(errors="replace").decode
         self._seen = 0
+        self.left = self.modes
+        """How the terminal was set when the command had ended."""
 
     def wait_for(self, text: str) -> str:
         """Return what was shown since the last wait up to *text*, once that stands there."""
@@ -70,8 +87,24 @@ class Terminal:
         """Read all that is still shown, and return the exit code."""
         while self._read():
             pass
-        os.close(self._side)
+        self.left = termios.tcgetattr(self._side)
+        self.hang_up()
         return self.process.wait(HANG_SECONDS)
+
+    def hang_up(self) -> None:
+        """Close the terminal."""
+        if self._side >= 0:
+            os.close(self._side)
+            self._side = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hang_up()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def _read(self) -> bool:
         ready, _, _ = select.select([self._side], [], [], HANG_SECONDS)
@@ -84,5 +117,7 @@ class Terminal:
         except OSError:
             # Linux says so when the other side is closed.
             return False
-        self.shown += _CONTROL.sub("", data.decode(errors="replace"))
+        text = self._decode(data)
+        self.raw += text
+        self.shown += _CONTROL.sub("", text)
         return bool(data)

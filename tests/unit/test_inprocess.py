@@ -478,7 +478,7 @@ def test_equal_requests_at_once_get_each_answer_once(file: Path) -> None:
         replayed = asyncio.run(agent(replay))
     assert sorted(replayed) == sorted(live)
     # The last one has no choice left.
-    assert run.receipt.ambiguous == COUNT - 1
+    assert replay.receipt.ambiguous == COUNT - 1
 
 
 def test_lanes_are_named_by_who_started_whom(file: Path) -> None:

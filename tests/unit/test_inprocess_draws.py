@@ -20,7 +20,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from time import time as now
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -198,7 +198,7 @@ def test_only_what_was_asked_for_is_controlled(file: Path) -> None:
     assert live[1] == replayed[1]
     assert live[0] != replayed[0]
     with pytest.raises(UsageError, match="no control"):
-        frameengine.recording(file, control=("weather",))
+        frameengine.recording(file, control=cast("Any", ("weather",)))
 
 
 OTHER = [(2, 3, "once more"), (0, 1, "drew nothing"), (3, 2, "not drawn again")]

@@ -179,7 +179,7 @@ def no_sockets(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id.replace(" ", "-"))
 def test_the_matrix(row: Row, server: ModelServer, tmp_path: Path, no_sockets: Any) -> None:
-    """The outcome is that of the table, with as many tries and waits; recorded, it replays to the same without a socket."""
+    """The outcome is that of the table, with as many tries and waits; recorded, it replays to the same without a socket (C79)."""
     server.respond = lambda request: again(request, row.script)
     server.requests.clear()
     threads, path = threading.active_count(), tmp_path / "run.trace.jsonl"

@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widgets import Static
+from textual.worker import WorkerFailed
 
 from frameengine.debug.place import parse_place
 from frameengine.errors import FrameEngineError
@@ -20,6 +21,7 @@ from frameengine.graph.model import Graph
 from frameengine_cli import phrases
 from frameengine_cli.debugging.commands import completions
 from frameengine_cli.debugging.session import Answer, Session
+from frameengine_cli.failures import defect
 from frameengine_cli.look import BAD, DIFFERS, GOOD, OPEN, QUIET, SAME, STRONG, Look, words
 from frameengine_cli.screens.run import counted, graph_name
 from frameengine_cli.tui import frame, lists, tree
@@ -118,6 +120,16 @@ class Debug(Pressed):
         for name in SLOTS:
             screen.set_class(name == self.arrangement, name)
         self._panels()
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Leave because of a defect; it is told where errors are, without a traceback full of values."""
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        self.failure = cause if isinstance(cause, FrameEngineError) else defect(cause)
+        self.failure.__cause__ = cause
+        super()._handle_exception(error)
+
+    def _print_error_renderables(self) -> None:
+        self._exit_renderables.clear()
 
     # ------------------------------------------------------------------ what came of the work
 

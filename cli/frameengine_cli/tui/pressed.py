@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from typing import ClassVar
 
@@ -40,7 +41,8 @@ class Pressed(App[int]):
     ]
 
     def __init__(self) -> None:
-        super().__init__()
+        # The library makes greys of colours where none are wanted, unless the terminal's own ones are used.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.working: Working
         """The session, and what is done in it."""
         self.scene: Scene | None = None

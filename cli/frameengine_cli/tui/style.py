@@ -57,7 +57,9 @@ THEMES: Final = (
         background="ansi_default",
         surface="ansi_default",
         panel="ansi_default",
-        variables={"edge": "ansi_default", "cursor": "ansi_default", "here": "ansi_default", "quiet": "ansi_default"},
+        variables=dict.fromkeys(
+            ("edge", "cursor", "here", "quiet", "ansi-background", "ansi-foreground", "border-blurred"), "ansi_default"
+        ),
     ),
 )
 

@@ -47,7 +47,8 @@ def whole(reply: Any) -> dict[str, Any]:
 
 def streamed(stream: Any) -> dict[str, Any]:
     """Return what a stream says, put together as the client's own examples do."""
-    text, finish, calls = "", None, {}
+    text, finish = "", None
+    calls: dict[int, list[str]] = {}
     for part in stream:
         for choice in part.choices or ():
             if choice.index:
