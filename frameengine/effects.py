@@ -267,6 +267,20 @@ def failed(error: BaseException, **facts: Any) -> Outcome:
     return Outcome(status="error", error=EffectFailure(type=kind, message=str(error), fields=freeze({**fields, **facts})))
 
 
+def plain(effect: Effect) -> FrozenMap:
+    """Return a request as plain JSON, nothing in it shared."""
+    if isinstance(effect, ToolCall):
+        return freeze({"name": effect.name, "arguments": effect.arguments})  # type: ignore[no-any-return]
+    members = {
+        "model": effect.model,
+        "messages": effect.messages,
+        "tools": effect.tools,
+        "params": effect.params,
+        "show": effect.show,
+    }
+    return freeze({name: value for name, value in members.items() if value or name in ("model", "messages")})  # type: ignore[no-any-return]
+
+
 def effect_from_json(kind: str, request: FrozenMap) -> Effect:
     """Return the effect that `wire` wrote. Raises `KeyError` or `TypeError` where a member is missing or odd."""
     if kind == "model":

@@ -19,7 +19,9 @@ def _messages(items: Any) -> tuple[FrozenMap, ...]:
 
 
 def _changes(items: Any) -> tuple[Change, ...]:
-    return tuple([item if isinstance(item, Change) else change_from_json(item) for item in items])
+    made = [item if isinstance(item, Change) else change_from_json(item) for item in items]
+    # Pointers stand in place, however long: one that was read again is a text, which would be written as a reference.
+    return tuple([attrs.evolve(change, at=str(change.at)) for change in made])
 
 
 def _object(value: Any) -> FrozenMap:
@@ -139,8 +141,7 @@ class StateEdit:
 
 Body: TypeAlias = UserMessage | Action | Tick | Dashboard | Cancel | Clear | SwitchGraph | Webhook | Given | StateEdit
 BODIES: dict[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (UserMessage, Action, Tick, Dashboard, Cancel, Clear, SwitchGraph, Webhook, Given, StateEdit)
+    kind.__name__: kind for kind in (UserMessage, Action, Tick, Dashboard, Cancel, Clear, SwitchGraph, Webhook, Given, StateEdit)
 }
 
 

@@ -23,6 +23,7 @@ from frameengine.trace import numbering, writer
 from frameengine.trace.format import KINDS
 from frameengine.trace.schemas import schema_of
 from frameengine.trace.verify import verify
+from pseudo_terminal import Terminal
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -100,6 +101,11 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
+def masked(text: str) -> str:
+    """Return *text* without its digests, which a new version of the project changes."""
+    return DIGEST.sub("(digest)", text)
+
+
 def type_in(command: Command, folder: Path, environment: Mapping[str, str], mask: Callable[[str], str]) -> None:
     """Run one command and hold its status and its output against the page."""
     done = subprocess.run(
@@ -115,9 +121,9 @@ def type_in(command: Command, folder: Path, environment: Mapping[str, str], mask
     )
     assert done.returncode == command.status, f"{command.text}\n{done.stdout}"
     left = mask(words(done.stdout))
-    for line in command.shown:
+    for line in filter(str.strip, command.shown):
         _, found, left = left.partition(mask(words(line)))
-        assert found or not line.strip(), f"{command.text} does not print, in this order: {line}\n{done.stdout}"
+        assert found, f"{command.text} does not print, in this order: {line}\n{done.stdout}"
 
 
 def write_files(page: str, folder: Path) -> list[str]:
@@ -155,6 +161,42 @@ def test_a_page_can_be_followed(name: str, tmp_path: Path, environment: dict[str
         type_in(command, tmp_path, environment, str)
 
 
+def session(block: str) -> list[tuple[str, str, str]]:
+    """Return prompt, what is typed, and all that is shown until the next prompt, of what is done in the debugger."""
+    parts = re.split(r"^\(([\w.]+)\) (.*)\n", block, flags=re.MULTILINE)[1:]
+    return [(parts[at], parts[at + 1], parts[at + 2]) for at in range(0, len(parts), 3)]
+
+
+def test_the_tutorial_can_be_followed(tmp_path: Path, environment: dict[str, str]) -> None:
+    """Whoever does what the debugging tutorial says sees what it shows; in the debugger to the last sign, in a terminal."""
+    page = blocks(read("tutorial-debugging.md"))
+    tour = tmp_path / "tour"
+    [setup] = [text for language, text in page if language == "sh"]
+    type_in(Command(text=setup.replace("/tmp/tour", f"'{tour}'"), status=0, shown=()), ROOT, environment, str)
+    told = "".join([text for language, text in page if language == "console"])
+    before, opening, after = told.partition("$ frameengine debug ")
+    typed, _, rest = after.partition("\n")
+    inside, leaving, after = rest.partition(") quit\n")
+    seen = {**environment, "COLUMNS": "100"}
+    for command in commands(before):
+        type_in(command, tour, seen, masked)
+    done = session(inside + leaving)
+    assert opening
+    assert len(done) >= 10
+    # Wider than the screens, so that the line editor breaks no line that is typed.
+    with Terminal("debug", *typed.split(), cwd=tour, columns=400, env=seen) as terminal:
+        for at, (prompt, line, _) in enumerate(done):
+            if at:
+                shown = terminal.wait_for(f"\n({prompt}) ").partition("\n")[2].rpartition("\n")[0]
+                assert [row.rstrip() for row in shown.rstrip().split("\n")] == done[at - 1][2].rstrip().split("\n"), done[at - 1]
+            else:
+                terminal.wait_for(f"({prompt}) ")
+            terminal.press(f"{line}\r")
+        assert terminal.end() == 0
+    for command in commands(after):
+        type_in(command, tour, seen, masked)
+
+
 def test_the_program_of_the_readme_records_a_trace_that_replays(tmp_path: Path, environment: dict[str, str]) -> None:
     """The README's Python program runs as it stands, and what it recorded replays."""
     assert write_files((ROOT / "README.md").read_text(encoding="utf-8"), tmp_path) == ["record.py"]
@@ -169,7 +211,7 @@ def test_the_screens_of_the_readme_are_real(environment: dict[str, str]) -> None
     shown = [command for command in typed if command.shown]
     assert len(shown) >= 2
     for command in shown:
-        type_in(command, ROOT, environment, lambda text: DIGEST.sub("(digest)", text))
+        type_in(command, ROOT, environment, masked)
 
 
 def test_the_example_trace_is_whole_and_replays(tmp_path: Path) -> None:

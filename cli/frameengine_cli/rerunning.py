@@ -20,6 +20,7 @@ from frameengine.rerun.versions import Matrix
 from frameengine.tools.sql import Database
 from frameengine.trace.reader import read_header
 from frameengine_cli.commands.replay import choose_graph, switched_graph
+from frameengine_cli.endpoints import configured, supply
 from frameengine_cli.failures import Interrupted, report
 from frameengine_cli.progress import patience
 from frameengine_cli.refs import Source, last_seal, typed
@@ -39,6 +40,8 @@ class Terms:
     """A scenario whose replies are used then."""
     databases: Mapping[str, Database] = field(factory=dict)
     """Databases that tools really query then."""
+    models: Path | None = None
+    """The file that says which live models are asked then; None for the usual places."""
     cassettes: Sequence[Path] = ()
     """Traces whose replies may be used besides the trace's own."""
     trust: bool = False
@@ -55,11 +58,15 @@ class Terms:
         wanted = self.on_miss
         if wanted == "stop" and (self.script or self.databases):
             raise UsageError("--on-miss stop answers nothing", hint="leave it out, or leave out --script and --database")
+        if wanted != "live" and self.models is not None:
+            raise UsageError("--models says which models are asked, and none is", hint="add --on-miss live")
         if wanted == "script" and self.script is None:
             raise UsageError("--on-miss script needs a script", hint="add --script FILE; --template FILE writes one to fill in")
-        if wanted == "live" and not self.databases:
-            raise UsageError("--on-miss live runs tools on databases", hint="add --database NAME=FILE")
-        return Supply(self.script, self.databases) if self.script or self.databases else None
+        models = configured(self.models) if wanted == "live" else None
+        if wanted == "live" and models is None and not self.databases:
+            hint = "write frameengine.toml (docs/live.md), say --models FILE, or add --database NAME=FILE"
+            raise UsageError("--on-miss live asks models that are configured and tools on databases: there are none", hint=hint)
+        return supply(self.script, self.databases, models)
 
 
 @frozen

@@ -106,7 +106,7 @@ def from_scenario(path: Path, databases: Mapping[str, Database], seed: int | Non
 
 def from_models(staged: Staged, models: Models, databases: Mapping[str, Database], clock: Clock) -> Staged:
     """Let live models answer what is staged, and live tools query its databases. Raises `UsageError`."""
-    from frameengine.trace.redact import Redactor
+    from frameengine_cli.endpoints import redactor_of
 
     places = with_passwords(databases) | {name: place for name, place in databases.items() if isinstance(place, Path)}
     for name, place in places.items():
@@ -125,7 +125,7 @@ def from_models(staged: Staged, models: Models, databases: Mapping[str, Database
         provenance={**staged.provenance, **facts, "tools": tools},
         check_used=lambda: None,
         clock=clock,
-        redactor=Redactor(models.secrets()),
+        redactor=redactor_of(models),
     )
 
 

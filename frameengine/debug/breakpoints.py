@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from attrs import evolve
 
-from frameengine.debug.facts import Moment
+from frameengine.debug.facts import Asking, Moment
 from frameengine.debug.matching import Finder
 from frameengine.debug.parsing import parse_point, parse_watchpoint
 from frameengine.debug.place import Place
@@ -14,6 +14,7 @@ from frameengine.debug.points import Breakpoint, Point, Watchpoint
 from frameengine.debug.stop import Hit
 from frameengine.debug.timeline import Timeline
 from frameengine.debug.watching import Watcher
+from frameengine.effects import Call
 from frameengine.errors import GraphError, NothingCompared, UsageError
 from frameengine.replay.replayer import Replayer, ReplayResult
 
@@ -105,12 +106,21 @@ class Breakpoints:
             raise UsageError(f"there is no breakpoint {number}", hint=hint, known=known)
         return self._points[number]
 
-    def met(self, position: int) -> list[tuple[Point, list[Hit]]]:
-        """Return what stops a move that comes to a position, and count it: breakpoints first, in order of their numbers."""
-        moment = Moment(self._timeline, position)
+    def met(self, position: int, wanted: Callable[[Point], bool] = lambda _: True) -> list[tuple[Point, list[Hit]]]:
+        """Return what stops a move that comes to a position, and count it: breakpoints first, in order of their numbers.
+
+        Only those that are *wanted* are asked.
+        """
+        return self._met(Moment(self._timeline, position), wanted)
+
+    def met_by(self, call: Call, shared: int = 0) -> list[tuple[Point, list[Hit]]]:
+        """Return what stops a run under way before *call* is done, and count it; *shared* as in `Made`."""
+        return self._met(Asking(self._timeline, call, shared), lambda point: isinstance(point, Breakpoint) and point.sees_calls)
+
+    def _met(self, moment: Moment, wanted: Callable[[Point], bool]) -> list[tuple[Point, list[Hit]]]:
         points = sorted(self._points.values(), key=lambda point: (isinstance(point, Watchpoint), point.number))
         # Looked for first and counted then: a move that is interrupted in between is as if it had not come here.
-        held = [(point, hits) for point in points if point.enabled and (hits := self._hits(point, moment))]
+        held = [(point, hits) for point in points if point.enabled and wanted(point) and (hits := self._hits(point, moment))]
         stopping = []
         for point, hits in held:
             self._counts[point.number] += 1

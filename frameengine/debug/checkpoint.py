@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from frameengine.codec import dumps, loads, written
@@ -27,6 +28,7 @@ CHECKPOINT_BYTES_MAX = 32 << 20
 """Bytes of all of them."""
 FORMS_MAX = 1 << 16
 """Digests of contents that are remembered while a run is folded."""
+_NUMBER = itemgetter("$c")
 FOLDING_ERRORS = (FrameEngineError, LookupError, TypeError, ValueError, AttributeError)
 """What a change can raise that no run has written."""
 
@@ -91,29 +93,29 @@ class Digests:
 
     def _form(self, name: str, value: Json) -> bytes:
         plain = name[1:] if name[:1] == "$" else name
-        digests = self._listed(value) if type(value) is tuple else []
-        if digests:
-            return b"%b:[#%b]" % (dumps(plain), ",#".join(digests).encode())
-        return section_form(plain, resolved(value, self._contents))
+        listed = self._listed(value) if type(value) is tuple and value else ""
+        return b"%b:[#%b]" % (dumps(plain), listed.encode()) if listed else section_form(plain, resolved(value, self._contents))
 
-    def _listed(self, items: tuple[Json, ...]) -> list[str]:
-        """Return the digests of the objects that a list refers to; none where it holds anything else."""
+    def _listed(self, items: tuple[Json, ...]) -> str:
+        """Return the digests of the objects that a list refers to, joined; empty where it holds anything else."""
         known = self._objects
         try:
-            numbers = [item["$c"] for item in items]
+            numbers = list(map(_NUMBER, items))
         except (KeyError, TypeError, IndexError):
-            return []
-        digests = list(map(known.get, numbers))
-        if None in digests:
+            return ""
+        digests: list[Any] = list(map(known.get, numbers))
+        try:
+            return ",#".join(digests)
+        except TypeError:  # some are new: of a conversation that grows, the last
             if len(known) > FORMS_MAX:
                 known.clear()
-            for index, digest in enumerate(digests):
-                if digest is None:
-                    found = self._contents.hexdigest(numbers[index])
-                    if found is None:
-                        return []
-                    digests[index] = known[numbers[index]] = found
-        return digests  # type: ignore[return-value]
+            for index in range(digests.index(None), len(digests)):
+                if digests[index] is None:
+                    digests[index] = known[numbers[index]] = self._contents.hexdigest(numbers[index])
+            if None in digests:
+                known.clear()
+                return ""
+            return ",#".join(digests)
 
 
 class Checkpoints:

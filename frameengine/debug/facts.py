@@ -12,7 +12,7 @@ from frameengine.codec import loads
 from frameengine.debug.layout import Summary
 from frameengine.debug.place import Place
 from frameengine.debug.timeline import Timeline
-from frameengine.effects import ModelReply, ToolReply
+from frameengine.effects import Call, ModelReply, Outcome, ToolReply, plain
 from frameengine.errors import UsageError
 from frameengine.inputs import UserMessage
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze, frozen_map
@@ -73,6 +73,16 @@ class Moment:
         return self._members.get("meta", EMPTY).get("ms")
 
     @property
+    def state(self) -> FrozenMap:
+        """The state after the frame."""
+        return self.timeline.state(self.place).sections
+
+    @property
+    def before(self) -> FrozenMap:
+        """The state before the frame."""
+        return self.timeline.state(self.timeline.place(max(self.position - 1, 0))).sections
+
+    @property
     def ends_message(self) -> bool:
         """Whether no frame of the message follows."""
         after = self.position + 1
@@ -83,6 +93,33 @@ class Moment:
     def calls(self, record: FrozenMap) -> list[Made]:
         """Return the effects of one record, in call order."""
         return [made for made in self.effects if made.key.node == record["node"]] if record.get("calls") else []
+
+
+class Asking(Moment):
+    """A call of a run under way, before it is done: what a breakpoint can know of it then."""
+
+    def __init__(self, timeline: Timeline, call: Call, shared: int = 0) -> None:
+        """Of a model's messages the first *shared* stood in the call of the same node before this one."""
+        super().__init__(timeline, timeline.places)
+        key, effect = call.key, call.effect
+        self.committed = False
+        self.place = Place(key.input, key.frame)
+        made = Made(
+            key=key, effect=effect.kind, request=plain(effect), outcome=Outcome(status="not_recorded"), shared=shared
+        )  # fmt: skip
+        self.effects = (made,)
+        self.line = b""
+        self.records = (frozen_map({"node": key.node, "calls": ((key.call, effect.kind, effect.name, "not_recorded"),)}),)
+
+    @property
+    def state(self) -> FrozenMap:
+        """The state that the frame's nodes see."""
+        return self.timeline.state(self.timeline.last).sections
+
+    @property
+    def before(self) -> FrozenMap:
+        """The same: the frame has changed nothing so far."""
+        return self.state
 
 
 def tail(timeline: Timeline) -> Place | None:
@@ -202,14 +239,6 @@ def _text(moment: Moment) -> str:
     return body.text if isinstance(body, UserMessage) else ""
 
 
-def _state(moment: Moment) -> FrozenMap:
-    return moment.timeline.state(moment.place).sections
-
-
-def _before(moment: Moment) -> FrozenMap:
-    return moment.timeline.state(moment.timeline.place(max(moment.position - 1, 0))).sections
-
-
 def _tools(_: Moment, record: FrozenMap) -> Json:
     return tuple([call[2] for call in record.get("calls", ()) if call[1] == "tool"])
 
@@ -228,8 +257,8 @@ _OF_MOMENT: Final[Mapping[str, Callable[[Moment], Json]]] = {
     "path": lambda moment: moment.row.path,
     "type": lambda moment: moment.timeline.input(moment.place.message).type,
     "text": _text,
-    "state": _state,
-    "before": _before,
+    "state": lambda moment: moment.state,
+    "before": lambda moment: moment.before,
     "ms": lambda moment: moment.ms,
 }
 _OF_RECORD: Final[Mapping[str, Callable[[Moment, FrozenMap], Json]]] = {

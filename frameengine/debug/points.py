@@ -56,6 +56,12 @@ class Breakpoint:
         return self.condition is not None and bool({"state", "before"} & {*self.condition.names})
 
     @property
+    def sees_calls(self) -> bool:
+        """Whether it can hold for a call that is not done yet."""
+        about_call = self.condition is not None and "call" in self.condition.names
+        return self.on in ("node", "effect", "tool", "model", "text", "regex") or (self.on == "if" and about_call)
+
+    @property
     def text(self) -> str:
         """The breakpoint as it is typed."""
         words: list[str] = [] if self.on == "if" else [self.on]

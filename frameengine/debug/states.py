@@ -99,16 +99,19 @@ class States:
         """Return the changes of a line, as they stand in it."""
         if line["kind"] == "frame":
             return [change for record in line["records"] if "changes" in record for change in record["changes"]]
-        given = line["data"]
+        given, contents = line["data"], self._index.contents
         if line["type"] == "StateEdit":
-            edits: list[dict[str, Any]] = given["changes"]
-            return edits
+            # Unlike in a record, a long pointer stands there as any text of an input.
+            return [
+                {**edit, "at": str(contents.get(edit["at"]["$c"]))} if type(edit["at"]) is dict else edit
+                for edit in given["changes"]
+            ]
         changes = [
             {"op": "set", "at": f"/{pointer_step(name[1:] if name[:1] == '$' else name)}", "value": value}
             for name, value in given.get("state", {}).items()
         ]
         said = given["messages"]
-        listed = self._index.contents.opened(said["$c"]) if type(said) is dict else said
+        listed = contents.opened(said["$c"]) if type(said) is dict else said
         return [*changes, *[{"op": "append", "at": "/history", "value": message} for message in listed]]
 
     def _switch(self, data: dict[str, Any]) -> str:

@@ -92,6 +92,10 @@ class Redactor(Protocol):
         """Return a call with its secrets put back."""
         ...
 
+    def deltas(self, told: Callable[[Call, str | None], None]) -> Callable[[Call, str | None], None]:
+        """Return *told* for pieces of replies as they come, which is to hear of no secret."""
+        ...
+
     def settle(self) -> None:
         """Take note that a frame is over."""
         ...
@@ -168,7 +172,8 @@ class Run:
         self.engine = engine
         self.performer = performer
         if getattr(performer, "on_delta", self) is None:
-            performer.on_delta = engine.previews.delta
+            told = engine.previews.delta
+            performer.on_delta = told if redactor is None else redactor.deltas(told)
         self.recorder = recorder
         self.inbox = Inbox()
         self.inputs = inputs

@@ -24,6 +24,7 @@ from frameengine.effects import Call, EffectKey, ModelCall, ModelReply, Outcome,
 from frameengine.errors import UsageError
 from frameengine.inputs import Action, Body, Dashboard, Given, StateEdit, Tick, UserMessage, Webhook
 from frameengine.jsonvalue import FrozenMap, Json, freeze
+from frameengine.trace.pieces import Pieces, Told
 from frameengine.trace.spellings import spellings
 from frameengine.trace.streams import streamed
 
@@ -94,6 +95,8 @@ _VALUE = re.compile(r'"((?:[^"\\]|\\.)*+)"(\s*+,\s*+(?="))?', re.DOTALL)
 _TOKEN = re.compile(r"(?=\D*\d)[A-Za-z0-9._~+/=-]{16,}|[A-Za-z0-9._~+/=-]{32,}")
 """What a member called ``token`` holds where that is a secret: in log probabilities it is a piece of a word."""
 _CODE_DIGITS = 8
+_RUN_END = re.compile(r"[^!-~]")
+"""Ends a run of the characters that keys and their spellings are made of."""
 
 
 class Redactor:
@@ -106,6 +109,7 @@ class Redactor:
         self._count = 0
         self._plain: dict[str, str] = {}
         self._given: dict[str, str] = {}
+        self._broken: list[str] = []
         known = list(dict.fromkeys(filter(None, secrets)))
         short = [secret for secret in known if len(secret) < SECRET_MIN]
         if short:
@@ -125,7 +129,9 @@ class Redactor:
                 # And JSON in a text in JSON, as an answer holds it, escapes the escapes.
                 deeper = [dumps(form).decode()[1:-1] for form in escaped]
                 deeper += [dumps(form).decode()[1:-1] for form in deeper]
-                self._given.update(dict.fromkeys([secret, *escaped, *deeper, *spellings(secret, SECRET_MIN)], secret))
+                forms = dict.fromkeys([secret, *escaped, *deeper, *spellings(secret, SECRET_MIN)], secret)
+                self._given.update(forms)
+                self._broken += [form for form in forms if _RUN_END.search(form)]
 
     def value(self, value: Json) -> Json:
         """Return frozen JSON without its secrets."""
@@ -198,6 +204,20 @@ class Redactor:
             restored = ToolCall(effect.name, self._restore(effect.arguments))
         return evolve(call, effect=restored)
 
+    def deltas(self, told: Told) -> Told:
+        """Return *told* for pieces of replies as they come: it hears of none from the first secret of its reply on."""
+        return Pieces(told, self._spans, self._opening)
+
+    def _opening(self, text: str) -> int:
+        """Return from where on the end of *text* may be the beginning of a secret."""
+        at = next((place for place in range(len(text), 0, -1) if _RUN_END.match(text, place - 1)), 0)
+        for form in self._broken:
+            sizes = range(min(len(form) - 1, len(text)), 0, -1)
+            at = min(at, len(text) - next((size for size in sizes if text.endswith(form[:size])), 0))
+        block = text.rfind("-----BEGIN ")
+        named = [found.end() for found in _NAMED.finditer(text) if "[" in found[0] or _VALUE.match(text, found.end()) is None]
+        return min([at, *named, *([block] if block >= 0 else [])])
+
     def settle(self) -> None:
         """Let secrets that are new in this frame keep the placeholder of their first place, in order."""
         for secret in self._fresh:
@@ -221,7 +241,7 @@ class Redactor:
         return self._placeholder(value, place) if isinstance(value, str) and _whole(key, value) else self._clean(value, place)
 
     def _text(self, text: str, place: str) -> str:
-        spans = sorted(self._spans(text))
+        spans = sorted(self._spans(text)) if len(text) >= SECRET_MIN else ()
         if not spans:
             return text
         parts, end = [], 0

@@ -35,7 +35,8 @@ def weather(record: Record) -> Path:
 def frameengine(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Frameengine:
     """Return a function that runs a command line in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    for name in ("FRAMEENGINE_TRACES", "FRAMEENGINE_DEBUG", "CI"):
+    models = [f"{name}_{what}" for name in ("OPENAI", "OPENROUTER") for what in ("API_KEY", "BASE_URL", "MODEL")]
+    for name in ("FRAMEENGINE_TRACES", "FRAMEENGINE_DEBUG", "FRAMEENGINE_MODELS", "CI", *models):
         monkeypatch.delenv(name, raising=False)
 
     def run(*arguments: str | Path, stdin: bytes | None = None) -> Done:

@@ -111,7 +111,7 @@ def test_inputs_without_an_entry_are_an_error(frameengine: Frameengine, weather:
     ("options", "what"),
     [
         (["--on-miss", "script"], "needs a script"),
-        (["--on-miss", "live"], "runs tools on databases"),
+        (["--on-miss", "live"], "asks models that are configured"),
         (["--on-miss", "stop", "--database", "a=b"], "answers nothing"),
         (["--database", "a"], "is not NAME=FILE"),
         (["--matrix"], "several columns"),

@@ -19,7 +19,7 @@ import pytest
 from frameengine.errors import NothingCompared
 from frameengine.exchanges.book import Book, read_exchanges
 from frameengine_cli.proxying.record import Holding
-from model_scripts import Cut, Hang, Head, Pause, Reset, Send, answer, completion, stream
+from model_scripts import Cut, Hang, Head, Pause, Reset, Script, Send, answer, completion, stream
 from model_server import ModelServer
 from proxies import CHAT, TYPED, Client, close_clients, recording, replaying
 
@@ -75,7 +75,7 @@ def test_fifty_equal_requests_at_once_use_each_answer_once(tmp_path: Path) -> No
 def test_pieces_arrive_as_they_are_sent(tmp_path: Path) -> None:
     """The client has the first piece while the upstream still holds the second back, when recording and at recorded speed."""
     path = tmp_path / "x.trace.jsonl"
-    script = [
+    script: Script = [
         Head(headers=(("content-type", "text/event-stream"),), framing="chunked"),
         Send(b"data: 1\n\n"),
         Pause(0.6),
@@ -225,9 +225,9 @@ def test_an_answer_that_is_cut_is_cut_for_the_client_too_and_again(end: Any, fra
 def test_a_client_that_goes_away_leaves_an_incomplete_exchange(begun: bool, tmp_path: Path) -> None:
     """What had come until then is kept, the connection to the upstream is closed, and the proxy goes on."""
     path = tmp_path / "x.trace.jsonl"
-    head = [Head(headers=(("content-type", "text/event-stream"),), framing="chunked"), Send(b"data: 1\n\n")] if begun else []
+    head: Script = [Head(headers=(("content-type", "text/event-stream"),), framing="chunked"), Send(b"data: 1\n\n")]
     with ModelServer() as server:
-        server.enqueue([*head, Hang()], completion("next"))
+        server.enqueue([*(head if begun else ()), Hang()], completion("next"))
         with recording(server.url, path) as url:
             connection = socket.create_connection((urlsplit(url).hostname, urlsplit(url).port))
             connection.sendall(b"POST /v1/x HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")

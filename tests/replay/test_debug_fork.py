@@ -31,7 +31,7 @@ from frameengine.errors import (
 )
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import BoundGraph, bind, fingerprint
-from frameengine.inputs import Cancel, Clear, Given, StateEdit, SwitchGraph, Tick
+from frameengine.inputs import Body, Cancel, Clear, Given, StateEdit, SwitchGraph, Tick
 from frameengine.jsonvalue import freeze
 from frameengine.node import NodeContext, NodeResult
 from frameengine.rerun.edited import Edited
@@ -250,6 +250,8 @@ def test_a_fork_of_a_fork(parent: Path) -> None:
     assert "kind glad" in second.path.read_text()
     third = made(second.path, (Place(5, 2), "result", "7"))
     assert checked(second.path, third) == ["5.2 look"]
+    long = made(first.path, (Place(1, 2), f"put /{'x' * 50}", "1"))
+    assert checked(long.path or parent, made(long.path or parent, (Place(6), "/mood", "glad"))) == ["6"]
     assert read_header(third.path or parent)["provenance"]["parent"]["name"] == second.path.name
 
 
@@ -472,7 +474,7 @@ def test_a_run_that_switches_its_graph_is_forked(tmp_path: Path) -> None:
     """The graph that an input switches to is found as in a rerun; an edit behind the switch is of its state."""
     path = tmp_path / "s.trace.jsonl"
     graphs: dict[str, Callable[[], BoundGraph]] = {"toy": desk}
-    bodies = ["one", SwitchGraph(graph="toy", fingerprint=fingerprint(desk())), "two"]
+    bodies: list[Body | str] = ["one", SwitchGraph(graph="toy", fingerprint=fingerprint(desk())), "two"]
     record(path, desk(), bodies, switch=lambda name: graphs[name]())
     result = made(path, (Place(2), "/mood", "cross"), switch=lambda name: graphs[name]())
     assert result.path is not None
@@ -499,7 +501,7 @@ def test_a_run_without_calls_is_forked(tmp_path: Path) -> None:
         made(path, edit, graph=showing("is it"))
 
 
-def identity(timeline: Timeline, place: Place) -> list[Edit]:
+def identity(timeline: Timeline, place: Place) -> list[EditReply]:
     """Return edits that give every call of a frame what it got."""
     return [
         EditReply(
@@ -524,7 +526,7 @@ def test_edits_that_change_nothing_lead_to_an_equal_run(seed: int, tmp_path_fact
         for index in range(timeline.places)
         for edit in identity(timeline, timeline.place(index))
         if edit.outcome.status in ("ok", "error")
-    ]  # type: ignore[union-attr]
+    ]
     if not edits:
         return
     result = fork(timeline, edits, path.with_name("fork"), bound=graph)

@@ -12,7 +12,7 @@ from attrs import evolve
 from frameengine.effects import Call, EffectFailure, EffectKey, ModelCall, ModelReply, Outcome, ToolCall, ToolReply
 from frameengine.engine.driver import virtual_at
 from frameengine.inputs import Action, Body, Given, Input, UserMessage, Webhook
-from frameengine.jsonvalue import FrozenMap, freeze
+from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.plaintext import is_visible
 from frameengine.records import CallRecord, Emission, Frame, FrameRecord, FrameTrace
 from frameengine.state import Change
@@ -20,18 +20,22 @@ from frameengine.trace.writer import TraceWriter
 from sample_traces import DIGEST, members
 
 ESC = "\x1b"
-SEQUENCES: Final = (
-    f"{ESC}[2J", f"{ESC}[H", f"{ESC}[1;1H", f"{ESC}[10A", f"{ESC}[3B", f"{ESC}[5C", f"{ESC}[5D", f"{ESC}[K", f"{ESC}[1K", f"{ESC}[J",
-    f"{ESC}[31m", f"{ESC}[0m", f"{ESC}[7m", f"{ESC}[8m", f"{ESC}[38;5;1m", f"{ESC}[48;2;1;2;3m", f"{ESC}[?25l", f"{ESC}[?25h",
-    f"{ESC}[?1049h", f"{ESC}[?1049l", f"{ESC}[?47h", f"{ESC}[?1000h", f"{ESC}[?1003l", f"{ESC}[?1006h", f"{ESC}[?2004h", f"{ESC}[?2026h",
-    f"{ESC}[6n", f"{ESC}[c", f"{ESC}[>c", f"{ESC}[5n", f"{ESC}[21t", f"{ESC}[14t", f"{ESC}[4h", f"{ESC}[20h", f"{ESC}[1;5r", f"{ESC}[r",
-    f"{ESC}[s", f"{ESC}[u", f"{ESC}[!p", f"{ESC}[3g", f"{ESC}[10X", f"{ESC}[4P", f"{ESC}[2L", f"{ESC}[2M", f"{ESC}[2@", f"{ESC}[5i",
-    f"{ESC}]0;title\x07", f"{ESC}]2;title{ESC}\\", f"{ESC}]52;c;aGk=\x07", f"{ESC}]8;;http://evil.invalid\x07x{ESC}]8;;\x07",
-    f"{ESC}]4;1;rgb:00/00/00\x07", f"{ESC}]11;?\x07", f"{ESC}]50;x\x07", f"{ESC}Pq#0{ESC}\\", f"{ESC}P$qm{ESC}\\", f"{ESC}_x{ESC}\\",
-    f"{ESC}^x{ESC}\\", f"{ESC}c", f"{ESC}7", f"{ESC}8", f"{ESC}D", f"{ESC}M", f"{ESC}#8", f"{ESC}(0", f"{ESC}%G", f"{ESC}=", f"{ESC}>",
-    "\x9b31m", "\x9d0;x\x9c", "\x90q\x9c", "\r\x1b[Kall is well", "\x08\x08\x08gone", "a\u202eb\u202c", "a\u2066b\u2069", "a\u200bb",
-    "a\U000e0041b",
+_CONTROLS: Final = (
+    "2J H 1;1H 10A 3B 5C 5D K 1K J 31m 0m 7m 8m 38;5;1m 48;2;1;2;3m ?25l ?25h ?1049h ?1049l ?47h ?1000h ?1003l ?1006h ?2004h "
+    "?2026h 6n c >c 5n 21t 14t 4h 20h 1;5r r s u !p 3g 10X 4P 2L 2M 2@ 5i"
+)
+_COMMANDS: Final = "0;title 2;title 52;c;aGk= 8;;http://evil.invalid 4;1;rgb:00/00/00 11;? 50;x"
+_ESCAPES: Final = f"Pq#0{ESC}\\ P$qm{ESC}\\ _x{ESC}\\ ^x{ESC}\\ c 7 8 D M #8 (0 %G = >"
+_TRICKS: Final = (
+    "\x9b31m", "\x9d0;x\x9c", "\x90q\x9c", "\r\x1b[Kall is well", "\x08\x08\x08gone", "a\u202eb\u202c", "a\u2066b\u2069",
+    "a\u200bb", "a\U000e0041b",
 )  # fmt: skip
+SEQUENCES: Final = (
+    *[f"{ESC}[{each}" for each in _CONTROLS.split()],
+    *[f"{ESC}]{each}{end}" for each in _COMMANDS.split() for end in ("\x07", f"{ESC}\\")],
+    *[f"{ESC}{each}" for each in _ESCAPES.split()],
+    *_TRICKS,
+)
 """Each would do something to a terminal, or to what a person believes to read, were it written as it is."""
 assert len(SEQUENCES) >= 60
 POINTS: Final = tuple([chr(number) for number in range(0x300)])
@@ -68,7 +72,10 @@ def _header(text: str) -> FrozenMap:
     graph.update(name=text, description=text, state={text: text})
     graph["nodes"] = [{**graph["nodes"][0], "name": text, "role": text}, *graph["nodes"][1:]]
     graph["edges"] = [{**edge, "condition": text, "carries": text} for edge in graph["edges"]]
-    return freeze({**head, "graph": graph, "provenance": {"model": text, text: text}, "state": {"section": {text: text}}})
+    whole: FrozenMap = freeze(
+        {**head, "graph": graph, "provenance": {"model": text, text: text}, "state": {"section": {text: text}}}
+    )
+    return whole
 
 
 def _body(number: int, text: str) -> Body:
@@ -95,9 +102,9 @@ def _message(writer: TraceWriter, number: int, text: str) -> None:
         ),
     ]
     calls = []
-    for index, (effect, outcome) in enumerate(asked):
+    for index, (effect, given) in enumerate(asked):
         call = Call.of(EffectKey(number, 1, node, index), effect)
-        outcome = evolve(outcome, at=virtual_at(call.key))
+        outcome = evolve(given, at=virtual_at(call.key))
         writer.outcome(call, outcome)
         digests = {"request": call.digest, "outcome": outcome.digest}
         calls.append(CallRecord(call=index, kind=effect.kind, name=text, status=outcome.status, **digests))
@@ -125,8 +132,8 @@ def _message(writer: TraceWriter, number: int, text: str) -> None:
     )
     writer.frame(Frame(input=number, frame=1, phase="main", records=(record,)), freeze({"ms": 1.5}))
     writer.frame(Frame(input=number, frame=2, phase="epilogue", records=(failed,)), freeze({"raised": {node: text}}))
-    figures = {"total_frames": 1, "frames": 2, "calls": 3, "state": DIGEST}
-    writer.trace(FrameTrace(input=number, path=text, status="failed", **figures), freeze({}))
+    figures = FrameTrace(input=number, path=text, status="failed", total_frames=1, frames=2, calls=3, state=DIGEST)
+    writer.trace(figures, EMPTY)
 
 
 OURS: Final = re.compile(

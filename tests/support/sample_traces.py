@@ -131,7 +131,9 @@ BODIES: tuple[Body, ...] = (
     SwitchGraph(graph="tool-loop", fingerprint=freeze({"graph": DIGEST})),
     Webhook(source="crm", payload=freeze([1, [2, [3]], {"a": {"b": LONG}}])),
     Given(messages=({"role": "system", "content": LONG}, {"role": "system", "content": "short"})),
-    StateEdit([Change.append("/history", {"role": "user", "content": LONG}, keep=40), Change.set("/$c", [LONG]), Change.delete("/x")]),
+    StateEdit(
+        [Change.append("/history", {"role": "user", "content": LONG}, keep=40), Change.set("/$c", [LONG]), Change.delete("/x")]
+    ),
 )
 """One input body of each kind that stands for itself."""
 

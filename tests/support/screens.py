@@ -31,15 +31,18 @@ class Screen:
 
     async def settle(self) -> None:
         """Wait until nothing is under way."""
-        working = self.app.working
         async with asyncio.timeout(HANG_SECONDS):
             await self.pilot.pause()
-            while self.app.is_running and (
-                working.beside or working.waiting or working.line or working.session is None or not working.session.timeline.loaded
-                or any(not marks.done for marks in working.marks.values())
-            ):  # fmt: skip
-                await asyncio.sleep(0.005)
+            while self.app.is_running and self._under_way():
+                await self.pilot.pause(0.005)
             await self.pilot.pause()
+
+    def _under_way(self) -> bool:
+        working = self.app.working
+        session = working.session
+        if session is None or not session.timeline.loaded:
+            return True
+        return working.beside or working.waiting or bool(working.line) or not all(marks.done for marks in working.marks.values())
 
     async def press(self, *keys: str) -> None:
         """Press keys, each after what came of the one before."""

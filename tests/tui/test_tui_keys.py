@@ -192,3 +192,10 @@ def test_a_key_that_is_held_down_loses_nothing(weather: Path) -> None:
         assert "1.2" in screen.bar("head")
 
     play(weather, scene)
+
+
+def test_the_page_lists_the_keys() -> None:
+    """The table of the docs has every key, in order, and says of it what the help says."""
+    page = (Path(__file__).parents[2] / "docs" / "debugger-screen.md").read_text(encoding="utf-8")
+    rows = [f"| {' '.join(f'`{one}`' for one in key.label.split())} | {key.what} |" for key in keys.ALL]
+    assert "| key | does |\n|---|---|\n" + "\n".join(rows) + "\n\n" in page

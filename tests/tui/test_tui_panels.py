@@ -152,7 +152,7 @@ def test_the_graph_shows_the_way_of_the_message() -> None:
 
 
 def test_breakpoints_stop_are_marked_listed_switched_off_and_deleted(weather: Path) -> None:
-    """b suggests one that suits the row; its places bear its sign on the line of the run and in the list of frames."""
+    """The key suggests one that suits the row; its places bear its sign on the line of the run and in the list of frames."""
 
     async def scene(screen: Screen) -> None:
         await screen.press("s", "s", "s")
@@ -176,7 +176,7 @@ def test_breakpoints_stop_are_marked_listed_switched_off_and_deleted(weather: Pa
 
 
 def test_a_watched_value_stops_and_who_changed_it_is_told(weather: Path) -> None:
-    """w watches the value under the cursor, W names the node that changed it last."""
+    """One key watches the value under the cursor, with shift it names the node that changed it last."""
 
     async def scene(screen: Screen) -> None:
         await screen.press("s", "s", "3")
@@ -271,7 +271,7 @@ def test_a_mistake_is_told_with_a_way_out_and_takes_nothing_away(weather: Path) 
 
 
 def test_a_reply_is_edited_forked_and_compared(weather: Path, tmp_path: Path) -> None:
-    """e opens what is under the cursor; Ctrl-S keeps it; f makes a run of it and shows what differs."""
+    """The editor opens what is under the cursor; Ctrl-S keeps it; a fork makes a run of it and shows what differs."""
     trace = tmp_path / weather.name
     trace.write_bytes(weather.read_bytes())
 
@@ -286,7 +286,9 @@ def test_a_reply_is_edited_forked_and_compared(weather: Path, tmp_path: Path) ->
         await screen.press("q")
         assert "would be lost" in screen.status
         await screen.press("f")
-        assert (tmp_path / "weather-fork.trace.jsonl").exists()
+        forked = screen.app.opened_session.forked
+        assert forked is not None
+        assert forked.path == tmp_path / "weather-fork.trace.jsonl"
         assert any("No, it stays warm." in row or "No" in row for row in screen.rows("answer"))
         assert "compare" in screen.text
         assert "unforked" not in screen.bar("head")
@@ -355,11 +357,12 @@ def test_a_file_that_changes_while_it_is_open_is_marked(weather: Path, tmp_path:
     """The head says what was done to it after the next command, what cannot be read any more is told, and nothing breaks."""
     trace = tmp_path / "weather.trace.jsonl"
     trace.write_bytes(weather.read_bytes())
+    other = weather.read_bytes().replace(b"evening", b"morning")[:-1]
 
     async def scene(screen: Screen) -> None:
         await screen.press("s", "s")
         assert "✓ sealed" in screen.bar("head")
-        trace.write_bytes(weather.read_bytes().replace(b"evening", b"morning")[:-1])
+        trace.write_bytes(other)
         await screen.press("end")
         assert "✗ CHANGED ON DISK" in screen.bar("head")
         assert screen.status.startswith("✗")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from frameengine.debug.place import Place
 from frameengine.errors import FrameEngineError
 from frameengine.plaintext import is_visible, visible_line
 from hostile import OURS, SEQUENCES, foreign, texts, write
@@ -39,12 +40,15 @@ def test_every_cell_of_every_panel_can_be_seen(tmp_path: Path) -> None:
 
     async def scene(screen: Screen) -> None:
         for number in range(1, len(held) + 1):
-            screen.app.say(f"goto {number}.1")
-            await screen.settle()
+            screen.app.opened_session.debugger.go(Place(number, 1))
+            screen.app.show(moved=True)
             for panel in ("main", "lower", "upper-right", "lower-right"):
                 screen.view(panel).folds.turned.update(dict.fromkeys(screen.view(panel).folds.shown, True))
                 screen.view(panel)._remake()
             check(screen)
+            if number % 10 == 0:
+                await screen.settle()
+                check(screen)
         for line in ("frame", "effect 1", "state", "changes", "messages", "list", "break node x", "hits error", "search bold"):
             await screen.type(line)
             check(screen)

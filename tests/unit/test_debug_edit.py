@@ -14,7 +14,7 @@ from frameengine.debug.place import START, Place
 from frameengine.debug.timeline import Timeline
 from frameengine.effects import EffectKey, ModelCall, ModelReply, Outcome, ToolCall, ToolReply
 from frameengine.errors import UnknownRef, UsageError
-from frameengine.inputs import Action, Clear, Dashboard, Given, Tick, UserMessage, Webhook
+from frameengine.inputs import Action, Body, Clear, Dashboard, Given, Tick, UserMessage, Webhook
 from frameengine.jsonvalue import freeze, thaw
 from frameengine.node import NodeContext, NodeResult
 from frameengine.plaintext import is_visible
@@ -51,8 +51,9 @@ async def note(_: Any, ctx: NodeContext) -> NodeResult:
     return NodeResult()
 
 
-BODIES = [
-    UserMessage(message=freeze({"role": "user", "content": "hello", "name": "Ada"}), user_id="u1"),
+HELLO = UserMessage(message=freeze({"role": "user", "content": "hello", "name": "Ada"}), user_id="u1")
+BODIES: list[Body] = [
+    HELLO,
     Action(name="click", data=freeze({"x": 1})),
     Given(messages=[{"role": "system", "content": "brief"}]),
     Clear(),
@@ -203,7 +204,7 @@ def test_a_text_takes_the_place_of_what_a_user_said(timeline: Timeline) -> None:
     new = body(timeline, Place(1, 0), "goodbye")
     assert (thaw(new.message), new.user_id) == ({"role": "user", "content": "goodbye", "name": "Ada"}, "u1")
     assert body(timeline, AT, '{"role": "user", "content": [{"type": "text", "text": "x"}]}').text == "x"
-    assert body(timeline, AT, '{"user_id": "u2"}') == UserMessage(message=BODIES[0].message, user_id="u2")  # type: ignore[union-attr]
+    assert body(timeline, AT, '{"user_id": "u2"}') == UserMessage(message=HELLO.message, user_id="u2")
     assert body(timeline, AT, '{"any": "JSON"}').text == '{"any": "JSON"}'
 
 

@@ -16,11 +16,12 @@ from frameengine.debug import checkpoint, states
 from frameengine.debug.debugger import Debugger
 from frameengine.debug.place import START, Place
 from frameengine.debug.timeline import Timeline
-from frameengine.effects import ToolCall
+from frameengine.effects import Call, EffectKey, ModelCall, ModelReply, Outcome, ToolCall
 from frameengine.engine.driver import Run
 from frameengine.engine.message import Engine
 from frameengine.errors import TraceFormat, TraceIncomplete, TraceIntegrity, UnknownRef
-from frameengine.inputs import Body, Cancel, Clear, Given, StateEdit, SwitchGraph, Tick, UserMessage
+from frameengine.graph.loader import load_graph
+from frameengine.inputs import Cancel, Clear, Given, Input, StateEdit, SwitchGraph, Tick, UserMessage
 from frameengine.jsonvalue import EMPTY, freeze
 from frameengine.node import NodeContext, NodeResult
 from frameengine.records import Frame, FrameRecord, FrameTrace
@@ -65,8 +66,8 @@ class Plain:
                 for late in step.late:
                     if isinstance(late.body, StateEdit):
                         state = kept[Place(message.number, step.number - 1)] = state.apply(late.body.changes())
-                for record in step.records:
-                    state = state.apply([change_from_json(change) for change in record.get("changes", ())])
+                for each in step.records:
+                    state = state.apply([change_from_json(change) for change in each.get("changes", ())])
                 kept[Place(message.number, step.number)] = state
         return cls(found, kept)
 
@@ -197,16 +198,14 @@ def test_forward_then_back(tmp_path: Path, seed: int) -> None:
 # ---------------------------------------------------------------------- what is folded
 
 
-def written(path: Path, changes: list[list[Change]], state: Any = None, *, bodies: dict[int, Body] | None = None) -> list[str]:
+def written(path: Path, changes: list[list[Change]]) -> list[str]:
     """Write a run of a message for each list of changes, with its real digests; return the digest after each."""
     graph = bound({"node": None}, state={"history": []})
-    folded = RunState(freeze(state or {"history": []}))
+    folded = RunState(freeze({"history": []}))
     digests = []
     with TraceWriter(path, header(graph, state=folded)) as writer:
         for number, made in enumerate(changes, start=1):
             folded = folded.apply(made)
-            from frameengine.inputs import Input
-
             writer.input(Input(number=number, body=UserMessage.of(f"message {number}")))
             record = FrameRecord(frame=1, node="node", phase="main", input=freeze({"type": "X"}), changes=tuple(made))
             writer.frame(Frame(input=number, frame=1, phase="main", records=(record,)), EMPTY)
@@ -366,9 +365,8 @@ def test_switched_and_cleared(tmp_path: Path) -> None:
     switch = {"other": other, "one": one}.__getitem__
     with TraceWriter(tmp_path / "t", header(one)) as writer:
         run = Run(Engine(one, switch=switch), Echo(), writer)
-        for body in (
-            UserMessage.of("a"), Clear(), UserMessage.of("b"), SwitchGraph(graph="other"), UserMessage.of("c"), SwitchGraph(graph="one"),
-        ):  # fmt: skip
+        there, back = SwitchGraph(graph="other"), SwitchGraph(graph="one")
+        for body in (UserMessage.of("a"), Clear(), UserMessage.of("b"), there, UserMessage.of("c"), back):
             run.send(body)
         writer.seal()
     timeline = Timeline(tmp_path / "t")
@@ -383,8 +381,6 @@ def test_switched_and_cleared(tmp_path: Path) -> None:
 
 def test_a_switch_to_a_shipped_graph(tmp_path: Path) -> None:
     """Behind a switch to a graph that is here, as it was, the state begins with its initial one and is known."""
-    from frameengine.graph.loader import load_graph
-
     loop, one = load_graph("tool-loop"), bound({"work": _work}, name="one")
     for wanted, known in ((loop.digest, True), (None, True), ("0" * 64, False)):
         path = tmp_path / f"{wanted}"
@@ -404,11 +400,13 @@ def test_a_switch_to_a_shipped_graph(tmp_path: Path) -> None:
 def test_late_inputs_and_a_cancel(tmp_path: Path) -> None:
     """Late inputs and a Cancel stand among the effects of a frame where they came in; edits of the state hold at once."""
     graph = bound({"work": _work, "more": _work}, entry={"UserMessage": "work", "Tick": "more"})
-    edit = StateEdit((Change.set("/edited", 1),))
+    edit = StateEdit((Change.set("/edited", 1), Change.set(f"/{'long' * 20}", [{"of": LONG}])))
     record(tmp_path / "t", graph, late=lambda made: Meanwhile(made, Tick(readings={"clock": 1}), edit))
     timeline = Timeline(tmp_path / "t")
     assert [type(each).__name__ for each in timeline.arrivals(Place(1, 2))] == ["Input", "Input", "Made", "Made"]
     assert timeline.state(Place(1, 1)).sections["edited"] == 1
+    assert timeline.state(Place(1, 1)).sections["long" * 20] == ({"of": LONG},)
+    assert timeline.state_known(timeline.last)
     check_whole(timeline, Plain.of(tmp_path / "t"))
     record(tmp_path / "c", graph, late=lambda made: Meanwhile(made, Cancel()))
     timeline = Timeline(tmp_path / "c")
@@ -423,8 +421,6 @@ def test_failed_epilogue_and_open(tmp_path: Path) -> None:
     timeline = Timeline(tmp_path / "t")
     assert timeline.messages[0].status == "failed"
     check_whole(timeline, Plain.of(tmp_path / "t"))
-    from frameengine.effects import Outcome
-
     record(tmp_path / "o", bound({"work": _work}), performer=Echo(lambda _: Outcome(status="not_recorded")))
     timeline = Timeline(tmp_path / "o")
     assert timeline.messages[0].status == "open"
@@ -587,9 +583,6 @@ def test_figures_of_messages(tmp_path: Path) -> None:
     record_talk(tmp_path / "t", 2)
     graph = bound({"work": _work})
     with TraceWriter(tmp_path / "m", header(graph)) as writer:
-        from frameengine.effects import Call, EffectKey, ModelCall, ModelReply, Outcome
-        from frameengine.inputs import Input
-
         writer.input(Input(number=1, body=UserMessage.of("how much?")))
         for call in range(2):
             value = ModelReply(message=freeze({"role": "assistant"}), usage=freeze({"prompt_tokens": 10, "completion_tokens": 3}))

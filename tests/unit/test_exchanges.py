@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ def test_a_request_of_ten_megabytes_is_recorded_and_found_again(tmp_path: Path) 
     assert Book.read(path).claim(request).response.body == b"ok"
 
 
-ENCODINGS = {
+ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "x-gzip": gzip.compress,
     "deflate": zlib.compress,
@@ -343,7 +343,8 @@ def test_after_a_failed_write_nothing_is_acknowledged(tmp_path: Path, monkeypatc
         with pytest.raises(StorageError, match="No space left"):
             recorder.keep(made("b"))
         monkeypatch.undo()
-        for attempt in (lambda: recorder.keep(made("c")), recorder.seal):
+        attempts: list[Callable[[], None]] = [lambda: recorder.keep(made("c")), recorder.seal]
+        for attempt in attempts:
             with pytest.raises(StorageError, match="No space left"):
                 attempt()
 

@@ -17,7 +17,7 @@ from frameengine.effects import ToolCall
 from frameengine.errors import TraceFormat, UsageError
 from frameengine.exporters.openai import export_messages
 from frameengine.graph.registry import BoundGraph
-from frameengine.inputs import During, Input, StateEdit, UserMessage, input_from_json
+from frameengine.inputs import Body, During, Input, StateEdit, UserMessage, input_from_json
 from frameengine.jsonvalue import freeze
 from frameengine.node import NodeContext, NodeResult
 from frameengine.replay.divergence import wired
@@ -103,7 +103,7 @@ def test_late_edits_that_only_fit_together_are_applied_together() -> None:
 def trace(tmp_path: Path) -> Path:
     """Return a trace with an edit of its own and one during a message."""
     path = tmp_path / "edited.trace.jsonl"
-    bodies = ["a", StateEdit([Change.set("/topic", "between"), Change.set("/more", {"a": [1]})]), "b"]
+    bodies: list[Body | str] = ["a", StateEdit([Change.set("/topic", "between"), Change.set("/more", {"a": [1]})]), "b"]
     record(path, desk(), bodies, late=lambda made: Meanwhile(made, StateEdit([TOPIC])))
     return path
 

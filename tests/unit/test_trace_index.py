@@ -16,7 +16,7 @@ from frameengine.trace.index import TraceIndex
 from frameengine.trace.reader import TraceReader
 from frameengine.trace.stored import Stored, resolved, unresolved
 from frameengine.trace.writer import TraceWriter
-from sample_traces import members, record, write_every_shape
+from sample_traces import bodies_of, forged, members, record, write_every_shape
 from toy import bound, random_run
 from toy import record as record_toy
 
@@ -75,11 +75,11 @@ def test_a_compressed_trace(tmp_path: Path) -> None:
     """A packed trace is read from the middle as well, and no file is left behind."""
     random_run(tmp_path / "t", 1)
     compress(tmp_path / "t", tmp_path / "t.zst")
-    before = sorted(os.listdir(tmp_path))
+    before = sorted(tmp_path.iterdir())
     index, lines = indexed(tmp_path / "t.zst")
     assert index.compressed
     check_all(index, lines)
-    assert sorted(os.listdir(tmp_path)) == before
+    assert sorted(tmp_path.iterdir()) == before
     assert index.changed() == ""
 
 
@@ -115,8 +115,6 @@ def test_a_line_whose_chain_was_changed_with_it(tmp_path: Path) -> None:
     index, _ = indexed(tmp_path / "t")
     record(tmp_path / "other", 2)
     text = (tmp_path / "other").read_bytes()
-    from sample_traces import bodies_of, forged
-
     bodies = [body.replace(b"customers", b"guests....") for body in bodies_of(text)]
     with (tmp_path / "t").open("r+b") as file:
         file.write(forged(bodies))

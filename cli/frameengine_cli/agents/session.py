@@ -16,9 +16,10 @@ from frameengine.jsonvalue import FrozenMap
 from frameengine.trace.reader import read_header
 from frameengine_cli.agents import routes
 from frameengine_cli.agents.child import Child, waiting_for_signals
+from frameengine_cli.endpoints import secrets_of
 from frameengine_cli.proxying.record import RecordApp
 from frameengine_cli.proxying.replay import ReplayApp
-from frameengine_cli.proxying.running import Counting, Recorded, problems_of, secrets_of
+from frameengine_cli.proxying.running import Counting, Recorded, problems_of
 from frameengine_cli.proxying.server import background
 from frameengine_cli.refs import Source
 

@@ -25,6 +25,7 @@ from frameengine.tools.registry import ToolRegistry
 from frameengine.tools.sql import NAME as QUERY
 from frameengine.tools.sql import SCHEMA, Database, register_sql
 from frameengine.trace.redact import Redactor
+from frameengine_cli.endpoints import redactor_of
 from frameengine_cli.staging import THREADS, asked, live_tools, with_passwords
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def answering(
         tries=TRY if replies is None and models is None else (),
         provenance={"inputs": "chat", **facts, "tools": data or "live (no database)", **guarded, **stamp},
         left=lambda: sum(script.unused().values()),
-        redactor=None if models is None else Redactor(models.secrets()),
+        redactor=None if models is None else redactor_of(models),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -41,7 +41,7 @@ class People:
         """Whether every event is shown."""
         self._kept: list[tuple[EffectKey, Emission]] = []
         self._texts: dict[EffectKey, None] = {}
-        self._flow: tuple[EffectKey, Flow] | None = None
+        self._flow: tuple[Hashable, Flow] | None = None
         self._waiting = False
         self._hinted = False
 
@@ -89,12 +89,7 @@ class People:
 
     def turn(self, turn: Turn) -> None:
         """Show controls where they have changed, what went wrong, and the figures."""
-        self._draw()
-        self._end_flow()
-        # A terminal echoes the key that cancels where the cursor stands.
-        self._waiting = self._waiting or (turn.told.trace.status == "cancelled" and output.is_terminal())
-        self._clear_wait()
-        self._texts.clear()
+        self.rest(cancelled=turn.told.trace.status == "cancelled")
         if isinstance(turn.told.input.body, SENSED):
             self._show_sensed(turn)
         if turn.controls != turn.before:
@@ -103,6 +98,23 @@ class People:
             self._show(indented(words((f"{DIFFERS} ", BAD), (problem, BAD))))
         self._show(_figures(turn))
         self._show(Text())
+
+    def arguments(self, key: EffectKey, place: int, tool: str, text: str) -> None:
+        """Show a piece of what tool call number *place* of a reply is called with, as it comes."""
+        if self._flow is None or self._flow[0] != (key, place):
+            self._show(_line((f"  {TOOL} {tool}", QUIET)))
+            self._flow = ((key, place), Flow(output.write, output.width()))
+        self._flow[1].feed(text)
+        sys.stdout.flush()
+
+    def rest(self, *, cancelled: bool = False) -> None:
+        """End the texts of a message that is done with."""
+        self._draw()
+        self._end_flow()
+        # A terminal echoes the key that cancels where the cursor stands.
+        self._waiting = self._waiting or (cancelled and output.is_terminal())
+        self._clear_wait()
+        self._texts.clear()
 
     def result(self, _: str, __: dict[str, Any], screen: Callable[[], Any]) -> None:
         """Show what a command gave."""

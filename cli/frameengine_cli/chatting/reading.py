@@ -11,7 +11,6 @@ from threading import Thread, current_thread, main_thread
 from typing import Any
 
 from frameengine_cli import output
-from frameengine_cli.chatting.session import Session
 
 PROMPT = "\u203a "
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
@@ -69,8 +68,8 @@ def _prompt() -> str:
 
 
 @contextmanager
-def cancelling(session: Session) -> Iterator[Callable[[], int]]:
-    """Let Ctrl-C cancel the message under way; give a function that says how often it was pressed."""
+def cancelling(cancel: Callable[[], None]) -> Iterator[Callable[[], int]]:
+    """Let Ctrl-C call *cancel*, for the message under way; give a function that says how often it was pressed."""
     presses = 0
 
     def pressed(*_: Any) -> None:
@@ -79,7 +78,7 @@ def cancelling(session: Session) -> Iterator[Callable[[], int]]:
         if presses > LEAVES:
             raise KeyboardInterrupt
         # In a thread: the main one may stand between looking for news and waiting for it, and would miss this.
-        Thread(target=session.cancel, daemon=True).start()
+        Thread(target=cancel, daemon=True).start()
 
     if current_thread() is not main_thread():
         yield lambda: presses

@@ -75,14 +75,15 @@ class Session:
         clock: Clock,
         replace: bool = False,
         sinks: Sequence[Sink] = (),
+        watchers: Sequence[Any] = (),
     ) -> None:
-        """*sinks* take every event of the feed besides *view*."""
+        """*sinks* take every event of the feed besides *view*; *watchers* are instruments of the engine, too."""
         self.who = who
         self.view = view
         self.failed = False
         """Whether anything has failed so far."""
         self.feed = Feed(bound.graph, view.hud, *sinks, monotonic=clock.monotonic)
-        self.engine = Engine(bound, instruments=[self.feed, view], switch=lambda _: self._next)
+        self.engine = Engine(bound, instruments=[self.feed, view, *watchers], switch=lambda _: self._next)
         self._next = bound
         facts = header(bound, clock="recorded", provenance=who.provenance)
         self.writer = TraceWriter(path, facts, durability="durable", replace=replace)

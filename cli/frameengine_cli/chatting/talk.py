@@ -80,7 +80,7 @@ class Talk:
         """Say a line, or carry it out; what is refused is told, and the conversation goes on."""
         if not self.prompts and not self._as_json:
             output.say(f"> {line}")
-        with reading.cancelling(self.session) as presses:
+        with reading.cancelling(self.session.cancel) as presses:
             try:
                 if line.startswith("/"):
                     dispatch(self, line)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from frameengine.graph.model import Graph
     from frameengine_cli.chatting.session import Session
     from frameengine_cli.chatting.talk import Talk
+    from frameengine_cli.spending import Spending
 
 
 def chat(
@@ -69,21 +70,22 @@ def chat(
     from frameengine_cli.chatting.talk import Talk
     from frameengine_cli.commands.options import databases
     from frameengine_cli.refs import free_name, stem, traces_folder
+    from frameengine_cli.spending import Spending
 
     clock = system_clock()
     bound = bind(load_graph(graph))
-    places = databases(database or [])
     asked = options.live_models(live=live, models=models, scripted="--replies" if replies is not None else "")
-    who = answering(bound.graph, replies=replies, databases=places, unsafe_local=unsafe_local, clock=clock, models=asked)
+    data = databases(database or [])
+    who = answering(bound.graph, replies=replies, databases=data, unsafe_local=unsafe_local, clock=clock, models=asked)
     target = output or free_name(traces_folder(traces), f"chat-{bound.graph.name}")
     view = Programs() if as_json else People()
     sinks = [] if feed is None else [FeedLog(feed, session=stem(target), now=_now)]
-    session = Session(bound, who, target, view, clock=clock, replace=force, sinks=sinks)
+    spent = None if asked is None else Spending()
+    session = Session(bound, who, target, view, clock=clock, replace=force, sinks=sinks, watchers=[spent] if spent else [])
     if isinstance(view, People):
         view.session = session
-    talk = Talk(session, as_json=as_json)
-    _talk(talk, bound.graph, target)
-    _close(talk, target, as_json=as_json)
+    _talk(talk := Talk(session, as_json=as_json), bound.graph, target)
+    _close(talk, target, spent, as_json=as_json)
 
 
 def _now() -> str:
@@ -130,7 +132,7 @@ def _talk(talk: Talk, graph: Graph, target: Path) -> None:
         raise
 
 
-def _close(talk: Talk, target: Path, *, as_json: bool) -> None:
+def _close(talk: Talk, target: Path, spent: Spending | None, *, as_json: bool) -> None:
     from frameengine.trace.verify import verify
     from frameengine_cli import output
     from frameengine_cli.failures import EXIT_INTERRUPTED
@@ -146,8 +148,9 @@ def _close(talk: Talk, target: Path, *, as_json: bool) -> None:
         receipt = verify(target)
         left = session.who.left()
         members = {"kind": "closed", "path": str(target), "id": short_id(receipt.head), "counts": counts_json(receipt.counts)}
-        members |= {"replies_left": left}
+        members |= {"replies_left": left} | ({} if spent is None else {"spent": spent.to_json()})
         said = f"recorded {target}  {short_id(receipt.head)}  {counted(receipt.counts)}; {session.who.told}"
+        said += "" if spent is None else f"; {spent.told()}"
         said += f"; {count(left, 'written reply')} left".replace("replys", "replies") if left else ""
         said += f"\nreplay it: frameengine replay {typed(target)}"
     if as_json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -24,9 +23,7 @@ from frameengine_cli.commands.record import (
 
 if TYPE_CHECKING:
     from frameengine.graph.registry import BoundGraph
-    from frameengine.inputs import Input
     from frameengine.jsonvalue import FrozenMap
-    from frameengine.records import FrameTrace
     from frameengine.replay.replayer import ReplayResult
     from frameengine_cli.refs import Source
     from frameengine_cli.reporting import ReplayReports
@@ -53,6 +50,10 @@ GuardLevel: TypeAlias = Annotated[
 Trust: TypeAlias = Annotated[
     bool, typer.Option("--trust", help="Import and run the code, and load the graph files, that the trace itself names.")
 ]
+Speed: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--speed", metavar="X", help="Show the conversation, X times as fast as it was.", show_default=False),
+]
 Bisect: TypeAlias = Annotated[
     bool, typer.Option("--bisect", help="Exit codes for 'git bisect run': 0 same, 1 diverged, 125 cannot test.")
 ]
@@ -66,6 +67,7 @@ def replay(
     guard: GuardLevel = "on",
     trust: Trust = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no line for each message.")] = False,
+    speed: Speed = None,
     runs: options.Runs = 1,
     _bisect: Bisect = False,
     junit: options.Junit = None,
@@ -91,9 +93,10 @@ def replay(
     Examples: frameengine replay latest; frameengine replay traces/*.jsonl; frameengine replay --exec FILE -- python agent.py
     """
     from frameengine.errors import UsageError
+    from frameengine_cli.playing import check_speed
     from frameengine_cli.reporting import ReplayReports
 
-    how = How(graph=graph, guard=guard, trust=trust)
+    how = How(graph=graph, guard=guard, trust=trust, speed=speed)
     reports = ReplayReports(junit, sarif, github=github)
     terms = Terms(match=match, unused=unused, approximate=approximate, isolate=isolate, also=tuple(also or ()))
     if recording is not None:
@@ -102,6 +105,7 @@ def replay(
         replay_agent(recording, refs, terms, as_json=as_json, traces=traces)
         return
     terms.check_unsaid()
+    check_speed(speed, alone=not (len(refs) > 1 or runs > 1 or quiet or as_json or github))
     if github and as_json:
         raise UsageError("--github and --json both go to stdout", hint="choose one; --junit and --sarif write files")
     if runs > 1:
@@ -157,6 +161,8 @@ class How:
     """Level of the guard."""
     trust: bool
     """Whether what only the trace names may be imported."""
+    speed: float | None = None
+    """How many times as fast as it was the conversation is shown; None for at once, and not shown."""
 
 
 _USUAL = How(graph=None, guard="on", trust=False)
@@ -235,7 +241,9 @@ def _replayed(source: Source, how: How, output: Path | None, *, quiet: bool) -> 
     from frameengine.replay.replayer import Replayer
     from frameengine.replay.touched import with_touch
     from frameengine.trace.reader import read_header
+    from frameengine_cli.chatting.people import People
     from frameengine_cli.failures import Interrupted
+    from frameengine_cli.playing import Player, Watcher
     from frameengine_cli.progress import patience
     from frameengine_cli.refs import last_seal
 
@@ -243,7 +251,8 @@ def _replayed(source: Source, how: How, output: Path | None, *, quiet: bool) -> 
     bound, used = choose_graph(read_header(path), how.graph)
     seal = last_seal(path)
     total = seal.get("inputs") if seal is not None else None
-    watcher = _Watcher(quiet=quiet)
+    watcher = Watcher(quiet=quiet)
+    view = None if how.speed is None else People()
 
     switched: dict[str, None] = {}
 
@@ -256,8 +265,12 @@ def _replayed(source: Source, how: How, output: Path | None, *, quiet: bool) -> 
         path, bound=bound, guard=Guard(how.guard), output=output, instruments=(watcher,), switch=switch, trust=how.trust
     )
     watcher.differs = lambda: replayer.differs
+    instruments = replayer.engine.instruments
+    if view is not None and how.speed is not None:
+        instruments.add(Player(how.speed, replayer.engine.previews, view))
+        instruments.add(view)
     try:
-        if sys.stdout.isatty() and not quiet:
+        if view is not None or (sys.stdout.isatty() and not quiet):
             # The lines on the screen tell how far it is; a bar among them would only get in their way.
             result = replayer.run()
         else:
@@ -266,6 +279,10 @@ def _replayed(source: Source, how: How, output: Path | None, *, quiet: bool) -> 
                 result = replayer.run()
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted while replaying {watcher.place}", hint="the trace was only read; run it again") from None
+    for _, error in instruments.dropped:
+        # A screen that is gone is noticed when the receipt is written, with the exit code that is known by then.
+        if not isinstance(error, OSError):
+            raise error
     watcher.end(same=result.divergence is None)
     result = evolve(with_touch(result, bound=bound, switch=switch, trust=how.trust), path=source.name)
     return Replayed(result=result, source=source, graph=", then ".join([used, *switched]), embedded=bound is None)
@@ -308,59 +325,6 @@ def choose_graph(header: FrozenMap, wanted: str | None) -> tuple[BoundGraph | No
         bound = bind(load_graph(name))
         return bound, f"{name} v{bound.graph.version} (as shipped with this version)"
     return None, f"{name} (the definition in the trace)"
-
-
-class _Watcher:
-    """An instrument that tells each message once the next begins: only then has it been compared."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self.quiet = quiet
-        self.done: Callable[[int], None] = lambda _done: None
-        self.differs: Callable[[], bool] = lambda: False
-        self.place = "the header"
-        self._input: Input | None = None
-        self._trace: FrameTrace | None = None
-
-    def on_input(self, entered: Input) -> None:
-        """Tell the message before; remember this one."""
-        if entered.during is not None:
-            return
-        self.done(entered.number - 1)
-        self._tell("✗" if self.differs() else "✓")
-        self._input, self._trace = entered, None
-        self.place = f"input {entered.number}"
-
-    def on_frame(self, frame: Any) -> None:
-        """Remember how far it is."""
-        self.place = f"input {frame.input}, frame {frame.frame}"
-
-    def on_trace(self, trace: FrameTrace) -> None:
-        """Remember the figures."""
-        self._trace = trace
-
-    def end(self, *, same: bool) -> None:
-        """Tell the last message."""
-        self._tell("✓" if same else "✗")
-
-    def _tell(self, sign: str) -> None:
-        if self.quiet or self._input is None:
-            return
-        from frameengine_cli import output, phrases
-        from frameengine_cli.look import BAD, GOOD, QUIET, words
-
-        facts: list[tuple[str, str]] = []
-        if self._trace is not None:
-            trace = self._trace
-            frames, calls = phrases.frames(trace.total_frames, trace.frames), phrases.count(trace.calls, "call")
-            # As wide where there is nothing to say, so that the columns of all lines stand below each other.
-            ended = "" if trace.status == "done" else trace.status
-            facts = [(f"{trace.path:<22}", QUIET), (f"{frames:>11}", QUIET), (f"{calls:>10}", QUIET), (f" {ended:<9}", QUIET)]
-        style = GOOD if sign == "✓" else BAD
-        number = f"{self._input.number:>4}"
-        room = max(output.width() - sum(len(fact) for fact, _ in facts) - 10, 20)
-        text = phrases.cut(phrases.input_line(self._input), room)
-        output.show(words((f"{sign} ", style), (number, QUIET), ("  ", ""), (f"{text:<{room}}  ", ""), *facts))
-        sys.stdout.flush()
 
 
 def _members(replayed: Replayed) -> dict[str, Any]:

@@ -86,6 +86,7 @@ def rerun(
     on_miss: OnMiss = None,
     script: Script = None,
     database: Databases = None,
+    models: options.ModelsFile = None,
     cassette: Cassettes = None,
     output: Output = None,
     update: Update = False,
@@ -114,6 +115,7 @@ def rerun(
         on_miss=on_miss,
         script=script,
         databases=options.databases(database or []),
+        models=models,
         cassettes=[find(ref, traces_folder(traces)) for ref in cassette or []],
         trust=trust,
     )

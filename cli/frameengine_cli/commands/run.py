@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from attrs import frozen
 
 from frameengine_cli.commands import options
 
 if TYPE_CHECKING:
+    from frameengine.engine.driver import Run
     from frameengine.performers.model_http.config import Models
     from frameengine.tools.sql import Database
+    from frameengine_cli.chatting.people import People
+    from frameengine_cli.spending import Spending
     from frameengine_cli.staging import Staged
 
 
@@ -82,10 +87,31 @@ def run(
         staged = _live(staged, asked, scenario, options.databases(database or []))
     target = output or free_name(traces_folder(traces), staged.name)
     again = "run again" if output is None else "run again with --force"
-    statuses = _record(staged, target, again, force=force)
-    _tell(staged, target, statuses, as_json=as_json, quiet=quiet)
-    if any(status in ("failed", "open") for status in statuses):
-        raise typer.Exit(1)
+    done = _record(staged, target, again, force=force, people=not (as_json or quiet))
+    _tell(staged, target, done, as_json=as_json, quiet=quiet)
+    if done.code:
+        raise typer.Exit(done.code)
+
+
+@frozen(kw_only=True)
+class Done:
+    """What became of a run."""
+
+    statuses: list[str]
+    """How each message ended; those that Ctrl-C left out are missing."""
+    spent: Spending
+    """What models were asked for."""
+    interrupted: bool
+    """Whether Ctrl-C ended it."""
+
+    @property
+    def code(self) -> int:
+        """The exit code. A model call that failed counts, also where a node made something of it."""
+        from frameengine_cli.failures import EXIT_INTERRUPTED
+
+        if self.interrupted:
+            return EXIT_INTERRUPTED
+        return int(bool(self.spent.failures) or any(status in ("failed", "open") for status in self.statuses))
 
 
 def _live(staged: Staged, models: Models, scenario: Path | None, databases: dict[str, Database]) -> Staged:
@@ -100,8 +126,11 @@ def _live(staged: Staged, models: Models, scenario: Path | None, databases: dict
     return from_models(staged, models, databases, system_clock())
 
 
-def _record(staged: Staged, target: Path, again: str, *, force: bool) -> list[str]:
-    """Run all inputs and seal the trace; return how each message ended. A run that fails keeps its file, and says *again*."""
+def _record(staged: Staged, target: Path, again: str, *, force: bool, people: bool) -> Done:
+    """Run all inputs and seal the trace. A run that breaks off keeps its file, and says *again*.
+
+    Of a live run, texts are shown to *people* at a terminal as they come, and Ctrl-C cancels the message.
+    """
     from frameengine.engine.driver import Run
     from frameengine.engine.message import Engine
     from frameengine.errors import FrameEngineError
@@ -110,29 +139,36 @@ def _record(staged: Staged, target: Path, again: str, *, force: bool) -> list[st
     from frameengine.trace.header import header
     from frameengine.trace.writer import TraceWriter
     from frameengine_cli import output
-    from frameengine_cli.chatting.people import People
     from frameengine_cli.failures import Interrupted
     from frameengine_cli.phrases import count
     from frameengine_cli.progress import patience
     from frameengine_cli.refs import typed
+    from frameengine_cli.spending import Spending
 
     statuses: list[str] = []
+    live, spent, presses = staged.clock is not None, Spending(), 0
+    reader = _reader() if live and people and output.is_terminal() else None
     clock = "virtual" if staged.clock is None else "recorded"
     members = header(staged.bound, seed=staged.seed, clock=clock, provenance=staged.provenance)
     with (
         TraceWriter(target, members, replace=force) as writer,
-        patience("running", len(staged.inputs)) as done,
+        patience("running", len(staged.inputs)) if reader is None else nullcontext(lambda _done: None) as done,
         ExitStack() as stack,
     ):
         stack.callback(staged.close)
-        # Somebody who waits for a real model reads along.
-        watchers = [People()] if staged.clock is not None and output.is_terminal() else []
+        watchers = [*([spent] if live else []), *([] if reader is None else [reader])]
         engine = Engine(staged.bound, seed=staged.seed, instruments=watchers, switch=lambda name: bind(load_graph(name)))
         driver = Run(engine, staged.performer, writer, clock=staged.clock, redactor=staged.redactor)
         try:
             for body in staged.inputs:
-                statuses.append(driver.send(body).status)
+                with _cancelling(driver, staged.performer) if live else nullcontext(lambda: 0) as pressed:
+                    statuses.append(driver.send(body).status)
+                    presses = pressed()
+                if reader is not None:
+                    reader.rest(cancelled=statuses[-1] == "cancelled")
                 done(len(statuses))
+                if presses:
+                    break
             staged.check_used()
             writer.seal()
         except KeyboardInterrupt:
@@ -144,17 +180,36 @@ def _record(staged: Staged, target: Path, again: str, *, force: bool) -> list[st
         except FrameEngineError as error:
             error.hint = f"{error.hint}; {target} is kept without a seal: {again}"
             raise
-    return statuses
+    return Done(statuses=statuses, spent=spent, interrupted=bool(presses))
 
 
-def _tell(staged: Staged, target: Path, statuses: list[str], *, as_json: bool, quiet: bool) -> None:
+def _reader() -> People:
+    """Return what shows texts as they come to somebody who waits for a real model."""
+    from frameengine_cli.chatting.people import People
+
+    return People()
+
+
+def _cancelling(driver: Run, performer: Any) -> AbstractContextManager[Callable[[], int]]:
+    """Let Ctrl-C cancel the message under way: a second one does no more, and a third one breaks the run off."""
+    from frameengine.inputs import Cancel
+    from frameengine_cli.chatting.reading import cancelling
+
+    driver.inbox.wake = performer.wake
+    return cancelling(lambda: driver.inbox.put(Cancel()))
+
+
+def _tell(staged: Staged, target: Path, done: Done, *, as_json: bool, quiet: bool) -> None:
     from frameengine.codec import tagged
     from frameengine.trace.verify import verify
     from frameengine_cli import output
-    from frameengine_cli.refs import short_id
+    from frameengine_cli.failures import error_members, report
+    from frameengine_cli.refs import short_id, typed
     from frameengine_cli.screens.run import counted, counts_json
 
     receipt = verify(target)
+    live = staged.clock is not None
+    problem = done.spent.problem(f"frameengine show {typed(target)} shows the run") if live else None
     if as_json:
         members: dict[str, Any] = {
             "path": str(target),
@@ -162,14 +217,18 @@ def _tell(staged: Staged, target: Path, statuses: list[str], *, as_json: bool, q
             "model": staged.model,
             "counts": counts_json(receipt.counts),
             "canonical": tagged(receipt.canonical),
-            "statuses": statuses,
+            "statuses": done.statuses,
+            **({"spent": done.spent.to_json()} if live else {}),
+            **({} if problem is None else {"error": error_members(problem)}),
         }
-        output.document(members, ok=all(status not in ("failed", "open") for status in statuses))
+        output.document(members, ok=not done.code)
         return
     if not quiet:
         _timelines(target)
-    called = "; no model was called" if staged.clock is None else ""
+    called = f"; {done.spent.told()}" if live else "; no model was called"
     output.remark(f"recorded {target}  {short_id(receipt.head)}  {counted(receipt.counts)}; model: {staged.model}{called}")
+    if problem is not None:
+        report(problem, as_json=False)
 
 
 def _timelines(target: Path) -> None:

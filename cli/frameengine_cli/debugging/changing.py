@@ -16,7 +16,7 @@ from frameengine.errors import UsageError
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
 from frameengine.rerun.supply import Supply
-from frameengine_cli import phrases
+from frameengine_cli import endpoints, phrases
 from frameengine_cli.commands.options import databases
 from frameengine_cli.debugging.command import Command, no_argument, number_of, split
 from frameengine_cli.debugging.looking import effect
@@ -26,7 +26,7 @@ from frameengine_cli.refs import Place, Source, free_name, stem, typed
 from frameengine_cli.staging import with_passwords
 
 POLICIES = get_args(Policy)
-FORK = "fork [--policy exact|slot|nearest] [--script FILE.toml] [--database NAME=FILE] [FILE]"
+FORK = "fork [--policy exact|slot|nearest] [--script FILE.toml] [--database NAME=FILE] [--live] [FILE]"
 EFFECTS = ("reply", "result", "error")
 WHATS = (*EFFECTS, "input", "put", "delete")
 
@@ -76,6 +76,8 @@ class Wanted:
     """Answers for calls that none is found for."""
     databases: tuple[str, ...] = ()
     """NAME=FILE of databases that live tools query."""
+    live: bool = False
+    """Whether the models that are configured are asked for what is left."""
     output: Path | None = None
     """The new run."""
 
@@ -93,6 +95,8 @@ class Wanted:
                 if not words:
                     raise UsageError(f"fork {word}: something must follow it", hint=FORK)
                 wanted = wanted.with_option(word, words.popleft())
+            elif word == "--live":
+                wanted = evolve(wanted, live=True)
             elif word.startswith("--") or wanted.output is not None:
                 raise UsageError(f"fork: {word} is not known here", hint=FORK)
             else:
@@ -111,10 +115,8 @@ class Wanted:
 
     def supply(self) -> Supply | None:
         """Return who answers calls that no recorded reply is found for; None for nobody."""
-        if self.script is None and not self.databases:
-            return None
         named = databases(list(self.databases))
-        return Supply(self.script, {**named, **with_passwords(named)})
+        return endpoints.supply(self.script, {**named, **with_passwords(named)}, endpoints.wanted(None) if self.live else None)
 
 
 def _fork(session: Session, argument: str) -> Answer:
@@ -176,7 +178,7 @@ CHANGING = (
         name="fork", argument="[OPTIONS] [FILE]", help="make a new run with the edits",
         more="What comes before the first edit is replayed and must be the same; behind it recorded replies answer where "
         "requests still match, "
-        f"then a script or live tools: {FORK}. This run stays as it is.", run=_fork,
+        f"then a script, live models or live tools: {FORK}. This run stays as it is.", run=_fork,
     ),
     Command(name="compare", short=("comp",), argument="[FILE]", help="show how the fork differs from this run", run=_compare),
     Command(

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from frameengine.errors import UsageError
 from frameengine_cli.debugging.changing import CHANGING
 from frameengine_cli.debugging.command import Command, find, no_argument, split
+from frameengine_cli.debugging.living import LIVING
 from frameengine_cli.debugging.looking import LOOKING, displayed
 from frameengine_cli.debugging.moving import MOVING
 from frameengine_cli.debugging.screens import shown_rows, stopped
@@ -64,6 +65,7 @@ GROUPS: Final = {
     "stop": STOPPING,
     "look": LOOKING,
     "change the past": CHANGING,
+    "talk to a run under way": LIVING,
     "leave": LEAVING,
 }
 COMMANDS: Final[dict[str, Command]] = {command.name: command for group in GROUPS.values() for command in group}

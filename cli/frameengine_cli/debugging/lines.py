@@ -47,7 +47,7 @@ class Lines:
         if not line:
             return False
         try:
-            with stopping(self.session.debugger.stop):
+            with stopping(self.session.interrupt):
                 answer = dispatch(self.session, line)
                 self._show(line, answer)
         except FrameEngineError as error:

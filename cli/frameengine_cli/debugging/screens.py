@@ -258,7 +258,8 @@ def forked(result: ForkResult, look: Look) -> RenderableType:
         ("needed", words((f"{miss.call.key}: {miss.call.effect.kind} {miss.call.effect.name}", BAD))) for miss in result.needed
     ]
     if result.path is None:
-        why = "nobody answers that: no fork was written; --policy slot, --script FILE"
+        tools = ", --database NAME=FILE" if any(miss.call.effect.kind == "tool" for miss in result.needed) else ""
+        why = f"nobody answers that: no fork was written; --policy slot, --script FILE{tools}"
         return look.panel(pairs(rows), f"{DIFFERS} fork stops", why, style=BAD)
     rows.append(("fork", words((str(result.path), STRONG))))
     return look.panel(pairs(rows), f"{SAME} forked at {result.first}", "compare shows what changed", style=GOOD)

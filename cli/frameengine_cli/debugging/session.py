@@ -16,6 +16,7 @@ from frameengine.debug.timeline import Timeline
 from frameengine.errors import UsageError
 from frameengine.graph.registry import BoundGraph
 from frameengine.trace.messages import Message, Step
+from frameengine_cli.debugging.live import LiveRun
 from frameengine_cli.look import Look
 from frameengine_cli.refs import Source
 
@@ -56,6 +57,15 @@ class Session:
     """Expressions whose values are shown at every stop."""
     found: str = ""
     """The text that was searched for last."""
+    live: LiveRun | None = None
+    """The run under way; None where a recorded one is looked at."""
+
+    def interrupt(self) -> None:
+        """End the move, or cancel the message, that is under way; safe in a signal's handler."""
+        if self.live is not None and self.live.under_way:
+            self.live.cancel()
+        else:
+            self.debugger.stop()
 
     @property
     def place(self) -> Place:

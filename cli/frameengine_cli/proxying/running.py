@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +17,11 @@ from frameengine.exchanges.recorder import ExchangeRecorder
 from frameengine.performers.proxy_http import Upstream
 from frameengine.trace.redact import Redactor
 from frameengine_cli import output, phrases
+from frameengine_cli.endpoints import secrets_of
 from frameengine_cli.proxying.record import RecordApp
 from frameengine_cli.proxying.replay import ReplayApp
 from frameengine_cli.proxying.server import serve, url_of
 from frameengine_cli.refs import typed
-
-_SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS)$", re.IGNORECASE)
-
-
-def secrets_of(environ: Mapping[str, str] = os.environ) -> list[str]:
-    """Return the values of variables that are called as keys are: a recording holds none of them."""
-    return [value for name, value in environ.items() if _SECRET_NAME.search(name)]
 
 
 @frozen(kw_only=True)

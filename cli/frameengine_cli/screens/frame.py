@@ -95,8 +95,12 @@ def _call(call: Made, digests: tuple[str, str]) -> RenderableType:
     facts = [phrases.tokens(phrases.usage(call.outcome)), phrases.duration(phrases.milliseconds(call.outcome.meta))]
     facts += [f"{name} {digest[:12]}" for name, digest in zip(("request", "outcome"), digests, strict=True) if digest]
     title = f"{sign} {call.effect} call {call.key.call}: {phrases.called(call)}"
-    body: list[RenderableType] = _model_request(call) if call.effect == "model" else [value(call.request.get("arguments"))]
-    return _section(title, Group(*body, reply(call)), " · ".join([fact for fact in facts if fact]))
+    return _section(title, Group(request(call), reply(call)), " · ".join([fact for fact in facts if fact]))
+
+
+def request(call: Made) -> RenderableType:
+    """Return what an effect asks, whole."""
+    return Group(*_model_request(call)) if call.effect == "model" else value(call.request.get("arguments"))
 
 
 def _model_request(call: Made) -> list[RenderableType]:

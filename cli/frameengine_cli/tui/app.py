@@ -353,10 +353,14 @@ def _stopped(answer: Answer, names: Mapping[int, str]) -> Sequence[tuple[str, st
         (f"{stop.where}  ", f"{STRONG} {GOOD}"),
         (f"{said.get(stop.reason, '')}  ", BAD if stop.reason == "interrupted" else QUIET),
     ]
-    for hit in stop.hits:
-        parts += [("■ ", BAD), (f"{hit.number} ", QUIET), (f"{hit.what or names.get(hit.number, '')}  ", STRONG)]
-        if hit.before is not None or hit.after is not None:
-            parts += [(phrases.value(hit.before, 40), QUIET), (" → ", BAD), (f"{phrases.value(hit.after, 40)}  ", STRONG)]
+    told = [(hit.number, hit.what or names.get(hit.number, ""), hit.before, hit.after) for hit in stop.hits]
+    for index, (number, what, before, after) in enumerate(told):
+        # Several effects of a frame may be the same hit to a person.
+        if told.index((number, what, before, after)) == index:
+            times = told.count((number, what, before, after))
+            parts += [("■ ", BAD), (f"{number} ", QUIET), (what, STRONG), (f" {times} times  " if times > 1 else "  ", QUIET)]
+            if before is not None or after is not None:
+                parts += [(phrases.value(before, 40), QUIET), (" → ", BAD), (f"{phrases.value(after, 40)}  ", STRONG)]
     parts += [(f"{note}  ", BAD) for note in stop.notes]
     found = answer.data.get("found")
     if found:

@@ -100,12 +100,12 @@ def frame_rows(scene: Scene, marks: Collection[Place]) -> list[Row]:
     rows = [Row(text=text, place=place, here=scene.place == place, subject="input")]
     if stretch.first:
         at = Place(stretch.message, stretch.frames[0].place.frame - 1)
-        rows.append(Row(text=words((f"  … {stretch.first:,} frames before", QUIET)), place=at))
+        rows.append(Row(text=words((f"  … {phrases.count(stretch.first, 'frame')} before", QUIET)), place=at))
     for shown in stretch.frames:
         rows += _frame(shown, scene, marks, digits)
     if stretch.later:
         at = Place(stretch.message, stretch.frames[-1].place.frame + 1)
-        rows.append(Row(text=words((f"  … {stretch.later:,} frames behind", QUIET)), place=at))
+        rows.append(Row(text=words((f"  … {phrases.count(stretch.later, 'frame')} behind", QUIET)), place=at))
     return rows
 
 

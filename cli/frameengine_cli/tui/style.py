@@ -27,7 +27,7 @@ THEMES: Final = (
         background="#10141a",
         surface="#10141a",
         panel="#1a2029",
-        variables={"edge": "#2c3642", "cursor": "#24415c", "here": "#1b2734", "quiet": "#7f8c9b"},
+        variables={"edge": "#2c3642", "cursor": "#24415c", "here": "#1b2734", "quiet": "#8a97a6"},
     ),
     Theme(
         name=LIGHT,
@@ -42,7 +42,7 @@ THEMES: Final = (
         background="#fbfaf7",
         surface="#fbfaf7",
         panel="#efede7",
-        variables={"edge": "#d0ccc2", "cursor": "#cfe3f5", "here": "#ebf1f6", "quiet": "#66717c"},
+        variables={"edge": "#d0ccc2", "cursor": "#cfe3f5", "here": "#ebf1f6", "quiet": "#5b6670"},
     ),
     Theme(
         name=BARE,

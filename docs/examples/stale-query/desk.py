@@ -32,6 +32,7 @@ class Director:
     """Ask a model for a plan, and keep it in the state."""
 
     async def run(self, message: Envelope, ctx: NodeContext) -> NodeResult:
+        """Make one model call."""
         asked = [*ctx.state["questions"], message.text]
         said = [{"role": "user", "content": text} for text in asked]
         call = ModelCall(model=ctx.config.model, messages=[{"role": "system", "content": PROMPT}, *said])
@@ -57,6 +58,7 @@ class Thinker:
     """Run the query of the plan."""
 
     async def run(self, message: Work, ctx: NodeContext) -> NodeResult:
+        """Make one tool call; no model is asked."""
         found = await ctx.perform(ToolCall("query_db", {"query": ctx.state["plan"]["query"], "database": "billing"}))
         return NodeResult(Found(found.content))
 
@@ -65,5 +67,6 @@ class Output:
     """Say the figure."""
 
     async def run(self, message: Found, ctx: NodeContext) -> NodeResult:
+        """Show one sentence."""
         ctx.say(f"There are {message.rows.split()[-1]}.")
         return NodeResult()

@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -29,16 +30,17 @@ FILE: Final = "frameengine.toml"
 """Name of the file that is looked for where none is named."""
 DEFAULT: Final = "default"
 """The model of every node that the file does not name."""
-USUAL: Final = (
-    ("OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1", "openai"),
-    ("OPENROUTER_API_KEY", "", "https://openrouter.ai/api/v1", "openrouter"),
-)
-"""Without a file: variable of the key, variable of the base URL, base URL, and what the endpoint is called."""
+USUAL: Final = (("openai", "https://api.openai.com/v1"), ("openrouter", "https://openrouter.ai/api/v1"))
+"""Without a file: what the endpoint is called, and its base URL. Its variables begin with that name: `OPENAI_API_KEY`."""
 _ENDPOINT_KEYS = ("base_url", "key_env", "headers", "headers_env", "params", "stream", "stream_usage", "timeouts", "retry")
 _MODEL_KEYS = ("endpoint", "model", "params")
 _SECRETS = re.compile(
     r"sk-[A-Za-z0-9_-]{12,}|gh[pousr]_[A-Za-z0-9]{20,}|(?i:bearer)\s+\S{8,}|AIza[A-Za-z0-9_-]{30,}|hf_[A-Za-z0-9]{20,}"
 )
+_HOLDERS = frozenset("authorization proxy-authorization api-key api_key x-api-key x-goog-api-key cookie".split())
+"""Headers and parameters that hold a key, whatever it looks like."""
+_VARIABLE = re.compile(r"(?!(?=\D*\d)[A-Za-z0-9]{24,}$)[A-Za-z_]\w{0,99}", re.ASCII)
+"""The name of a variable: one that is long, without a break and has digits is more likely a key that was put in its place."""
 
 
 @frozen(kw_only=True)
@@ -56,7 +58,7 @@ class Named:
         """Return what may be told of it: never the key, never the value of a header."""
         endpoint = self.endpoint
         return {
-            "base_url": endpoint.base_url,
+            "base_url": endpoint.public_url,
             "key_env": self.key_env or None,
             "key_set": self.key_set if self.key_env else None,
             "headers": list(endpoint.headers),
@@ -108,39 +110,54 @@ class Models:
 class NodeModels:
     """A model for `performers.live.Live` that asks for each node what `Models` says. Safe to call from several threads."""
 
-    def __init__(self, models: Models, nodes: Iterable[str], *, clock: Clock | None = None) -> None:
-        """Prepare for those of *nodes* that *models* has a model for. Raises `UsageError` where a key of theirs is missing."""
-        self._source = models.source
-        self._models = {node: HttpModel(models.endpoint(node), clock=clock) for node in nodes if models.names(node)}
-
-    @property
-    def on_delta(self) -> Callable[[Call, str | None], None] | None:
+    def __init__(self, models: Models, nodes: Iterable[str] = (), *, clock: Clock | None = None) -> None:
+        """Raise `UsageError` where the key for one of *nodes* is missing; those that have no model may never ask one."""
+        self.on_delta: Callable[[Call, str | None], None] | None = None
         """Told of each piece of a shown reply as it comes; None takes the pieces back."""
-        return next((model.on_delta for model in self._models.values()), None)
-
-    @on_delta.setter
-    def on_delta(self, told: Callable[[Call, str | None], None] | None) -> None:
-        for model in self._models.values():
-            model.on_delta = told
+        self._models = models
+        self._clock = clock
+        self._lock = Lock()
+        self._made: dict[str, HttpModel] = {}
+        for node in nodes:
+            if models.names(node):
+                models.endpoint(node)
 
     def __call__(self, call: Call) -> ModelReply | Outcome:
         """Ask the model of the call's node. Raises `UsageError` for a node that has none."""
-        model = self._models.get(call.key.node)
-        if model is None:
-            what = f"{self._source} names no model for node {call.key.node!r}"
-            raise UsageError(what, hint=f"add [models.{call.key.node}] or [models.{DEFAULT}]", node=call.key.node)
+        node = call.key.node
+        model = self._model(node)
+        if not (model.endpoint.model or call.effect.name):
+            where = f"neither the graph nor {self._models.source} names a model for node {node!r}"
+            raise UsageError(f"{where}: set model in [models.{DEFAULT}], or OPENAI_MODEL", node=node)
         return model(call)
+
+    def _model(self, node: str) -> HttpModel:
+        with self._lock:
+            if node not in self._made:
+                if not self._models.names(node):
+                    what = f"{self._models.source} says no endpoint for node {node!r}"
+                    raise UsageError(f"{what}: add [models.{node}] or [models.{DEFAULT}]", node=node)
+                self._made[node] = HttpModel(self._models.endpoint(node), on_delta=self._told, clock=self._clock)
+            return self._made[node]
+
+    def _told(self, call: Call, text: str | None) -> None:
+        if self.on_delta is not None:
+            self.on_delta(call, text)
 
     def drop(self, keys: Iterable[EffectKey]) -> None:
         """End the calls of *keys* that are under way."""
         listed = tuple(keys)
-        for model in self._models.values():
+        for model in self._all():
             model.drop(listed)
 
     def close(self) -> None:
         """End every call that is under way."""
-        for model in self._models.values():
+        for model in self._all():
             model.close()
+
+    def _all(self) -> tuple[HttpModel, ...]:
+        with self._lock:
+            return tuple(self._made.values())
 
 
 def load_models(path: Path, environment: Mapping[str, str]) -> Models:
@@ -171,13 +188,15 @@ def load_models(path: Path, environment: Mapping[str, str]) -> Models:
 
 def usual_models(environment: Mapping[str, str]) -> Models | None:
     """Return the endpoint that the usual variables describe; None where none of them is set."""
-    for key_env, base_env, base_url, name in USUAL:
-        key, base = environment.get(key_env, ""), environment.get(base_env, "") if base_env else ""
+    for name, usual in USUAL:
+        variables = [f"{name.upper()}_{what}" for what in ("BASE_URL", "API_KEY", "MODEL")]
+        base, key, model = [environment.get(variable, "") for variable in variables]
         if key or base:
-            endpoint = Endpoint(base_url=base or base_url, key=key)
-            named = Named(endpoint=endpoint, key_env=key_env if key or not base else "", key_set=True)
-            said = " and ".join([variable for variable, value in ((base_env, base), (key_env, key)) if value])
-            return Models(source=said, endpoints={name: named}, nodes={DEFAULT: (name, EMPTY)})
+            endpoint = Endpoint(base_url=base or usual, key=key)
+            named = Named(endpoint=endpoint, key_env=variables[1] if key else "")
+            said = [variable for variable, value in zip(variables, (base, key, model), strict=True) if value]
+            more: FrozenMap = freeze({"model": model} if model else {})
+            return Models(source=", ".join(said), endpoints={name: named}, nodes={DEFAULT: (name, more)})
     return None
 
 
@@ -190,6 +209,9 @@ class _Reader:
 
     def models(self, document: Mapping[str, Any], source: str) -> Models:
         self._unknown((), document, ("endpoints", "models"))
+        for at, text in _texts((), document):
+            if _SECRETS.search(text):
+                self.problems.append((at, "looks like a key: keep it in a variable, and name that with key_env or headers_env"))
         written = self._table(("endpoints",), document.get("endpoints", {}))
         endpoints = {name: named for name, item in written.items() if (named := self._endpoint(("endpoints", name), item))}
         if not written:
@@ -205,19 +227,20 @@ class _Reader:
     def _endpoint(self, place: Place, item: Any) -> Named | None:
         members = self._table(place, item)
         self._unknown(place, members, _ENDPOINT_KEYS)
-        for at, text in _texts(place, members):
-            if _SECRETS.search(text):
-                self.problems.append((at, "looks like a key: keep it in a variable, and name that with key_env or headers_env"))
-                return None
-        key_env = self._text((*place, "key_env"), members.get("key_env", ""))
+        key_env = self._variable((*place, "key_env"), members.get("key_env", ""))
         headers = {name: self._text((*place, "headers", name), value) for name, value in self._members(place, members, "headers")}
-        for name, variable in self._members(place, members, "headers_env"):
-            value = self.environment.get(self._text((*place, "headers_env", name), variable), "")
+        params = dict(self._members(place, members, "params"))
+        for owner, held in (("headers", headers), ("params", params)):
+            for name in held:
+                if name.lower() in _HOLDERS:
+                    self.problems.append(((*place, owner, name), "holds a key: name its variable with key_env or headers_env"))
+        for name, named in self._members(place, members, "headers_env"):
+            variable = self._variable((*place, "headers_env", name), named)
+            value = self.environment.get(variable, "")
             if value:
                 headers[name] = value
-            else:
+            elif variable:
                 self.problems.append(((*place, "headers_env", name), f"the variable {variable} is not set"))
-        params = dict(self._members(place, members, "params"))
         timeouts = self._figures((*place, "timeouts"), members.get("timeouts", {}), Timeouts)
         retry = self._figures((*place, "retry"), members.get("retry", {}), Retry)
         flags = {name: self._flag((*place, name), members.get(name, True)) for name in ("stream", "stream_usage")}
@@ -233,9 +256,9 @@ class _Reader:
                 stream_usage=flags["stream_usage"],
             )
         except FrameEngineError as error:
-            self.problems.append(((*place, "base_url"), f"{error.message}: {error.hint}"))
+            self.problems.append(((*place, *error.fields.get("member", ["params"])), f"{error.message}: {error.hint}"))
             return None
-        return Named(endpoint=endpoint, key_env=key_env, key_set=not key_env or key_env in self.environment)
+        return Named(endpoint=endpoint, key_env=key_env, key_set=not key_env or bool(self.environment.get(key_env)))
 
     def _node(self, place: Place, item: Any, endpoints: list[str]) -> tuple[str, FrozenMap]:
         members = self._table(place, item)
@@ -248,7 +271,11 @@ class _Reader:
             more["model"] = self._text((*place, "model"), members["model"])
         if "params" in members:
             more["params"] = dict(self._members(place, members, "params"))
-        frozen_more: FrozenMap = freeze(more)
+        try:
+            frozen_more: FrozenMap = freeze(more)
+        except FrameEngineError as error:
+            self.problems.append(((*place, "params"), f"{error.message}: {error.hint}"))
+            frozen_more = EMPTY
         return str(name), frozen_more
 
     def _figures(self, place: Place, item: Any, kind: type[F]) -> F:
@@ -281,6 +308,14 @@ class _Reader:
         if isinstance(item, str):
             return item
         self.problems.append((place, "must be a text"))
+        return ""
+
+    def _variable(self, place: Place, item: Any) -> str:
+        """Return the name of a variable; what is none is not repeated, since it may be the key itself."""
+        name = self._text(place, item)
+        if not name or _VARIABLE.fullmatch(name):
+            return name
+        self.problems.append((place, "must be the name of a variable, such as OPENAI_API_KEY"))
         return ""
 
     def _flag(self, place: Place, item: Any) -> bool:

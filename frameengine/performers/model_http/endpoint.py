@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from urllib.parse import parse_qsl
 
 from attrs import Factory, field, frozen
 
@@ -14,8 +15,10 @@ from frameengine.performers.model_http.fault import Retry
 _URL = re.compile(r"https?://[^/?#@\s]+(?:/[^?#\s]*)?(?:\?[^#\s]*)?", re.IGNORECASE)
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
-_OPEN = frozenset({"http-referer", "referer", "x-title", "user-agent", "accept", "accept-language", "openai-organization"})
-"""Headers whose values are no secrets; the value of every other one is kept out of texts."""
+_OPEN = frozenset(
+    "http-referer referer x-title user-agent accept accept-language openai-organization api-version version".split()
+)
+"""Headers, and members of a query, whose values are no secrets; the value of every other one is kept out of texts."""
 _SECRET_MIN = 6
 """Length from which a value is taken for a secret: shorter ones would blot out ordinary words."""
 
@@ -60,12 +63,13 @@ class Endpoint:
     def __attrs_post_init__(self) -> None:
         if not _URL.fullmatch(self.base_url):
             hint = "write it as https://host/v1, without a user name; the key has a place of its own"
-            raise UsageError(f"the base URL of {self._host()} is not of the form", hint=hint)
+            raise UsageError(f"the base URL of {self._host()} is not of the form", hint=hint, member=["base_url"])
         for name, value in {**self.headers, "authorization": f"Bearer {self.key}" if self.key else "-"}.items():
             if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
-                what = "the key" if name == "authorization" and self.key else f"the header {name!r}"
+                key = name == "authorization" and bool(self.key)
+                what, member = ("the key", ["key_env"]) if key else (f"the header {name!r}", ["headers", name])
                 hint = "printable ASCII on one line; was a line end or a quote copied along?"
-                raise UsageError(f"{what} cannot be sent", hint=hint)
+                raise UsageError(f"{what} cannot be sent", hint=hint, member=member)
 
     @property
     def url(self) -> str:
@@ -73,13 +77,20 @@ class Endpoint:
         path, mark, query = self.base_url.partition("?")
         return f"{path.rstrip('/')}/chat/completions{mark}{query}"
 
+    @property
+    def public_url(self) -> str:
+        """The base URL for screens: without the values of its query, one of which may be a key."""
+        path, mark, query = self.base_url.partition("?")
+        return path + mark + "&".join([f"{name}=…" for name, _ in parse_qsl(query)])
+
     def _host(self) -> str:
         """Return the host for a message, without what may stand before it."""
         return repr(re.split(r"[/?#]", self.base_url.partition("://")[2].rpartition("@")[2])[0] or "the endpoint")
 
     def secrets(self) -> Iterator[str]:
-        """Yield what must stand in no text: the key, and values of headers that may be one; the longest first."""
+        """Yield what must stand in no text: the key, and what may be one in headers and query; the longest first."""
         hidden = [value.removeprefix("Bearer ") for name, value in self.headers.items() if name.lower() not in _OPEN]
+        hidden += [value for name, value in parse_qsl(self.base_url.partition("?")[2]) if name.lower() not in _OPEN]
         yield from sorted(
             (secret for secret in {self.key, *hidden} if len(secret) >= _SECRET_MIN), key=lambda one: (-len(one), one)
         )
