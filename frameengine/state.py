@@ -61,7 +61,9 @@ class Change:
 
     def to_json(self) -> FrozenMap:
         """Return the change as a reader of a trace gives it back."""
-        return freeze({**self.wire(), "value": self.value}) if self.op != "delete" else freeze(self.wire())  # type: ignore[no-any-return]
+        value = {} if self.op == "delete" else {"value": self.value}
+        members: FrozenMap = freeze({**self.wire(), **value})
+        return members
 
 
 def change_from_json(value: FrozenMap) -> Change:

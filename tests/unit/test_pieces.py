@@ -8,17 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frameengine.effects import Call, EffectKey, ModelCall, ModelReply, Outcome
+from frameengine.effects import Answer, Call, EffectKey, ModelCall, ModelReply, Outcome
 from frameengine.engine.driver import Run
+from frameengine.engine.message import Engine
 from frameengine.engine.stops import Ask
 from frameengine.inputs import UserMessage
 from frameengine.jsonvalue import freeze
 from frameengine.node import NodeContext, NodeResult
-from frameengine.trace.pieces import HELD_MAX
+from frameengine.records import Emission
+from frameengine.trace.pieces import HELD_MAX, Told
 from frameengine.trace.redact import Redactor
-from test_engine_previews import Screen, Streams, ask_for
 from toy import bound
 
+KEY = EffectKey(1, 1, "n", 0)
 GIVEN = 'Kq7"body?>/+~Zx93Wb'
 SPACED = "correct horse battery"
 SHAPED = "sk-proj-Abcdefghijklmnop0123456789"
@@ -27,7 +29,7 @@ SECRETS = (GIVEN, SPACED, SHAPED, BLOCK, GIVEN.encode().hex(), GIVEN.swapcase(),
 WORDS = ("hello", "sk-", "Bearer ", "correct ", "horse", "-----BEGIN ", '{"password": ', "\n", "天気です", "Kq7", " ", "a" * 30)
 
 
-def told(pieces: list[str | None], key: EffectKey = EffectKey(1, 1, "n", 0)) -> str:
+def told(pieces: list[str | None], key: EffectKey = KEY) -> str:
     """Return what is shown of a reply that comes in *pieces*."""
     shown: list[str | None] = []
     tell = Redactor([GIVEN, SPACED]).deltas(lambda _, piece: shown.append(piece))
@@ -96,25 +98,52 @@ def test_two_replies_do_not_mix() -> None:
     assert shown == {"a": "it is ", "b": "hello you all "}
 
 
-class Says:
-    """Asks, and says what came."""
+class Reader:
+    """What a reader has seen, and how often something was taken back."""
 
-    async def run(self, message: Any, ctx: NodeContext) -> NodeResult:
-        """Make one call."""
-        ctx.say((await ctx.perform(ask_for("hi"))).text)
-        return NodeResult()
+    def __init__(self) -> None:
+        self.read: list[str] = []
+        self.taken = 0
+
+    def on_preview(self, _: EffectKey, __: int, emission: Emission) -> None:
+        """Read on."""
+        self.read.append(emission.data["text"])
+
+    def on_retract(self, _: EffectKey) -> None:
+        """Count."""
+        self.taken += 1
+
+
+class Streams:
+    """A performer that tells of a reply in pieces before it answers with it."""
+
+    on_delta: Told | None = None
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def perform(self, ask: Ask) -> list[Answer]:
+        """Answer all new effects."""
+        for call in ask.new:
+            for piece in cut(self._text, 3):
+                assert self.on_delta is not None
+                self.on_delta(call, piece)
+        reply = ModelReply(message=freeze({"role": "assistant", "content": self._text}))
+        return [Answer(call.key, Outcome(value=reply)) for call in ask.new]
+
+
+async def says(_: Any, ctx: NodeContext) -> NodeResult:
+    """Ask, and say what came."""
+    ctx.say((await ctx.perform(ModelCall(model="m", messages=(), show=True))).text)
+    return NodeResult()
 
 
 def test_a_run_shows_placeholders_and_takes_nothing_back() -> None:
-    """With a redactor, what a reader has seen in the end is the committed text, its secret replaced, and nothing was withdrawn."""
-    screen = Screen()
-    text = f"the key is {SHAPED}, keep it"
-    streams = Streams((cut(text, 3), text))
-    from frameengine.engine.message import Engine
-
-    engine = Engine(bound([("says", Says())]), instruments=[screen])
-    Run(engine, streams, redactor=Redactor()).send(UserMessage.of("hi"))
-    assert SHAPED not in screen.text
-    assert screen.text == text.replace(SHAPED, "[secret:1.1.0.0" + "*" * (len(SHAPED) - 16) + "]")
-    assert screen.taken == []
-    assert screen.drawn > 1
+    """With a redactor a reader has seen the committed text in the end, its secret replaced, and nothing was withdrawn."""
+    reader, text = Reader(), f"the key is {SHAPED}, keep it"
+    Run(Engine(bound({"a": says}), instruments=[reader]), Streams(text), redactor=Redactor()).send(UserMessage.of("hi"))
+    seen = "".join(reader.read)
+    assert SHAPED not in seen
+    assert (seen[:11], seen[-9:], len(seen), reader.taken) == (text[:11], text[-9:], len(text), 0)
+    assert seen[11:].startswith("[secret:")
+    assert len(reader.read) > 2

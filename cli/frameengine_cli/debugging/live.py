@@ -96,7 +96,7 @@ class LiveRun:
         self.writer = TraceWriter(path, facts, durability="durable", replace=replace)
         self._performer = Paused(who.performer, self._decide, clock=who.clock)
         engine = Engine(bound, seed=who.seed, switch=lambda name: bind(load_graph(name)))
-        recorder = Held(self.writer, lambda frame: self._meet(frame) and None)
+        recorder = Held(self.writer, self._committed)
         self._run = Run(engine, self._performer, recorder, clock=who.clock, redactor=who.redactor)
         self._run.inbox.wake = self._performer.wake
         self.timeline = Timeline(path, damaged=True)
@@ -106,6 +106,7 @@ class LiveRun:
         self._thread: Thread | None = None
         self._stopped: set[int] = set()
         self._asked: dict[str, ModelCall] = {}
+        self._cancelled = False
 
     # ------------------------------------------------------------------ in the thread of the engine
 
@@ -121,6 +122,9 @@ class LiveRun:
 
     def _decide(self, call: Call) -> Decision | None:
         return self._meet(call)
+
+    def _committed(self, frame: Frame) -> None:
+        self._meet(frame)
 
     # ------------------------------------------------------------------ in the thread of the person
 
@@ -140,7 +144,7 @@ class LiveRun:
             raise UsageError(f"the run has ended: {self.broken.message}", hint="quit, and begin another")
         if self.under_way:
             raise UsageError("a message is under way", hint="approve, or cancel, and say it then")
-        self.under_way = True
+        self.under_way, self._cancelled = True, False
         self._thread = Thread(target=self._send, args=(body,), daemon=True)
         self._thread.start()
 
@@ -163,6 +167,7 @@ class LiveRun:
         """Cancel the message under way; safe in a signal's handler. Raises `UsageError` where none is."""
         if not self.under_way:
             raise UsageError("no message is under way", hint="say TEXT")
+        self._cancelled = True
         self._run.inbox.put(Cancel())
         if self.held:
             self.asking, self.between = None, False
@@ -180,6 +185,9 @@ class LiveRun:
         self.timeline.extend()
         if isinstance(news, BaseException):
             raise self._ended(news)
+        if isinstance(news, Call) and self._cancelled:
+            self._orders.put(None)
+            return None
         if isinstance(news, Call):
             met = self._met_by(news)
             self.asking = news if met or self.pauses == "effects" else None
@@ -245,7 +253,7 @@ class LiveRun:
         self.broken = found
         return found
 
-    # ------------------------------------------------------------------ breakpoints
+    # ------------------------------------------------------------------ what holds it
 
     def _met_by(self, call: Call) -> list[tuple[Point, list[Hit]]]:
         shared = 0

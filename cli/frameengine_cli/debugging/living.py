@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from rich.console import Group, RenderableType
 
@@ -14,7 +14,7 @@ from frameengine.errors import UsageError
 from frameengine.inputs import UserMessage
 from frameengine.trace.messages import Made
 from frameengine_cli.debugging.command import Command, no_argument
-from frameengine_cli.debugging.live import PAUSES, LiveRun, Pauses
+from frameengine_cli.debugging.live import PAUSES, LiveRun
 from frameengine_cli.debugging.screens import noted
 from frameengine_cli.debugging.session import Answer, Session
 from frameengine_cli.look import BAD, MODEL, QUIET, STRONG, TOOL, Look, words
@@ -126,7 +126,7 @@ def _pause(session: Session, argument: str) -> Answer:
     if argument:
         if argument not in PAUSES:
             raise UsageError(f"pause {argument}: there is no such pause", hint=f"it is one of {', '.join(PAUSES)}")
-        live.pauses = cast("Pauses", argument)
+        live.pauses = argument
     where = {"effects": "before every effect", "frames": "behind every frame", "off": "at breakpoints only"}[live.pauses]
     return Answer(data={"pause": live.pauses}, screen=lambda _: noted(f"the run is held {where}"))
 
@@ -156,8 +156,8 @@ LIVING = (
     Command(name="approve", short=("a",), help="let it be done as it is asked; behind a frame, begin the next", run=_approve),
     Command(
         name="send", argument="JSON|TEXT", help="let another request be done in its place",
-        more="Of a tool its arguments, of a model members of the request, or a text in the place of the last message's. The trace "
-        'keeps what the node asked, and this beside the outcome. Example: send {"query": "SELECT 1", "database": "billing"}',
+        more="Of a tool its arguments, of a model members of the request, or a text in the place of the last message's. The "
+        'trace keeps what the node asked, and this beside the outcome. Example: send {"query": "SELECT 1", "database": "billing"}',
         run=_decided(typed_request, 'send {"query": "SELECT 1", "database": "billing"}'),
     ),
     Command(
