@@ -132,9 +132,12 @@ class Breakpoints:
             stopping.append((point, hits))
         return stopping
 
-    def hits(self, point: Point) -> Iterator[Hit]:
-        """Yield every hit of a point in the whole run, whether it is among these or was only parsed; nothing is counted."""
-        return self._finder(point).hits()
+    def hits(self, point: Point, stopping: Callable[[], bool] = lambda: False) -> Iterator[Hit]:
+        """Yield every hit of a point in the whole run, whether it is among these or was only parsed; nothing is counted.
+
+        *stopping* is asked at every frame; once it says so, no more is looked for.
+        """
+        return self._finder(point).hits(stopping)
 
     def _hits(self, point: Point, moment: Moment) -> list[Hit]:
         if point.number not in self._finders:

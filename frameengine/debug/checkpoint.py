@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable
 from hashlib import sha256
-from operator import itemgetter
+from operator import is_
 from typing import Any, Generic, TypeVar
 
 from frameengine.codec import dumps, loads, written
@@ -26,9 +26,6 @@ CHECKPOINTS_MAX = 2_048
 """Checkpoints that are kept."""
 CHECKPOINT_BYTES_MAX = 32 << 20
 """Bytes of all of them."""
-FORMS_MAX = 1 << 16
-"""Digests of contents that are remembered while a run is folded."""
-_NUMBER = itemgetter("$c")
 FOLDING_ERRORS = (FrameEngineError, LookupError, TypeError, ValueError, AttributeError)
 """What a change can raise that no run has written."""
 
@@ -79,7 +76,7 @@ class Digests:
     def __init__(self, contents: Stored) -> None:
         self._contents = contents
         self._forms: dict[str, tuple[Json, bytes]] = {}
-        self._objects: dict[int, str] = {}
+        self._lists: dict[str, tuple[tuple[Json, ...], bytes]] = {}
 
     def of(self, state: RunState) -> str:
         """Return the digest of a folded state, in hex. Raises one of `FOLDING_ERRORS` where a reference leads nowhere."""
@@ -93,29 +90,32 @@ class Digests:
 
     def _form(self, name: str, value: Json) -> bytes:
         plain = name[1:] if name[:1] == "$" else name
-        listed = self._listed(value) if type(value) is tuple and value else ""
-        return b"%b:[#%b]" % (dumps(plain), listed.encode()) if listed else section_form(plain, resolved(value, self._contents))
+        listed = self._listed(name, value) if type(value) is tuple and value else b""
+        return b"%b:[%b]" % (dumps(plain), listed) if listed else section_form(plain, resolved(value, self._contents))
 
-    def _listed(self, items: tuple[Json, ...]) -> str:
-        """Return the digests of the objects that a list refers to, joined; empty where it holds anything else."""
-        known = self._objects
-        try:
-            numbers = list(map(_NUMBER, items))
-        except (KeyError, TypeError, IndexError):
-            return ""
-        digests: list[Any] = list(map(known.get, numbers))
-        try:
-            return ",#".join(digests)
-        except TypeError:  # some are new: of a conversation that grows, the last
-            if len(known) > FORMS_MAX:
-                known.clear()
-            for index in range(digests.index(None), len(digests)):
-                if digests[index] is None:
-                    digests[index] = known[numbers[index]] = self._contents.hexdigest(numbers[index])
-            if None in digests:
-                known.clear()
-                return ""
-            return ",#".join(digests)
+    def _listed(self, name: str, items: tuple[Json, ...]) -> bytes:
+        """Return the digests of the objects that a list refers to, joined; empty where it holds anything else.
+
+        What a list has in common with the one before, of which it may have lost the oldest, is not looked at again.
+        """
+        before, form = self._lists.get(name, ((), b""))
+        lost = next((index for index, item in enumerate(before) if item is items[0]), len(before))
+        same = len(before) - lost
+        if same > len(items) or not all(map(is_, before[lost:], items)):
+            lost, same = len(before), 0
+        parts = [form[lost * _EACH :]] if same else []
+        for item in items[same:]:
+            digest = self._contents.hexdigest(item["$c"]) if type(item) is FrozenMap and "$c" in item else None
+            if digest is None:
+                return b""
+            parts.append(b"#" + digest.encode())
+        form = b",".join(parts)
+        self._lists[name] = (items, form)
+        return form
+
+
+_EACH = len(",#") + 64
+"""Bytes of a digest in a list of them."""
 
 
 class Checkpoints:

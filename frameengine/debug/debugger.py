@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Event
 
 from frameengine.debug.breakpoints import Breakpoints
@@ -95,11 +95,25 @@ class Debugger:
     # ------------------------------------------------------------------ what stops them
 
     def hits(self, point: Point) -> Iterator[Hit]:
-        """Yield every hit of a breakpoint or watchpoint in the whole run, without moving or counting."""
-        return self.breakpoints.hits(point)
+        """Yield every hit of a breakpoint or watchpoint in the whole run, or up to a `stop`, without moving or counting."""
+        self._stopping.clear()
+        return self.breakpoints.hits(point, self._stopping.is_set)
+
+    def while_wanted(self, positions: Iterable[int]) -> Iterator[int]:
+        """Yield *positions* one after another, up to a `stop`."""
+        self._stopping.clear()
+        for position in positions:
+            if self._stopping.is_set():
+                return
+            yield position
+
+    @property
+    def stopped(self) -> bool:
+        """Whether what was done last was ended by `stop`."""
+        return self._stopping.is_set()
 
     def stop(self) -> None:
-        """End the move that is under way, at a frame boundary; to be called from another thread or a signal's handler."""
+        """End what is under way, at a frame boundary; to be called from another thread or a signal's handler."""
         self._stopping.set()
 
     @property

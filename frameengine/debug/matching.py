@@ -73,10 +73,12 @@ class Finder:
             found += [self._hit(moment, one) for one in self._closer(moment, each) if self._holds(moment, one)]
         return found
 
-    def hits(self) -> Iterator[Hit]:
-        """Yield every hit in the whole run, an unfinished frame at its end included."""
+    def hits(self, stopping: Callable[[], bool] = lambda: False) -> Iterator[Hit]:
+        """Yield every hit in the whole run, an unfinished frame at its end included, until *stopping* says so."""
         timeline = self._timeline
         for position in range(1, timeline.places + (timeline.unfinished is not None)):
+            if stopping():
+                return
             yield from self.at(Moment(timeline, position))
 
     def possible(self, moment: Moment) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from frameengine.debug.facts import Moment
 from frameengine.debug.history import at, section, values
@@ -28,9 +28,11 @@ class Watcher:
         index = bisect_left(touched, position)
         return self._hit(position) if index < len(touched) and touched[index] == position else []
 
-    def hits(self) -> Iterator[Hit]:
-        """Yield every hit in the whole run."""
+    def hits(self, stopping: Callable[[], bool] = lambda: False) -> Iterator[Hit]:
+        """Yield every hit in the whole run, until *stopping* says so."""
         for position in self._positions():
+            if stopping():
+                return
             yield from self._hit(position)
 
     def _positions(self) -> Sequence[int]:

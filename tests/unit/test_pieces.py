@@ -75,7 +75,7 @@ def test_ordinary_text_waits_for_the_end_of_a_word_at_most(parts: list[str], siz
 
 def test_a_reply_without_an_end_of_a_word_is_shown_when_it_is_whole() -> None:
     """What is held back is bounded: of a reply that is one endless word nothing is shown on the way, and none of it piles up."""
-    assert told(cut("a" * (HELD_MAX + 50) + " b c d ", 64)) == ""
+    assert told(cut("a" * (HELD_MAX + 200) + " b c d ", 64)) == ""
 
 
 def test_pieces_that_are_taken_back_begin_anew() -> None:

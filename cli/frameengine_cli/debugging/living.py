@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from attrs import evolve
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 
 from frameengine.debug.pause import Decision, Fail, Skip, typed_answer, typed_failure, typed_request
 from frameengine.debug.stop import Stop
 from frameengine.effects import Call, Effect, Outcome, plain
 from frameengine.errors import UsageError
 from frameengine.inputs import UserMessage
+from frameengine.jsonvalue import freeze
 from frameengine.trace.messages import Made
+from frameengine_cli import phrases
 from frameengine_cli.debugging.command import Command, no_argument
 from frameengine_cli.debugging.live import PAUSES, LiveRun
 from frameengine_cli.debugging.screens import noted
@@ -59,11 +63,19 @@ def made_of(call: Call) -> Made:
     return Made(key=call.key, effect=call.effect.kind, request=plain(call.effect), outcome=Outcome(status="not_recorded"))
 
 
-def asks(call: Call) -> RenderableType:
-    """Return a call that waits, whole, and what can be done about it."""
+def asks(call: Call, *, whole: bool = False) -> RenderableType:
+    """Return a call that waits, and what can be done about it; of a model's messages the last only, unless the *whole* is wanted."""
     sign = MODEL if call.effect.kind == "model" else TOOL
     head = words((f"{HELD} ", BAD), (f"{call.key} asks  ", STRONG), (f"{sign} {call.effect.name}", ""))
-    return Group(head, frame_screen.request(made_of(call)), words((f"  {WAYS}", QUIET)))
+    made = made_of(call)
+    parts = [head]
+    listed = made.request.get("messages", ())
+    if listed and not whole:
+        earlier = phrases.count(len(listed) - 1, "message")
+        parts.append(words((f"  {earlier} before this one: asks shows them", QUIET)))
+        made = evolve(made, request=freeze({"messages": listed[-1:]}))
+    body = Padding(frame_screen.request(made), (0, 0, 0, 2 if call.effect.kind == "tool" else 0))
+    return Group(*parts, body, words((f"  {WAYS}", QUIET)))
 
 
 def _moves(session: Session, act: Callable[[LiveRun], None]) -> Answer:
@@ -137,7 +149,7 @@ def _asks(session: Session, argument: str) -> Answer:
     data = {"asks": None if call is None else asked_json(call)}
 
     def screen(_: Look) -> RenderableType:
-        return noted("no effect waits for a decision") if call is None else asks(call)
+        return noted("no effect waits for a decision") if call is None else asks(call, whole=True)
 
     return Answer(data=data, screen=screen)
 
@@ -157,7 +169,7 @@ LIVING = (
     Command(
         name="send", argument="JSON|TEXT", help="let another request be done in its place",
         more="Of a tool its arguments, of a model members of the request, or a text in the place of the last message's. The "
-        'trace keeps what the node asked, and this beside the outcome. Example: send {"query": "SELECT 1", "database": "billing"}',
+        'trace keeps what the node asked, and this beside. Example: send {"query": "SELECT 1", "database": "billing"}',
         run=_decided(typed_request, 'send {"query": "SELECT 1", "database": "billing"}'),
     ),
     Command(

@@ -26,7 +26,7 @@ from frameengine_cli.debugging.screens import (
     value,
 )
 from frameengine_cli.debugging.searching import search
-from frameengine_cli.debugging.session import Answer, Session
+from frameengine_cli.debugging.session import Answer, Session, stopped_by_hand
 from frameengine_cli.look import Look
 from frameengine_cli.screens import frame as frame_screen
 from frameengine_cli.screens.timeline import timeline as timeline_screen
@@ -180,6 +180,8 @@ def _search(session: Session, argument: str) -> Answer:
         raise UsageError("search for what?", hint="search timeout, or search ? timeout to look backwards")
     session.found = text
     found = search(session, text, back=back)
+    if session.debugger.stopped:
+        raise stopped_by_hand("search")
     if found is None:
         raise UnknownRef(f"{text!r} stands nowhere {'before' if back else 'behind'} this place", hint="", text=text)
     stop = session.debugger.go(found.place)

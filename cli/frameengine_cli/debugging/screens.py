@@ -76,7 +76,8 @@ def _headline(session: Session) -> Text:
             ("start", f"{STRONG} {GOOD}"), (f"  {timeline.counts.inputs:,} inputs, {timeline.counts.frames:,} frames", QUIET)
         )
     message = timeline.message(place.message)
-    facts = [message.path, message.status if message.status != "done" else ""]
+    status = "under way" if session.live is not None and message.trace is None else message.status
+    facts = [message.path, status if status != "done" else ""]
     within = "has entered" if not place.frame else f"frame {place.frame} of {len(message.steps)}"
     if place.effects is not None:
         within = f"inside frame {place.frame} of {len(message.steps)}"

@@ -40,7 +40,7 @@ def search(session: Session, text: str, *, back: bool) -> Found | None:
     timeline = session.timeline
     here = timeline.index(session.place)
     wanted = text.casefold()
-    for index in range(here - 1, 0, -1) if back else range(here + 1, timeline.places):
+    for index in session.debugger.while_wanted(range(here - 1, 0, -1) if back else range(here + 1, timeline.places)):
         found = found_at(session, timeline.place(index), wanted)
         if found is not None:
             return found

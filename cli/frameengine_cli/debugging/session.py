@@ -17,6 +17,7 @@ from frameengine.errors import UsageError
 from frameengine.graph.registry import BoundGraph
 from frameengine.trace.messages import Message, Step
 from frameengine_cli.debugging.live import LiveRun
+from frameengine_cli.failures import Interrupted
 from frameengine_cli.look import Look
 from frameengine_cli.refs import Source
 
@@ -95,3 +96,8 @@ class Session:
     def forked_or_own(self) -> Source:
         """Return the newest fork, or else the run itself."""
         return self.forked or self.source
+
+
+def stopped_by_hand(command: str) -> Interrupted:
+    """Return the error for a command that somebody has ended."""
+    return Interrupted(f"{command} was stopped on the way: nothing has moved", hint=f"{command} again, and let it end")

@@ -12,7 +12,7 @@ from frameengine.errors import UsageError
 from frameengine_cli import phrases
 from frameengine_cli.debugging.command import Command, no_argument, split
 from frameengine_cli.debugging.screens import breakpoint_table, hit_table, noted
-from frameengine_cli.debugging.session import Answer, Session
+from frameengine_cli.debugging.session import Answer, Session, stopped_by_hand
 from frameengine_cli.look import Look
 
 HITS_SHOWN = 40
@@ -103,6 +103,8 @@ def _hits(session: Session, argument: str) -> Answer:
     else:
         point = held.parse(argument)
     found: list[Hit] = list(session.debugger.hits(point))
+    if session.debugger.stopped:
+        raise stopped_by_hand("hits")
     data = {"point": point.to_json(), "count": len(found), "hits": [hit.to_json() for hit in found]}
 
     def screen(_: Look) -> RenderableType:

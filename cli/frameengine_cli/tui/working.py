@@ -190,7 +190,7 @@ class Working:
         debugger = self._session.debugger
         points = {point.number: point for point in debugger.breakpoints.all() if point.enabled}
         kept = {number: marks for number, marks in self.marks.items() if points.get(number) == marks.point}
-        new = {number: Marks(point, iter(debugger.hits(point))) for number, point in points.items() if number not in kept}
+        new = {number: Marks(point, iter(debugger.breakpoints.hits(point))) for number, point in points.items() if number not in kept}
         changed = bool(new) or kept.keys() != self.marks.keys()
         self.marks = {**kept, **new}
         self._wake.set()
