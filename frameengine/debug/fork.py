@@ -17,7 +17,7 @@ from frameengine.debug.timeline import Timeline
 from frameengine.diff.compare import compare as compare_traces
 from frameengine.diff.result import TraceDiff
 from frameengine.effects import EffectKey
-from frameengine.errors import Diverged, InternalError, NothingCompared, UsageError
+from frameengine.errors import Diverged, InternalError, NothingCompared, TraceIntegrity, UsageError
 from frameengine.graph.registry import BoundGraph
 from frameengine.inputs import StateEdit
 from frameengine.jsonvalue import FrozenMap, freeze
@@ -137,6 +137,9 @@ def fork(
     edited, starts = _edited(timeline, edits)
     start, first = min(starts, key=lambda pair: pair[0])
     with steady(path):
+        if changed := timeline.changed_on_disk():
+            what = f"{path} is not the file that the edits were written in: {changed}"
+            raise TraceIntegrity(what, hint="open it again, and look at the edits", path=str(path))
         divergence, bound = _replayed(timeline, start, first, Replayer(path, bound=bound, trust=trust, switch=switch))
         result = rerun(
             path,

@@ -94,6 +94,8 @@ class Layout(Sequence[Summary]):
         self._time = 0
         self._number = 0
         """Number of the message under way; 0 between two."""
+        self._frame = 0
+        """Its newest frame."""
 
     # ------------------------------------------------------------------ taking lines
 
@@ -118,7 +120,7 @@ class Layout(Sequence[Summary]):
         self._costs.append(nan)
         self._read.append(-1)
         self._wrote.append(-1)
-        self._number = entered
+        self._number, self._frame = entered, 0
         self._add(0, number)
         return True
 
@@ -158,10 +160,11 @@ class Layout(Sequence[Summary]):
         frame = value["frame"]
         if value["input"] != self._number:
             raise bad_line(line, f"frame {frame} of input {value['input']} stands outside its message")
-        if not self._frames[-1] < frame < NUMBER_MAX:
-            raise bad_line(line, f"frame {frame} stands behind frame {self._frames[-1]}")
+        if not self._frame < frame < NUMBER_MAX:
+            raise bad_line(line, f"frame {frame} stands behind frame {self._frame}")
         if "phase" not in value:
             self._mains[-1] += 1
+        self._frame = frame
         self._add(frame, number)
         return len(self._lines) - 1
 

@@ -71,10 +71,8 @@ class States:
 
     def frame(self, position: int, line: dict[str, Any]) -> None:
         """Take a committed frame."""
-        for record in line["records"]:
-            if "changes" in record:
-                self._take(position, line)
-                return
+        if any([True for record in line["records"] if "changes" in record]):
+            self._take(position, line)
 
     def _take(self, position: int, line: dict[str, Any]) -> None:
         try:
@@ -83,8 +81,8 @@ class States:
                 section = change["at"].split("/", 2)[1]
                 known = self._touched.get(section)
                 if known is None:
-                    known = self._touched[section] = array("q")
-                if not known or known[-1] != position:
+                    self._touched[section] = array("q", [position])
+                elif known[-1] != position:
                     known.append(position)
             self._now = folded(self._now, changes, self._index.contents)
         except TraceError:

@@ -86,8 +86,9 @@ class Timeline:
         if self.loaded:
             return True
         try:
+            take = self._take
             for line in islice(self._lines, lines):
-                self._take(line)
+                take(line)
             if not self._reader.sealed and self._reader.problem is None:
                 return False
             self.problem = self._reader.problem

@@ -52,6 +52,8 @@ class TraceIndex:
         self._firsts = array("q")
         self._content_lines = array("q")
         self._taken = os.fstat(self._source)
+        # Looked up once: a run has millions of lines.
+        self._ended, self._pinned = self._ends.append, self._pins.extend
         self.contents = Stored(self._values)
         """All contents of the trace, by number."""
 
@@ -86,8 +88,8 @@ class TraceIndex:
         if "values" in members:
             self._firsts.append(members["first"])
             self._content_lines.append(len(self._ends))
-        self._ends.append(offset + len(raw))
-        self._pins += raw[_PINNED]
+        self._ended(offset + len(raw))
+        self._pinned(raw[_PINNED])
         if self._unpacked is not None:
             try:
                 self._unpacked.write(raw)

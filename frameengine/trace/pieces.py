@@ -18,6 +18,7 @@ HELD_MAX = 8_192
 
 @define
 class _Reply:
+    call: Call
     tail: str = ""
     """The end of what has come: at most `LOOKBACK` code points that are shown, then what is held."""
     shown: int = 0
@@ -46,7 +47,7 @@ class Pieces:
         if key not in self._replies:
             # Those of another frame are over.
             self._replies = {other: reply for other, reply in self._replies.items() if other[:2] == key[:2]}
-            self._replies[key] = _Reply()
+            self._replies[key] = _Reply(call)
         reply = self._replies[key]
         if reply.stopped:
             return
@@ -54,8 +55,17 @@ class Pieces:
         first = min([start for start, _ in self._spans(reply.tail)], default=None)
         safe = self._opening(reply.tail) if first is None else first
         reply.stopped = first is not None or len(reply.tail) - reply.shown > HELD_MAX
-        if safe > reply.shown:
-            piece, reply.shown = reply.tail[reply.shown : safe], safe
-            self._told(call, piece)
+        self._show(reply, safe)
         over = max(reply.shown - LOOKBACK, 0)
         reply.tail, reply.shown = reply.tail[over:], reply.shown - over
+
+    def finish(self, key: EffectKey) -> None:
+        """Show what was held of a reply that is whole now, unless a secret stands in it."""
+        reply = self._replies.pop(key, None)
+        if reply is not None and not reply.stopped and not any(self._spans(reply.tail)):
+            self._show(reply, len(reply.tail))
+
+    def _show(self, reply: _Reply, end: int) -> None:
+        if end > reply.shown:
+            piece, reply.shown = reply.tail[reply.shown : end], end
+            self._told(reply.call, piece)

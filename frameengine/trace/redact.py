@@ -110,6 +110,7 @@ class Redactor:
         self._plain: dict[str, str] = {}
         self._given: dict[str, str] = {}
         self._broken: list[str] = []
+        self._pieces: Pieces | None = None
         known = list(dict.fromkeys(filter(None, secrets)))
         short = [secret for secret in known if len(secret) < SECRET_MIN]
         if short:
@@ -178,6 +179,8 @@ class Redactor:
 
     def outcome(self, key: EffectKey, outcome: Outcome) -> Outcome:
         """Return an outcome without its secrets."""
+        if self._pieces is not None:
+            self._pieces.finish(key)
         place = f"{key.input}.{key.frame}.{key.call}"
         value, error = outcome.value, outcome.error
         if isinstance(value, ModelReply):
@@ -206,7 +209,8 @@ class Redactor:
 
     def deltas(self, told: Told) -> Told:
         """Return *told* for pieces of replies as they come: it hears of none from the first secret of its reply on."""
-        return Pieces(told, self._spans, self._opening)
+        self._pieces = Pieces(told, self._spans, self._opening)
+        return self._pieces
 
     def _opening(self, text: str) -> int:
         """Return from where on the end of *text* may be the beginning of a secret."""

@@ -359,6 +359,17 @@ def test_a_damaged_parent_is_not_forked(parent: Path, cut: str) -> None:
     assert [file.name for file in parent.parent.iterdir()] == [parent.name]
 
 
+def test_a_parent_that_was_changed_meanwhile_is_not_forked(parent: Path) -> None:
+    """Edits are written in one run: where another one stands in its place by now, they are not made in that."""
+    timeline = Timeline(parent)
+    edit = parse_edit(timeline, START, "/mood", "cross")
+    parent.unlink()
+    record(parent, desk(), ["something", "else"])
+    with pytest.raises(TraceError, match="not the file that the edits were written in"):
+        fork(timeline, [edit], parent.with_name("new"), bound=desk())
+    assert [file.name for file in parent.parent.iterdir()] == [parent.name]
+
+
 def test_a_parent_whose_code_is_gone_is_not_forked(parent: Path) -> None:
     """The nodes that the header names cannot be found, or are not trusted: refused with the way out, and nothing is imported."""
     timeline = Timeline(parent)

@@ -78,6 +78,17 @@ def test_a_reply_without_an_end_of_a_word_is_shown_when_it_is_whole() -> None:
     assert told(cut("a" * (HELD_MAX + 200) + " b c d ", 64)) == ""
 
 
+@pytest.mark.parametrize(("text", "shown"), [("one two", "one two"), (f"it is {SHAPED}", "it is "), ("one sk-two", "one sk-two")])
+def test_the_last_word_comes_with_the_end_of_the_reply(text: str, shown: str) -> None:
+    """When the reply is whole, what was held of it is shown, unless it is a secret: then its node says a placeholder."""
+    heard: list[str | None] = []
+    redactor = Redactor()
+    tell = redactor.deltas(lambda _, piece: heard.append(piece))
+    tell(Call.of(KEY, ModelCall(model="m", messages=())), text)
+    redactor.outcome(KEY, Outcome(value=ModelReply(message=freeze({"content": text}))))
+    assert "".join([piece for piece in heard if piece]) == shown
+
+
 def test_pieces_that_are_taken_back_begin_anew() -> None:
     """After a failed try the next one is shown from its beginning."""
     assert told(["one two ", SHAPED, " x ", None, "three four "]) == "three four "

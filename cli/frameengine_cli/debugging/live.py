@@ -134,6 +134,11 @@ class LiveRun:
         return self.asking is not None or self.between
 
     @property
+    def runs(self) -> bool:
+        """Whether it goes on by itself: news will come."""
+        return self.under_way and not self.held
+
+    @property
     def place(self) -> Place:
         """The newest place: inside the frame under way, where effects of it have their outcomes."""
         return tail(self.timeline) or self.timeline.last

@@ -18,16 +18,19 @@ from frameengine.jsonvalue import freeze
 from frameengine.trace.messages import Made
 from frameengine_cli import phrases
 from frameengine_cli.debugging.command import Command, no_argument
-from frameengine_cli.debugging.live import PAUSES, LiveRun
+from frameengine_cli.debugging.live import LOOK_SECONDS, PAUSES, LiveRun
 from frameengine_cli.debugging.screens import noted
 from frameengine_cli.debugging.session import Answer, Session
 from frameengine_cli.look import BAD, MODEL, QUIET, STRONG, TOOL, Look, words
 from frameengine_cli.screens import frame as frame_screen
+from frameengine_cli.screens.timeline import answer as answer_of
 from frameengine_cli.screens.timeline import timeline as timeline_screen
 
 HELD = "⏸"
 """Stands before what waits for a person."""
 WAYS = "approve · send JSON · answer TEXT · skip · fail TEXT · cancel"
+KEYS = "a approve   E edit and send   A answer by hand   x skip   X fail   ctrl+c cancel"
+"""The same on the screen."""
 
 
 def live_of(session: Session) -> LiveRun:
@@ -44,13 +47,21 @@ def reached(session: Session, stop: Stop) -> Answer:
     data = {**stop.to_json(), "under_way": live.under_way, "asks": None if live.asking is None else asked_json(live.asking)}
     call, number = live.asking, stop.where.message
     if call is not None:
-        return Answer(data=data, stop=stop, screen=lambda _: asks(call))
+        return Answer(data=data, stop=stop, screen=lambda _: asks(call, ways=WAYS if live.waits else KEYS))
     if live.under_way or not number:
-        note = f"{HELD} the frame is over; approve begins the next" if live.between else "under way"
-        return Answer(data=data, stop=stop, screen=lambda _: noted(note))
+        note = f"{HELD} the frame is over; approve begins the next"
+        return Answer(data=data, stop=stop, screen=(lambda _: noted(note)) if live.between else None)
     message = session.timeline.message(number)
-    data["message"] = {"number": number, "path": message.path, "status": message.status, "frames": len(message.steps)}
+    data["message"] = {"number": number, "path": message.path, "status": message.status, "answer": answer_of(message)}
+    if not live.waits:
+        return Answer(data=data, stop=stop)
     return Answer(data=data, stop=stop if stop.hits else None, screen=lambda look: timeline_screen(message, look))
+
+
+def followed(session: Session) -> Answer | None:
+    """Return what a run under way has come to meanwhile; None where nothing is new."""
+    stop = live_of(session).look(LOOK_SECONDS)
+    return None if stop is None else reached(session, stop)
 
 
 def asked_json(call: Call) -> dict[str, Any]:
@@ -63,8 +74,8 @@ def made_of(call: Call) -> Made:
     return Made(key=call.key, effect=call.effect.kind, request=plain(call.effect), outcome=Outcome(status="not_recorded"))
 
 
-def asks(call: Call, *, whole: bool = False) -> RenderableType:
-    """Return a call that waits, and what can be done about it; of a model's messages the last only, unless the *whole* is wanted."""
+def asks(call: Call, *, ways: str = WAYS, whole: bool = False) -> RenderableType:
+    """Return a call that waits, and what can be done about it; of a model's messages the last one, unless *whole*."""
     sign = MODEL if call.effect.kind == "model" else TOOL
     head = words((f"{HELD} ", BAD), (f"{call.key} asks  ", STRONG), (f"{sign} {call.effect.name}", ""))
     made = made_of(call)
@@ -75,7 +86,7 @@ def asks(call: Call, *, whole: bool = False) -> RenderableType:
         parts.append(words((f"  {earlier} before this one: asks shows them", QUIET)))
         made = evolve(made, request=freeze({"messages": listed[-1:]}))
     body = Padding(frame_screen.request(made), (0, 0, 0, 2 if call.effect.kind == "tool" else 0))
-    return Group(*parts, body, words((f"  {WAYS}", QUIET)))
+    return Group(*parts, body, words((f"  {ways}", QUIET)))
 
 
 def _moves(session: Session, act: Callable[[LiveRun], None]) -> Answer:

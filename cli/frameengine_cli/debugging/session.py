@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 from rich.console import RenderableType
@@ -16,10 +16,12 @@ from frameengine.debug.timeline import Timeline
 from frameengine.errors import UsageError
 from frameengine.graph.registry import BoundGraph
 from frameengine.trace.messages import Message, Step
-from frameengine_cli.debugging.live import LiveRun
 from frameengine_cli.failures import Interrupted
 from frameengine_cli.look import Look
 from frameengine_cli.refs import Source
+
+if TYPE_CHECKING:
+    from frameengine_cli.debugging.live import LiveRun
 
 
 @frozen(kw_only=True)

@@ -168,6 +168,9 @@ class Debug(Pressed):
             names = {point.number: point.text for point in self.opened_session.debugger.breakpoints.all()}
             self.status(*_stopped(answer, names), facts=words((line, QUIET)))
             self.close_answer()
+            if answer.screen is not None and self.opened_session.live is not None:
+                held = answer.screen(Look(boxes=False))
+                self._answer("held", lambda _folds, width: [Row(text=text) for text in lines(held, width)])
         elif answer.screen is not None:
             self._say_or_open(line, answer.screen(Look(boxes=False)))
         else:
@@ -245,7 +248,9 @@ class Debug(Pressed):
     def _head(self, session: Session) -> None:
         timeline = session.timeline
         state = [(f"{SAME} sealed", GOOD)] if timeline.loaded else [(f"{OPEN} reading", QUIET)]
-        if timeline.problem is not None:
+        if session.live is not None:
+            state = [(f"{OPEN} {'held' if session.live.held else 'under way' if session.live.under_way else 'recording'}", GOOD)]
+        elif timeline.problem is not None:
             state = [(f"{DIFFERS} DAMAGED, the good part only", f"{STRONG} {BAD}")]
         changed = timeline.changed_on_disk()
         if changed:
@@ -362,6 +367,9 @@ def _stopped(answer: Answer, names: Mapping[int, str]) -> Sequence[tuple[str, st
             if before is not None or after is not None:
                 parts += [(phrases.value(before, 40), QUIET), (" → ", BAD), (f"{phrases.value(after, 40)}  ", STRONG)]
     parts += [(f"{note}  ", BAD) for note in stop.notes]
+    ended = answer.data.get("message")
+    if ended:
+        parts += [(f"{ended['status']}  ", GOOD if ended["status"] == "done" else BAD), (phrases.cut(ended["answer"]), "")]
     found = answer.data.get("found")
     if found:
         parts += [(f"{found['what']}  ", STRONG), (f"{found['around']}  ", ""), ("n next, N before, esc ends", QUIET)]

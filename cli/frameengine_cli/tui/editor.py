@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import TextArea
 
 from frameengine.codec import dumps
-from frameengine.effects import ModelReply, ToolReply
+from frameengine.effects import Call, ModelCall, ModelReply, ToolReply, text_of
 from frameengine.inputs import UserMessage
 from frameengine.jsonvalue import Json, point
 from frameengine.plaintext import visible, visible_json
@@ -27,6 +27,14 @@ def held(subject: str, scene: Scene) -> str:
     As it reads where all of it is visible, else as JSON with numbers for what is not: no text from outside is drawn as it is.
     """
     return _written(_value(subject, scene))
+
+
+def request_of(call: Call) -> str:
+    """Return what is asked as text to edit: the arguments of a tool, the text of the last message to a model."""
+    effect = call.effect
+    if isinstance(effect, ModelCall):
+        return _written(text_of(effect.messages[-1]) if effect.messages else "")
+    return _written(effect.arguments)
 
 
 def _value(subject: str, scene: Scene) -> Json:
@@ -62,8 +70,10 @@ class Editor(ModalScreen[str | None]):
         Binding("escape", "drop", show=False, priority=True),
     ]
 
-    def __init__(self, subject: str, text: str) -> None:
+    def __init__(self, subject: str, text: str, keeps: str = "keeps it for a fork") -> None:
+        """Show *text*; *keeps* says what becomes of it."""
         super().__init__()
+        self._keeps = keeps
         self._subject = subject
         self._text = text
 
@@ -77,7 +87,7 @@ class Editor(ModalScreen[str | None]):
     def on_mount(self) -> None:
         """Say what it is, and how to go on."""
         self.query_one("#editor-what", Bar).say(("edit ", QUIET), (self._subject, STRONG), ("  text, or JSON", QUIET))
-        keys = (("ctrl+s", STRONG), (" keeps it for a fork   ", QUIET), ("esc", STRONG), (" leaves it as it was", QUIET))
+        keys = (("ctrl+s", STRONG), (f" {self._keeps}   ", QUIET), ("esc", STRONG), (" leaves it as it was", QUIET))
         self.query_one("#editor-keys", Bar).say(*keys)
         self.query_one(TextArea).focus()
 

@@ -62,6 +62,15 @@ GROUPS: Final = {
         Key(keys="d", label="d", action="delete", what="delete the breakpoint under the cursor"),
         Key(keys="t", label="t", action="turn", what="switch it off, or on again"),
     ),
+    "A run under way": (
+        Key(keys="m", label="m", action="type('say ')", what="say something to it"),
+        Key(keys="p", label="p", action="pause", what="hold it before every effect, behind every frame, at breakpoints only"),
+        Key(keys="a", label="a", action="say('approve')", what="let the effect be done; begin the next frame"),
+        Key(keys="E", label="E", action="send", what="edit the request, and send that"),
+        Key(keys="A", label="A", action="answer", what="answer it by hand"),
+        Key(keys="x", label="x", action="say('skip')", what="skip it: an empty text, or null"),
+        Key(keys="X", label="X", action="type('fail ')", what="let it fail"),
+    ),
     "Look and change": (
         Key(keys="slash", label="/", action="type('/')", what="search everything; then n and N", short="search"),
         Key(keys="colon", label=":", action="type('')", what="a command of the line mode", short="command"),

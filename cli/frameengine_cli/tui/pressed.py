@@ -11,14 +11,17 @@ from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
 
+from frameengine.codec import dumps
+from frameengine.effects import Call, ModelCall
 from frameengine.plaintext import visible_line
 from frameengine_cli import phrases
+from frameengine_cli.debugging.live import PAUSES
 from frameengine_cli.debugging.session import Session
 from frameengine_cli.failures import EXIT_INTERRUPTED
 from frameengine_cli.look import BAD, QUIET, STRONG
 from frameengine_cli.tui import keys
 from frameengine_cli.tui.bars import Bar, CommandLine
-from frameengine_cli.tui.editor import Editor, held
+from frameengine_cli.tui.editor import Editor, held, request_of
 from frameengine_cli.tui.help import Help
 from frameengine_cli.tui.lists import subject_of
 from frameengine_cli.tui.rows import Row
@@ -129,8 +132,11 @@ class Pressed(App[int]):
 
     def action_interrupt(self) -> None:
         """Stop what is under way. Where nothing is, say how to leave: a key too many must not lose edits."""
-        if self.working.session is None:
+        session = self.working.session
+        if session is None:
             self.leave(EXIT_INTERRUPTED)
+        elif session.live is not None and session.live.under_way:
+            self.say("cancel")
         elif not self.working.interrupt():
             self.status(("nothing is under way", QUIET), ("  q leaves", QUIET))
 
@@ -246,6 +252,38 @@ class Pressed(App[int]):
         if text is not None:
             self.say(f"edit {subject} {text}")
 
+    def action_pause(self) -> None:
+        """Hold a run under way in another way: before effects, behind frames, at breakpoints only."""
+        live = self.opened_session.live
+        self.say(f"pause {PAUSES[(PAUSES.index(live.pauses) + 1) % len(PAUSES)]}" if live is not None else "pause")
+
+    @work
+    async def action_send(self) -> None:
+        """Edit the request that waits, and send that."""
+        call = self._asking()
+        if call is not None:
+            text = await self.push_screen_wait(Editor("request", request_of(call), "sends it"))
+            if text is not None:
+                # A text that looks like JSON is a text all the same.
+                typed = dumps(text).decode() if isinstance(call.effect, ModelCall) else text
+                self.say(f"send {typed}")
+
+    @work
+    async def action_answer(self) -> None:
+        """Answer by hand what waits."""
+        if self._asking() is not None:
+            text = await self.push_screen_wait(Editor("answer", "", "gives it to the node"))
+            if text is not None:
+                self.say(f"answer {text}")
+
+    def _asking(self) -> Call | None:
+        """Return the call that waits; say so where none does."""
+        session = self.working.session
+        call = None if session is None or session.live is None else session.live.asking
+        if call is None:
+            self.status(("no effect waits for a decision", BAD), ("  p holds a run before effects, m talks to it", QUIET))
+        return call
+
     def action_fork(self) -> None:
         """Make a new run with the edits, and compare."""
         self.say("fork")
@@ -257,6 +295,10 @@ class Pressed(App[int]):
             self.asked_to_leave = True
             waiting = phrases.count(len(session.edits), "edit")
             self.status((f"{waiting} would be lost: f forks, q once more leaves", f"{STRONG} {BAD}"))
+            return
+        if session is not None and session.live is not None and session.live.under_way and not self.asked_to_leave:
+            self.asked_to_leave = True
+            self.status(("a message is under way: q once more leaves it open, ctrl+c cancels it", f"{STRONG} {BAD}"))
             return
         self.leave(0)
 

@@ -16,6 +16,7 @@ from frameengine.debug.points import Point
 from frameengine.debug.stop import Hit
 from frameengine.errors import FrameEngineError, UnknownRef
 from frameengine_cli.debugging.commands import dispatch
+from frameengine_cli.debugging.living import followed
 from frameengine_cli.debugging.session import Answer, Session
 from frameengine_cli.failures import defect
 
@@ -131,6 +132,8 @@ class Working:
         while True:
             if self._lines:
                 await self._do(self._lines.popleft())
+            elif self._session.live is not None and self._session.live.runs:
+                await self._follow(self._session)
             elif not self._session.timeline.loaded:
                 if not await self._load(self._session):
                     return
@@ -183,6 +186,18 @@ class Working:
             self.line = ""
             self._screen.answered(line, answer)
 
+    async def _follow(self, session: Session) -> None:
+        """Look where a run under way has come to."""
+        try:
+            answer = await self._beside(lambda: followed(session))
+        except FrameEngineError as error:
+            self._screen.refused("", error)
+        else:
+            if answer is not None:
+                # The run has grown: breakpoints may hold in what is new.
+                self.marks.clear()
+                self._screen.answered("", answer)
+
     def want_marks(self) -> None:
         """Look for the places of new breakpoints; forget those of breakpoints that are gone or off."""
         if self._session is None:
@@ -190,7 +205,9 @@ class Working:
         debugger = self._session.debugger
         points = {point.number: point for point in debugger.breakpoints.all() if point.enabled}
         kept = {number: marks for number, marks in self.marks.items() if points.get(number) == marks.point}
-        new = {number: Marks(point, iter(debugger.breakpoints.hits(point))) for number, point in points.items() if number not in kept}
+        new = {
+            number: Marks(point, iter(debugger.breakpoints.hits(point))) for number, point in points.items() if number not in kept
+        }
         changed = bool(new) or kept.keys() != self.marks.keys()
         self.marks = {**kept, **new}
         self._wake.set()
