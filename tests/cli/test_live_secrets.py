@@ -41,6 +41,8 @@ def said(place: str, spelling: str) -> str:
 
 def answered(request: Request) -> Script:
     """Answer with the secret that the last message names, in the way of its place."""
+    if request.method == "GET":
+        return answer(json.dumps({"data": [canary("response")]}))
     asked = request.json()
     place, spelling = asked["messages"][-1]["content"].split()[0].split("/")
     text = f"it is {spelled(place, spelling)} indeed"
@@ -74,7 +76,7 @@ def test_no_canary_reaches_anything_that_is_written(
         assert server.requests[0].header("cookie") == canary("cookie")
         sent = json.dumps([request.json()["messages"][-1]["content"] for request in server.requests[: len(texts)]])
         lost = [text for text in texts if json.dumps(text)[1:-1] not in sent]
-        assert all("/json " in text and json.dumps(text.replace("\\", ""))[1:-1] in sent for text in lost)
+        assert {text.split()[0].split("/")[1] for text in lost} == {"json", "raw"}
     bad = f"http://user:{quote(canary('userinfo'), safe='')}@127.0.0.1:9/v1"
     Path("bad.toml").write_text(f'[endpoints.a]\nbase_url = "{bad}"\n', encoding="utf-8")
     refused = frameengine("run", "--graph", "tool-loop", "-m", "hi", "--live", "--models", "bad.toml")

@@ -170,7 +170,7 @@ def _screen(health: Health) -> RenderableType:
         for name, named in health.models.endpoints.items():
             key = "no key" if not named.key_env else f"{named.key_env} {'set' if named.key_set else 'not set'}"
             said, style = health.reached.get(name, ""), GOOD if named.key_set else BAD
-            listed.append((f"  {name}", words((named.endpoint.base_url, ""), (f"  {key}", style), (f"  {said}", QUIET))))
+            listed.append((f"  {name}", words((named.endpoint.public_url, ""), (f"  {key}", style), (f"  {said}", QUIET))))
         for node, (name, more) in health.models.nodes.items():
             listed.append((f"  {node}", words((f"→ {name}  ", QUIET), (str(more.get("model", "(the graph's model)")), ""))))
         parts.append(pairs(listed))
