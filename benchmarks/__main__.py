@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import breakpoints, diff, lookup, memory, peers, plugin, proxy, recording, session, sizes, start
+from benchmarks import breakpoints, debugging, diff, lookup, memory, peers, plugin, proxy, recording, session, sizes, start
 
 TOPICS = {
     "recording": recording,
@@ -18,6 +18,7 @@ TOPICS = {
     "memory": memory,
     "diff": diff,
     "plugin": plugin,
+    "debugging": debugging,
     "breakpoints": breakpoints,
     "proxy": proxy,
 }

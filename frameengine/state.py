@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
-from frameengine.codec import Shared, SharedOne, canonical, digest
+from frameengine.codec import Shared, SharedOne, digest
 from frameengine.errors import NodeError
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze, frozen_map
 from frameengine.limits import DEPTH_MAX, check
@@ -114,11 +114,6 @@ def grow(sections: FrozenMap, at: str, value: Json, keep: int) -> FrozenMap | No
     grown = frozen_map({**sections, name: items[-keep:] if keep else items})
     grown.dollar = sections.dollar
     return grown
-
-
-def section_form(name: str, value: Json) -> bytes:
-    """Return what a section adds to the canonical form of a state: its name and its value."""
-    return canonical({name: _shared(value)})[1:-1]
 
 
 _MAPPINGS = {FrozenMap}

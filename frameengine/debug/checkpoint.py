@@ -9,14 +9,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable
-from hashlib import sha256
-from operator import is_
 from typing import Any, Generic, TypeVar
 
-from frameengine.codec import dumps, loads, written
+from frameengine.codec import loads, written
 from frameengine.errors import FrameEngineError
 from frameengine.jsonvalue import FrozenMap, Json, freeze, frozen_map
-from frameengine.state import Change, RunState, grow, section_form
+from frameengine.state import Change, RunState, grow
 from frameengine.trace.stored import Stored, resolved
 
 T = TypeVar("T")
@@ -68,54 +66,6 @@ def _opened(value: Json, steps: list[str], contents: Stored) -> Json:
 def whole(state: RunState, contents: Stored) -> RunState:
     """Return a folded state with everything that it refers to."""
     return RunState(resolved(state.sections, contents))
-
-
-class Digests:
-    """Digests of folded states, one after another: the same as those of the whole ones, at the cost of what is new."""
-
-    def __init__(self, contents: Stored) -> None:
-        self._contents = contents
-        self._forms: dict[str, tuple[Json, bytes]] = {}
-        self._lists: dict[str, tuple[tuple[Json, ...], bytes]] = {}
-
-    def of(self, state: RunState) -> str:
-        """Return the digest of a folded state, in hex. Raises one of `FOLDING_ERRORS` where a reference leads nowhere."""
-        parts = []
-        for name, value in state.sections.items():
-            known = self._forms.get(name)
-            if known is None or known[0] is not value:
-                known = self._forms[name] = (value, self._form(name, value))
-            parts.append(known[1])
-        return sha256(b"{%b}" % b",".join(parts)).hexdigest()
-
-    def _form(self, name: str, value: Json) -> bytes:
-        plain = name[1:] if name[:1] == "$" else name
-        listed = self._listed(name, value) if type(value) is tuple and value else b""
-        return b"%b:[%b]" % (dumps(plain), listed) if listed else section_form(plain, resolved(value, self._contents))
-
-    def _listed(self, name: str, items: tuple[Json, ...]) -> bytes:
-        """Return the digests of the objects that a list refers to, joined; empty where it holds anything else.
-
-        What a list has in common with the one before, of which it may have lost the oldest, is not looked at again.
-        """
-        before, form = self._lists.get(name, ((), b""))
-        lost = next((index for index, item in enumerate(before) if item is items[0]), len(before))
-        same = len(before) - lost
-        if same > len(items) or not all(map(is_, before[lost:], items)):
-            lost, same = len(before), 0
-        parts = [form[lost * _EACH :]] if same else []
-        for item in items[same:]:
-            digest = self._contents.hexdigest(item["$c"]) if type(item) is FrozenMap and "$c" in item else None
-            if digest is None:
-                return b""
-            parts.append(b"#" + digest.encode())
-        form = b",".join(parts)
-        self._lists[name] = (items, form)
-        return form
-
-
-_EACH = len(",#") + 64
-"""Bytes of a digest in a list of them."""
 
 
 class Checkpoints:

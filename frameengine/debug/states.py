@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from frameengine.debug.checkpoint import FOLDING_ERRORS, Checkpoints, Digests, Recent, folded, reason_of, whole
+from frameengine.debug.checkpoint import FOLDING_ERRORS, Checkpoints, Recent, folded, reason_of, whole
 from frameengine.errors import FrameEngineError, TraceError, TraceFormat
 from frameengine.graph.loader import list_graphs, load_graph
 from frameengine.jsonvalue import EMPTY, freeze, pointer_step
@@ -22,18 +22,19 @@ WHOLE_KEPT = 8
 
 
 class States:
-    """The states at the positions of a timeline; `enter`, `frame` and `end` take the lines of the run in order."""
+    """The states at the positions of a timeline; `enter`, `late` and `frame` take the lines of the run in order."""
 
     def __init__(self, header: dict[str, Any], index: TraceIndex, line_of: Callable[[int], int]) -> None:
         """Begin with the state in a *header*, as it stands in the file; *line_of* has the line of each position."""
         self._index, self._line_of = index, line_of
         graph = header.get("graph", {})
         self._graph = (graph.get("name"), header.get("fingerprint", {}).get("graph"))
+        self._odd = ""
+        """Why the initial state of the graph in use is not known."""
         self._own = self._initial = RunState(freeze(graph.get("state", {})))
         given = header.get("state")
         self._now = self._initial if given is None else RunState(freeze(given))
         self._checkpoints = Checkpoints(self._now)
-        self._digests = Digests(index.contents)
         self._changed = array("q", [0])
         self._resets: dict[int, RunState] = {}
         self._late: dict[int, list[int]] = {}
@@ -51,15 +52,13 @@ class States:
         if kind in ("Given", "StateEdit"):
             self._take(position, line)
         elif kind in ("Clear", "SwitchGraph"):
-            reason = ""
             if kind == "SwitchGraph":
                 self._switches.append((position, line["number"]))
-                reason = self._switch(line["data"])
+                self._odd = self._switch(line["data"])
             self._now = self._resets[position] = self._initial
             self._changed.append(position)
             self._checkpoints.offer(position, self._now)
-            if reason:
-                self._doubt(position, reason)
+            self._doubt(position, self._odd)
 
     def late(self, position: int, number: int, line: dict[str, Any]) -> None:
         """Take an input that came in at the boundary *position*, line *number* of the file: an edit of the state holds there."""
@@ -71,8 +70,10 @@ class States:
 
     def frame(self, position: int, line: dict[str, Any]) -> None:
         """Take a committed frame."""
-        if any([True for record in line["records"] if "changes" in record]):
-            self._take(position, line)
+        for record in line["records"]:
+            if "changes" in record:
+                self._take(position, line)
+                return
 
     def _take(self, position: int, line: dict[str, Any]) -> None:
         try:
@@ -129,23 +130,6 @@ class States:
             return ""
         return f"the run goes on with graph {name}, which has changed since"
 
-    def end(self, first: int, last: int, number: int, digest: object) -> None:
-        """Take the figures of message *number*, which has these positions: the *digest* of the state proves what was folded."""
-        if not isinstance(digest, str):
-            return
-        try:
-            same = self._digests.of(self._now) == digest
-        except TraceError:
-            raise
-        except FOLDING_ERRORS:
-            same = False
-        if same:
-            while self._doubts[-1][0] >= first:
-                self._doubts.pop()
-            self._doubt(last, "")
-        elif not self._doubts[-1][1]:
-            self._doubt(first, f"the changes of message {number} do not lead to the state whose digest was recorded")
-
     def _doubt(self, position: int, reason: str) -> None:
         if self._doubts[-1][1] != reason:
             self._doubts.append((position, reason))
@@ -153,7 +137,10 @@ class States:
     # ------------------------------------------------------------------ asking
 
     def doubt(self, position: int) -> str:
-        """Return why the state at a position may be another one than the run had; empty where it is known."""
+        """Return what was odd at or before a position, the nearest first; empty where nothing was.
+
+        Whether the state is another one for that, the digests tell that were recorded.
+        """
         return self._doubts[bisect_right(self._doubts, position, key=lambda doubt: doubt[0]) - 1][1]
 
     def switched(self, position: int) -> int | None:

@@ -58,6 +58,7 @@ class Timeline:
         self._states = States(self._reader.header_line.value, self._index, self._layout.line)
         self._steps: Recent[tuple[Step, tuple[Made | Input, ...]]] = Recent(STEPS_KEPT)
         self._inputs: Recent[Input] = Recent(INPUTS_KEPT)
+        self._proven: Recent[bool] = Recent(INPUTS_KEPT)
         self._lines = self._reader.lines()
         while whole and not self.load(LINES_AT_ONCE):
             if progress is not None:
@@ -134,8 +135,6 @@ class Timeline:
                 self._states.late(layout.places - 1, number, line.value)
         else:
             layout.trace(line, number)
-            first, behind = layout.span(len(layout) - 1)
-            self._states.end(first, behind - 1, line.value["input"], line.value.get("state"))
 
     @property
     def read(self) -> int:
@@ -338,12 +337,38 @@ class Timeline:
         return self.index(place) - (place.effects is not None)
 
     def state_known(self, place: Place) -> bool:
-        """Whether the state at a place is proven to be the run's: the digests that were recorded agree with what was folded."""
+        """Whether the state at a place is proven to be the run's: the digest that was recorded agrees with what is folded."""
         return not self.doubt(place)
 
     def doubt(self, place: Place) -> str:
-        """Return why the state at a place may be another one than the run had; empty where it is known."""
-        return self._states.doubt(self._boundary(place))
+        """Return why the state at a place may be another one than the run had; empty where it is known.
+
+        The digest that stands at the end of a place's message proves all states of the message; that of the message before
+        proves those of one whose end is not in the file, as long as its changes can be made. Raises `UnknownRef`, `TraceError`.
+        """
+        position = self._boundary(place)
+        while position:
+            index = self.message_index(self._layout.place(position).message)
+            odd = self._states.doubt(position)
+            figures = self._layout.figures_line(index)
+            if figures:
+                if self._agrees(index, figures):
+                    return ""
+                what = f"the changes of message {place.message} do not lead to the state whose digest was recorded"
+                return odd or what
+            position = self._layout.span(index)[0] - 1
+            if odd and odd != self._states.doubt(position):
+                return odd
+        return ""
+
+    def _agrees(self, index: int, figures: int) -> bool:
+        """Return whether the state at the end of a message has the digest that its figures have."""
+        known = self._proven.get(index)
+        if known is None:
+            _, behind = self._layout.span(index)
+            digest = self._index.line(figures).value.get("state")
+            known = self._proven.put(index, self._states.at(behind - 1).digest == digest)
+        return known
 
     def touched(self, section: str) -> Sequence[int]:
         """Return the positions, ascending, at which a section of the state may have changed."""

@@ -241,10 +241,6 @@ class Contents:
             raise BadContent(f"content {number} is not a text")
         return b"#" + (self._digests.get(number) or self._digest(number)).encode()
 
-    def object_digest(self, number: int) -> str | None:
-        """Return the digest of content *number* in hex; None where it is no object, or not remembered."""
-        return self._digest(number) if type(self._raw.get(number)) is dict else None
-
     def _digest(self, number: int) -> str:
         """Return the digest of content *number*, a text or a mapping, in hex."""
         known = self._digests.get(number)

@@ -33,15 +33,6 @@ class Stored(Contents):
             self._know(number)
         return super().get(number)
 
-    def hexdigest(self, number: int) -> str | None:
-        """Return the digest of content *number*, an object, in hex; None where it is a text or a list."""
-        if self.recent is not None:
-            digest = self.recent.object_digest(number)
-            if digest is not None:
-                return digest
-        raw = self._content(number)
-        return self._digest(number) if type(raw) is dict and "$list" not in raw else None
-
     def opened(self, number: int) -> Json:
         """Return content *number* one step deep, as it stands in the file: what it refers to stays a reference.
 

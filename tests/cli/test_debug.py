@@ -15,6 +15,7 @@ from frameengine.trace.verify import verify
 from frameengine_cli.debugging.commands import COMMANDS
 from pseudo_terminal import Terminal
 
+DEMO = Path(__file__).parents[2] / "traces" / "demo.trace.jsonl"
 GOLDEN = Path(__file__).parents[2] / "traces" / "conversation-v4-eras.trace.jsonl"
 
 
@@ -177,24 +178,69 @@ def test_the_past_is_changed_in_a_fork(debug: Any, weather: Path, tmp_path: Path
     target = tmp_path / "fork.trace.jsonl"
     done = debug(
         "goto 1.2",
-        'edit result 1 {"sky": "snow"}',
+        'edit result #1 {"sky": "snow"}',
         "edits",
         f"fork --policy slot {target}",
         "compare",
         f"testcase {tmp_path / 'kept'}",
     )
-    assert (done.code, done.err) == (0, "")
-    assert "✓ forked at 1.2" in done.out
+    assert (done.code, done.err) == (1, "")
+    assert "forked at 1.2" in done.out
     assert "✗ differs at 1.2" in done.out
     assert "✓ test made" in done.out
     assert Replayer(target).run().verdict == "same"
     assert weather.read_bytes() == before
 
 
+def test_what_is_to_be_known_of_a_fork_is_told(debug: Any, tmp_path: Path) -> None:
+    """Replies for other requests, and edits that the fork never comes to, are told, and it is not green: exit 1."""
+    done = debug("goto 1.2", "edit result #1 5", f"fork --policy slot {tmp_path / 'a.trace.jsonl'}")
+    assert (done.code, "… forked at 1.2" in done.out, "approximate" in done.out) == (1, True, True)
+    target = tmp_path / "b.trace.jsonl"
+    lines = ["goto 4.2", 'edit reply {"goal":"x","steps":[]}', "goto 4.3", 'edit result {"rows":[[1]]}']
+    demo = debug(*lines, f"fork --policy nearest {target}", trace=DEMO)
+    assert demo.code == 1
+    assert "not made" in demo.out
+    assert "the fork never asks for it" in demo.out
+
+
+def test_a_test_is_made_of_the_frame_that_is_shown(debug: Any, tmp_path: Path) -> None:
+    """Behind an edit of the state the messages of the fork have other numbers; the test is of the message that is shown."""
+    fork = f"fork {tmp_path / 'fork.trace.jsonl'}"
+    made = debug("goto 2", "edit put /note elsewhere", fork, "goto 2.1", f"testcase {tmp_path / 'kept'}", options=["--json"])
+    testcase = told(made)[-1]["testcase"]
+    assert testcase["place"] == [3, 1]
+    assert "jacket" in Path(testcase["fixture"]).read_text(encoding="utf-8")
+
+
+def test_a_number_of_an_effect_is_told_from_a_text(debug: Any) -> None:
+    """``#1`` means the first effect; a text that begins with a number is a text; a pointer with spaces stands in quotes."""
+    edits = told(
+        debug(
+            "goto 1.1", "edit reply 1 apple a day", "edit reply #1 an apple", "edit put '/a b' 1", "edit input #1 2 apples",
+            options=["--json"],
+        )
+    )[1:]  # fmt: skip
+    contents = [edit["edit"]["outcome"]["value"]["message"]["content"] for edit in edits[:2]]
+    assert contents == ["1 apple a day", "an apple"]
+    assert edits[2]["edit"]["changes"][0]["at"] == "/a b"
+    assert edits[3]["edit"]["data"]["message"]["content"] == "2 apples"
+
+
+def test_to_go_on_several_times_passes_as_many_hits(debug: Any) -> None:
+    """`continue 2` goes to the second hit, `reverse-continue 2` back over two."""
+    assert places(debug("break if frame == 1", "continue 2", "end", "rc 2", options=["--json"])) == ["0.0", "2.1", "2.2", "1.1"]
+
+
+def test_a_search_begins_where_the_session_stands(debug: Any) -> None:
+    """From inside a frame the frame itself is looked at too."""
+    assert places(debug("goto 1.2:0", "search sunny", options=["--json"]))[-1] == "1.2"
+
+
 def test_an_edit_without_a_fork_changes_nothing(debug: Any, weather: Path) -> None:
     """Until a fork is made an edit only waits; one can be dropped, and a fork without any is refused with the way out."""
     head = verify(weather).head
-    done = debug("goto 1.2", "edit result 1 5", "drop", "fork")
+    done = debug("goto 1.2", "edit result #1 5", "drop", "fork")
     assert (done.code, "no edit waits" in done.err) == (2, True)
     assert verify(weather).head == head
 
@@ -202,7 +248,7 @@ def test_an_edit_without_a_fork_changes_nothing(debug: Any, weather: Path) -> No
 def test_a_fork_never_goes_onto_its_own_file(debug: Any, weather: Path) -> None:
     """A fork onto the run itself, or over any file, is refused."""
     before = weather.read_bytes()
-    done = debug("goto 1.2", "edit result 1 5", f"fork --policy slot {weather}")
+    done = debug("goto 1.2", "edit result #1 5", f"fork --policy slot {weather}")
     assert (done.code, "is the trace that is forked" in done.err) == (2, True)
     assert weather.read_bytes() == before
 
@@ -210,8 +256,9 @@ def test_a_fork_never_goes_onto_its_own_file(debug: Any, weather: Path) -> None:
 def test_calls_that_nobody_answers_are_named(debug: Any, tmp_path: Path) -> None:
     """Where no recorded reply fits, the fork says which calls are needed, and writes nothing."""
     target = tmp_path / "fork.trace.jsonl"
-    done = debug("goto 1.2", 'edit result 1 "snow"', f"fork {target}")
-    assert "✗ fork stops" in done.out
+    done = debug("goto 1.2", 'edit result #1 "snow"', f"fork {target}")
+    assert (done.code, "✗ fork stops" in done.out) == (4, True)
+    assert told(debug("goto 1.2", 'edit result #1 "snow"', f"fork {target}", options=["--json"]))[-1]["ok"] is False
     assert "1.3 model[0]: model gpt-test" in done.out
     assert not target.exists()
 
@@ -228,13 +275,14 @@ def test_the_exit_code_is_that_of_the_last_command_that_failed(debug: Any) -> No
 
 
 def test_lines_come_from_a_file_or_a_pipe(frameengine: Frameengine, weather: Path, tmp_path: Path) -> None:
-    """-x takes the lines of a file, stdin those of a pipe; comments are none, and an empty line does the last move again."""
+    """-x takes the lines of a file, stdin those of a pipe; comments and empty lines are none."""
     script = tmp_path / "script.txt"
-    script.write_text("# two steps\nstep\n\nwhere\n", encoding="utf-8")
+    script.write_text("# one step\nstep\n\nwhere\n\n", encoding="utf-8")
     by_file = frameengine("debug", weather, "-x", script)
     assert (by_file.code, by_file.err) == (0, "")
     by_pipe = frameengine("debug", weather, "--plain", stdin=b"step\n\nwhere\nquit\nstep\n")
     assert by_pipe.out == by_file.out
+    assert by_file.out.count("has entered") == 2
     assert frameengine("debug", weather, "-x", tmp_path / "none.txt").code == 2
 
 
@@ -254,7 +302,7 @@ def test_a_damaged_trace_is_gone_about_in_as_far_as_it_is_good(frameengine: Fram
     done = frameengine("debug", path, "--damaged", "-c", "end")
     assert done.code == 0
     assert "no seal" in done.err
-    forking = frameengine("debug", path, "--damaged", "-c", "goto 1.2", "-c", "edit result 1 5", "-c", "fork")
+    forking = frameengine("debug", path, "--damaged", "-c", "goto 1.2", "-c", "edit result #1 5", "-c", "fork")
     assert (forking.code, "repair" in forking.err) == (3, True)
 
 

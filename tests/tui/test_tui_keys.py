@@ -46,6 +46,13 @@ ELSEWHERE = [
     "T",
     "question_mark",
     "q",
+    "m",
+    "p",
+    "a",
+    "E",
+    "A",
+    "x",
+    "X",
 ]
 """Keys with a test of their own, here or in the tests of panels."""
 

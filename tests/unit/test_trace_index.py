@@ -162,5 +162,3 @@ def test_lists_open_one_step(tmp_path: Path) -> None:
     assert stored.opened(2) == {"role": "user", "content": {"$c": 1}}
     assert stored.opened(1) == "x" * 50
     assert stored.get(4) == ({"role": "user", "content": "x" * 50},) * 2
-    assert stored.hexdigest(2) is not None
-    assert (stored.hexdigest(1), stored.hexdigest(4)) == (None, None)

@@ -159,6 +159,9 @@ def debug(
         if live or any(asked.values()):
             raise UsageError("a recorded run asks nobody: that is for a run that is begun", hint="leave out the REF, or the rest")
         name, place = split_place(ref)
+        if name == "-" and not given:
+            what = "the trace comes from stdin, so no commands can come from there"
+            raise UsageError(what, hint="say them with -c LINE, or in a file with -x")
         wanted = Wanted(graph=graph, trust=trust, damaged=damaged, stops=tuple(stops or ()))
         with _source(name, traces, plain=exchanges or damaged) as source:
             if shown:

@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 from frameengine.cassette.match import Policy
 from frameengine.debug.edit import parse_edit
 from frameengine.debug.fork import compare, fork
-from frameengine.errors import UsageError
+from frameengine.errors import CassetteApproximate, CassetteMiss, UsageError
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
 from frameengine.rerun.supply import Supply
@@ -20,35 +20,56 @@ from frameengine_cli import endpoints, phrases
 from frameengine_cli.commands.options import databases
 from frameengine_cli.debugging.command import Command, no_argument, number_of, split
 from frameengine_cli.debugging.looking import effect
-from frameengine_cli.debugging.screens import edit_list, forked, noted
-from frameengine_cli.debugging.session import Answer, Session
+from frameengine_cli.debugging.screens import doubts, edit_list, forked, noted
+from frameengine_cli.debugging.session import Answer, Forked, Session
 from frameengine_cli.refs import Place, Source, free_name, stem, typed
 from frameengine_cli.staging import with_passwords
 
 POLICIES = get_args(Policy)
 FORK = "fork [--policy exact|slot|nearest] [--script FILE.toml] [--database NAME=FILE] [--live] [FILE]"
+UNRECORDED = CassetteMiss.exit_code
+"""A call got no reply, so there is no fork."""
+DIFFERS = CassetteApproximate.exit_code
+"""There is a fork, and something is to be known of it."""
 EFFECTS = ("reply", "result", "error")
 WHATS = (*EFFECTS, "input", "put", "delete")
 
 
 def _edit(session: Session, argument: str) -> Answer:
-    """Take an edit as `parse_edit` has it; the effect of a reply, result or error is a number as `effects` shows them."""
+    """Take an edit as `parse_edit` has it; ``#2`` behind its word means the second effect, or input 2."""
     if not argument:
         return _edits(session, "")
     what, rest = split(argument)
+    timeline, place = session.timeline, session.place
+    number, value = _numbered(rest)
     if what in EFFECTS:
-        first, after = split(rest)
-        numbered = first.isdecimal() and bool(after)
-        made = effect(session, first if numbered else "", f"edit {what}")
-        edit = parse_edit(session.timeline, session.place, what, after if numbered else rest, key=made.key)
+        edit = parse_edit(timeline, place, what, value, key=effect(session, number, f"edit {what}").key)
+    elif what == "input":
+        edit = parse_edit(timeline, place, f"input {number}".rstrip(), value)
     elif what in ("put", "delete"):
-        pointer, value = split(rest)
-        edit = parse_edit(session.timeline, session.place, f"{what} {pointer}", value)
+        pointer, value = _pointer(rest)
+        edit = parse_edit(timeline, place, f"{what} {pointer}", value)
     else:
-        edit = parse_edit(session.timeline, session.place, what, rest)
+        pointer, value = _pointer(argument)
+        edit = parse_edit(timeline, place, pointer, value)
     session.edits.append(edit)
     note = f"{len(session.edits)}  {edit.text}\nfork makes a new run with it; this one stays as it is"
     return Answer(data={"edit": edit.to_json(), "waiting": len(session.edits)}, screen=lambda _: noted(note))
+
+
+def _numbered(rest: str) -> tuple[str, str]:
+    """Return the number that is typed as ``#2``, empty where none is, and what follows it."""
+    first, after = split(rest)
+    return (first[1:], after) if first[:1] == "#" and first[1:].isdecimal() else ("", rest)
+
+
+def _pointer(text: str) -> tuple[str, str]:
+    """Return a pointer, which stands in quotes where it has spaces, and what follows it."""
+    sign = text[:1]
+    if sign in ("'", '"') and sign in text[1:]:
+        pointer, _, value = text[1:].partition(sign)
+        return pointer, value.strip()
+    return split(text)
 
 
 def _edits(session: Session, argument: str) -> Answer:
@@ -58,7 +79,7 @@ def _edits(session: Session, argument: str) -> Answer:
 
 
 def _drop(session: Session, argument: str) -> Answer:
-    number = number_of(argument, "drop", len(session.edits))
+    number = number_of(argument, "drop", len(session.edits) or 1, what="number of an edit")
     if not session.edits or number > len(session.edits):
         waiting = phrases.count(len(session.edits), "edit")
         raise UsageError(f"there is no edit {argument or 'to drop'}: {waiting} so far", hint="edits lists them")
@@ -136,16 +157,18 @@ def _fork(session: Session, argument: str) -> Answer:
         switch=lambda graph: bind(load_graph(graph)),
     )
     if result.path is not None:
-        session.forked = Source(path=result.path, name=result.path, typed=typed(result.path))
+        source = Source(path=result.path, name=result.path, typed=typed(result.path))
+        session.forked = Forked(source=source, edits=result.edits)
         session.edits.clear()
-    return Answer(data={"fork": result.to_json()}, screen=lambda look: forked(result, look))
+    code = UNRECORDED if result.path is None else DIFFERS if doubts(result) else 0
+    return Answer(data={"fork": result.to_json()}, screen=lambda look: forked(result, look), code=code)
 
 
 def _compare(session: Session, argument: str) -> Answer:
     from frameengine_cli import output
     from frameengine_cli.screens.diff import Shown, screen
 
-    other = Path(argument) if argument else None if session.forked is None else session.forked.path
+    other = Path(argument) if argument else None if session.forked is None else session.forked.source.path
     if other is None:
         raise UsageError("compare with what? no fork was made in this session", hint="fork, or compare FILE")
     found = compare(session.timeline.path, other)
@@ -157,19 +180,24 @@ def _testcase(session: Session, argument: str) -> Answer:
     from frameengine_cli.commands.testcase import Wanted, make_test, members, screen
 
     message, step = session.message(), session.frame()
+    source, number = session.source, message.number
+    if session.forked is not None:
+        # An edit of the state is an input of the fork, and the messages behind it have other numbers there.
+        source, number = session.forked.source, session.forked.number(number)
     wanted = Wanted(
         graph=session.graph, node=None, folder=Path(argument), trust=session.trust, damaged=session.timeline.problem is not None,
         force=False,
     )  # fmt: skip
-    made = make_test(session.forked_or_own(), Place(message=message.number, frame=step.number), wanted)
+    made = make_test(source, Place(message=number, frame=step.number), wanted)
     return Answer(data={"testcase": members(made)}, screen=lambda look: screen(made, look))
 
 
 CHANGING = (
     Command(
         name="edit", short=("ed",), argument="WHAT VALUE", help="change a reply, a result, an input or a value of the state",
-        more="reply|result|error [NUMBER] TEXT|JSON, input TEXT|JSON, /POINTER JSON, put /POINTER JSON, delete /POINTER. Without "
-        'NUMBER the newest effect that has arrived. It waits until fork. Example: edit result {"rows": [[12]]}', run=_edit,
+        more="reply|result|error [#NUMBER] TEXT|JSON, input [#NUMBER] TEXT|JSON, /POINTER JSON, put /POINTER JSON, delete "
+        "/POINTER. Without a number the newest effect that has arrived, or this message. It waits until fork. "
+        'Example: edit result #2 {"rows": [[12]]}', run=_edit,
         complete=lambda _: list(WHATS),
     ),
     Command(name="edits", help="list what waits for a fork", run=_edits),

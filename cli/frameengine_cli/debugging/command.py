@@ -66,10 +66,10 @@ def no_argument(argument: str, command: str) -> None:
         raise UsageError(f"{command} takes no argument, and {argument!r} follows it", hint=f"help {command}")
 
 
-def number_of(argument: str, command: str, usual: int = 1) -> int:
-    """Return how often a move is to be made. Raises `UsageError`."""
+def number_of(argument: str, command: str, usual: int = 1, *, what: str = "number of times") -> int:
+    """Return the number that is typed, *usual* where none is. Raises `UsageError`, which calls it *what*."""
     if not argument:
         return usual
     if not argument.isdecimal() or len(argument) > 9 or not int(argument):
-        raise UsageError(f"{command} {argument}: that is no number of times", hint=f"{command}, or {command} 3")
+        raise UsageError(f"{command} {argument}: that is no {what}", hint=f"{command}, or {command} 3")
     return int(argument)

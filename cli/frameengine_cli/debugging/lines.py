@@ -39,7 +39,8 @@ class Lines:
         for line in lines:
             if line.strip().startswith("#"):
                 continue
-            if self.do(line.strip() or self.last):
+            # Only somebody who types means "once more" by an empty line; in a file it stands between two things.
+            if self.do(line.strip() or (self.last if is_interactive() else "")):
                 return
 
     def do(self, line: str) -> bool:
@@ -50,6 +51,7 @@ class Lines:
             with stopping(self.session.interrupt):
                 answer = dispatch(self.session, line)
                 self._show(line, answer)
+                self.code = answer.code or self.code
         except FrameEngineError as error:
             self._fail(line, error)
             return False
@@ -65,7 +67,8 @@ class Lines:
 
     def _show(self, line: str, answer: Answer) -> None:
         if self.as_json:
-            output.document({"command": line, "place": self.session.place.to_json(), **answer.data})
+            members = {"command": line, "place": self.session.place.to_json(), **answer.data}
+            output.document(members, ok=not answer.code)
             sys.stdout.flush()
             return
         shown = screen(self.session, answer, output.look())

@@ -17,7 +17,7 @@ from frameengine.debug.breakpoints import Breakpoint, Breakpoints
 from frameengine.debug.facts import tail
 from frameengine.debug.pause import Approve, Decision, Held, Paused
 from frameengine.debug.place import Place
-from frameengine.debug.points import Point
+from frameengine.debug.points import Point, Watchpoint
 from frameengine.debug.stop import Hit, Reason, Stop
 from frameengine.debug.timeline import Timeline
 from frameengine.effects import Call, ModelCall
@@ -289,4 +289,6 @@ class LiveRun:
     def _stop(self, met: list[tuple[Point, list[Hit]]]) -> Stop:
         hits = [evolve(hit, what=hit.what.removesuffix(": not_recorded")) for _, found in met for hit in found]
         reason: Reason = "breakpoint" if hits else "place"
+        if hits and all(isinstance(point, Watchpoint) for point, _ in met):
+            reason = "watchpoint"
         return Stop(reason=reason, where=self.place, hits=tuple(hits))

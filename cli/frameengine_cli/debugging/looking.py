@@ -48,7 +48,7 @@ def _frame(session: Session, argument: str) -> Answer:
 
 
 def _list(session: Session, argument: str) -> Answer:
-    number = number_of(argument, "list", session.place.message or 1)
+    number = number_of(argument, "list", session.place.message or 1, what="number of a message")
     message = session.timeline.message(number)
     return Answer(data={"message": message.to_json()}, screen=lambda look: timeline_screen(message, look))
 
@@ -101,7 +101,7 @@ def effect(session: Session, argument: str, command: str) -> Made:
     come = arrived(session)
     if not come:
         raise UsageError("this frame has no effect whose outcome has arrived", hint="effects, or into")
-    number = number_of(argument, command, len(come))
+    number = number_of(argument, command, len(come), what="number of an effect")
     if number > len(come):
         raise UsageError(f"{command} {number}: the frame has {phrases.count(len(come), 'effect')}", hint="effects lists them")
     return come[number - 1]

@@ -21,13 +21,17 @@ def moved(stop: Stop) -> Answer:
 
 
 def _times(name: str, move: Move) -> Callable[[Session, str], Answer]:
-    """Return a command that moves as often as it is told, or until something else stops it."""
+    """Return a command that moves as often as it is told, or until something else stops it.
+
+    To go on means to go to the next hit, so that as many hits are passed.
+    """
+    passed = ("breakpoint", "watchpoint") if name.endswith("continue") else ("place",)
 
     def run(session: Session, argument: str) -> Answer:
         stop = Stop(reason="place", where=session.place)
         for _ in range(number_of(argument, name)):
             stop = move(session.debugger)
-            if stop.reason != "place":
+            if stop.reason not in passed:
                 break
         return moved(stop)
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from frameengine.debug.place import Place
 from frameengine.debug.stop import Hit, Stop
 from frameengine.jsonvalue import FrozenMap, Json
+from frameengine.rerun.stage import APPROXIMATE
 from frameengine.trace.messages import Made
 from frameengine_cli import phrases
 from frameengine_cli.look import (
@@ -23,6 +24,7 @@ from frameengine_cli.look import (
     GOOD,
     MODEL,
     NODE,
+    OPEN,
     QUIET,
     SAME,
     STRONG,
@@ -249,18 +251,38 @@ def edit_list(rows: Sequence[Edit]) -> RenderableType:
     return Group(*[words((f" {number}  ", QUIET), (edit.text, "")) for number, edit in enumerate(rows, 1)])
 
 
+def doubts(result: ForkResult) -> list[tuple[str, str]]:
+    """Return what is to be known of a fork before it is believed: edits that nothing asked for, other code, other replies."""
+    rows = [("not made", f"{edit.text}: the fork never asks for it") for edit in result.unreached]
+    if result.divergence is not None:
+        rows.append(("diverged", f"the code of now differs from the record at {result.divergence.place}, edit or no edit"))
+    loose = {how: count for how, count in result.hows.items() if how in APPROXIMATE}
+    if loose:
+        said = ", ".join([f"{count:,} {how}" for how, count in loose.items()])
+        rows.append(("approximate", f"{said}: replies that were recorded for other requests"))
+    return rows
+
+
 def forked(result: ForkResult, look: Look) -> RenderableType:
-    """Return what became of a fork."""
+    """Return what became of a fork: what was changed in it, how its calls were answered, and what is to be known of it."""
+    made = [edit for edit in result.edits if edit not in result.unreached]
+    answered = ", ".join([f"{count:,} {how}" for how, count in result.hows.items() if count])
     rows: list[tuple[str, RenderableType]] = [
-        ("edits", Group(*[words((edit.text, "")) for edit in result.edits])),
-        ("answered", words((", ".join([f"{count:,} {how}" for how, count in result.hows.items() if count]), ""))),
+        ("edits", Group(*[words((edit.text, "")) for edit in made]) if made else words(("none was made", BAD))),
+        ("answered", words((answered, ""))),
     ]
-    rows += [
-        ("needed", words((f"{miss.call.key}: {miss.call.effect.kind} {miss.call.effect.name}", BAD))) for miss in result.needed
-    ]
+    calls = [miss.call for miss in result.needed]
+    rows += [("needed", words((f"{call.key}: {call.effect.kind} {call.effect.name}", BAD))) for call in calls]
     if result.path is None:
-        tools = ", --database NAME=FILE" if any(miss.call.effect.kind == "tool" for miss in result.needed) else ""
-        why = f"nobody answers that: no fork was written; --policy slot, --script FILE{tools}"
+        why = "nobody answers that: no fork was written; --policy slot, --script FILE"
         return look.panel(pairs(rows), f"{DIFFERS} fork stops", why, style=BAD)
+    if result.dropped:
+        dropped = phrases.count(len(result.dropped), "call")
+        rows.append(("dropped", words((f"{dropped} of this run, which the fork makes no more", QUIET))))
+    for moved in result.rerun.moved:
+        rows.append(("moved", words((f"input {moved.input} came in elsewhere", QUIET))))
+    doubtful = doubts(result)
+    rows += [(name, words((said, BAD))) for name, said in doubtful]
     rows.append(("fork", words((str(result.path), STRONG))))
-    return look.panel(pairs(rows), f"{SAME} forked at {result.first}", "compare shows what changed", style=GOOD)
+    sign, style = (OPEN, BAD) if doubtful else (SAME, GOOD)
+    return look.panel(pairs(rows), f"{sign} forked at {result.first}", "compare shows what changed", style=style)

@@ -11,6 +11,7 @@ from attrs import frozen
 from frameengine.codec import dumps
 from frameengine.debug.place import Place
 from frameengine.effects import ModelReply, Outcome, ToolReply
+from frameengine.inputs import Input
 from frameengine.jsonvalue import Json
 from frameengine_cli import phrases
 from frameengine_cli.debugging.session import Session
@@ -39,9 +40,13 @@ def search(session: Session, text: str, *, back: bool) -> Found | None:
     """Return the next place that holds *text*, upper and lower case alike; None where there is none in that direction."""
     timeline = session.timeline
     here = timeline.index(session.place)
+    # A recording that broke off has effects in a frame that is no boundary, and inside a frame its own end lies ahead.
+    end = timeline.places + (timeline.unfinished is not None)
+    first = here if session.place.effects is not None else here + 1
     wanted = text.casefold()
-    for index in session.debugger.while_wanted(range(here - 1, 0, -1) if back else range(here + 1, timeline.places)):
-        found = found_at(session, timeline.place(index), wanted)
+    for index in session.debugger.while_wanted(range(here - 1, 0, -1) if back else range(first, end)):
+        place = timeline.place(index) if index < timeline.places else _tail(session)
+        found = found_at(session, place, wanted)
         if found is not None:
             return found
     return None
@@ -60,22 +65,33 @@ def found_at(session: Session, place: Place, wanted: str) -> Found | None:
 
 def _held(session: Session, place: Place) -> Iterator[tuple[str, Json]]:
     if not place.frame:
-        body = session.timeline.message(place.message).input.body
-        yield "input", {attribute.name: getattr(body, attribute.name) for attribute in attrs.fields(type(body))}
+        yield "input", _brought(session.timeline.message(place.message).input)
         return
     step = session.timeline.frame(place)
-    if step is None:
-        return
-    for made in step.calls:
+    for entered in () if step is None else step.late:
+        yield f"input {entered.number}", _brought(entered)
+    for made in session.timeline.effects(place):
         # Of a request only what the one before it did not have: the rest was found there.
         request = made.request
         new = {**request, "messages": request.get("messages", ())[made.shared :]} if made.effect == "model" else request
         yield f"{made.key.node}: {made.effect} request", new
         yield f"{made.key.node}: {made.effect} reply", _answer(made.outcome)
-    for record in step.records:
+    for record in () if step is None else step.records:
         for name in ("output", "emissions", "changes", "error"):
             if record.get(name):
                 yield f"{record['node']}: {name}", record[name]
+
+
+def _tail(session: Session) -> Place:
+    """Return the last place inside the frame in which the recording breaks off."""
+    begun = session.timeline.unfinished or session.timeline.last
+    inside = Place(begun.message, begun.frame, 0)
+    return Place(begun.message, begun.frame, len(session.timeline.effects(inside)))
+
+
+def _brought(entered: Input) -> Json:
+    body = entered.body
+    return {attribute.name: getattr(body, attribute.name) for attribute in attrs.fields(type(body))}
 
 
 def _answer(outcome: Outcome) -> Json:

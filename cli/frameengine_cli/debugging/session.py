@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 from rich.console import RenderableType
 
 from frameengine.debug.debugger import Debugger
-from frameengine.debug.edit import Edit
+from frameengine.debug.edit import Edit, EditState
 from frameengine.debug.place import Place
 from frameengine.debug.stop import Stop
 from frameengine.debug.timeline import Timeline
@@ -36,6 +36,23 @@ class Answer:
     """Where the session came to; None where the command did not move."""
     leave: bool = False
     """Whether the session is to end."""
+    code: int = 0
+    """Exit code of what it came to, where that is not good."""
+
+
+@frozen(kw_only=True)
+class Forked:
+    """A fork that was made in this session."""
+
+    source: Source
+    """The new trace."""
+    edits: tuple[Edit, ...]
+    """What was changed in it."""
+
+    def number(self, message: int) -> int:
+        """Return the number that a message has in the fork: edits of the state before it are inputs of their own there."""
+        before = [edit for edit in self.edits if isinstance(edit, EditState) and edit.place.boundary <= Place(message)]
+        return message + len(before)
 
 
 @define(kw_only=True)
@@ -54,7 +71,7 @@ class Session:
     """Whether code that only the trace names may be imported."""
     edits: list[Edit] = field(factory=list)
     """Changes of the past that wait for a fork."""
-    forked: Source | None = None
+    forked: Forked | None = None
     """The newest fork."""
     shown: list[str] = field(factory=list)
     """Expressions whose values are shown at every stop."""
@@ -94,10 +111,6 @@ class Session:
         from frameengine_cli.commands.replay import choose_graph
 
         return choose_graph(self.timeline.header, self.graph)[0]
-
-    def forked_or_own(self) -> Source:
-        """Return the newest fork, or else the run itself."""
-        return self.forked or self.source
 
 
 def stopped_by_hand(command: str) -> Interrupted:

@@ -122,7 +122,7 @@ def closed(live: LiveRun) -> tuple[str, int]:
     from frameengine_cli.refs import short_id
     from frameengine_cli.screens.run import counted
 
-    path, inside = live.writer.path, live.under_way
+    path, inside, message = live.writer.path, live.under_way, live.place.message
     whole = live.leave()
     if not live.writer.inputs:
         return "nothing was said, so no trace is kept", 0
@@ -131,5 +131,5 @@ def closed(live: LiveRun) -> tuple[str, int]:
     receipt = verify(path)
     said = f"recorded {path}  {short_id(receipt.head)}  {counted(receipt.counts)}; {live.who.told}"
     if inside:
-        said += f"; message {receipt.counts.inputs} was left where it was: it is open"
+        said += f"; message {message} was left where it was: it is open"
     return said, 1 if live.failed else 0

@@ -43,7 +43,7 @@ def _once(session: Session, argument: str) -> Answer:
 def _watch(session: Session, argument: str) -> Answer:
     if not argument:
         raise UsageError("watch what?", hint="watch /memory/topic")
-    return _added(session.debugger.breakpoints.watch(argument))
+    return _added(session.debugger.breakpoints.watch(argument if argument.startswith("/") else f"/{argument}"))
 
 
 def _list(session: Session, argument: str) -> Answer:
