@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -27,22 +27,32 @@ def visit(timeline: Timeline, index: int) -> None:
     timeline.state(place)
 
 
+def each(timeline: Timeline, positions: Iterable[int]) -> float:
+    """Visit places one after another; return the seconds of one."""
+    listed = list(positions)
+
+    def work() -> None:
+        for index in listed:
+            visit(timeline, index)
+
+    return timed(work) / len(listed)
+
+
 def forward(timeline: Timeline, start: int, count: int = STEPS) -> float:
     """Step forward from *start*; return the seconds of one step."""
     visit(timeline, start)
-    return timed(lambda: [visit(timeline, start + step) for step in range(1, count + 1)]) / count
+    return each(timeline, range(start + 1, start + 1 + count))
 
 
 def back(timeline: Timeline, start: int, count: int = STEPS) -> float:
     """Step back from *start*; return the seconds of one step."""
     visit(timeline, start)
-    return timed(lambda: [visit(timeline, start - step) for step in range(1, count + 1)]) / count
+    return each(timeline, range(start - 1, start - 1 - count, -1))
 
 
 def seek(timeline: Timeline, first: int, last: int, chance: Random, count: int = STEPS) -> float:
     """Seek places between two, drawn anew each time; return the seconds of one seek."""
-    places = [chance.randrange(first, last) for _ in range(count)]
-    return timed(lambda: [visit(timeline, index) for index in places]) / count
+    return each(timeline, [chance.randrange(first, last) for _ in range(count)])
 
 
 def figures(folder: Path) -> Iterator[Figure]:

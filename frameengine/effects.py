@@ -269,16 +269,15 @@ def failed(error: BaseException, **facts: Any) -> Outcome:
 
 def plain(effect: Effect) -> FrozenMap:
     """Return a request as plain JSON, nothing in it shared."""
+    members: dict[str, Any]
     if isinstance(effect, ToolCall):
-        return freeze({"name": effect.name, "arguments": effect.arguments})  # type: ignore[no-any-return]
-    members = {
-        "model": effect.model,
-        "messages": effect.messages,
-        "tools": effect.tools,
-        "params": effect.params,
-        "show": effect.show,
-    }
-    return freeze({name: value for name, value in members.items() if value or name in ("model", "messages")})  # type: ignore[no-any-return]
+        members = {"name": effect.name, "arguments": effect.arguments}
+    else:
+        members = {"model": effect.model, "messages": effect.messages}
+        more = {"tools": effect.tools, "params": effect.params, "show": effect.show}
+        members |= {name: value for name, value in more.items() if value}
+    request: FrozenMap = freeze(members)
+    return request
 
 
 def effect_from_json(kind: str, request: FrozenMap) -> Effect:

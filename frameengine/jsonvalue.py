@@ -191,7 +191,7 @@ def point(value: Json, pointer: str) -> Json:
     if not pointer.startswith("/"):
         raise KeyError(pointer)
     for raw in pointer[1:].split("/"):
-        step = raw.replace("~1", "/").replace("~0", "~")
+        step = step_name(raw)
         if isinstance(value, dict):
             value = value[step]
         elif isinstance(value, list | tuple) and step.isdecimal() and int(step) < len(value):
@@ -243,6 +243,11 @@ def first_difference(one: Json, other: Json, pointer: str = "") -> tuple[str, Js
 def pointer_step(key: str) -> str:
     """Return a member's name as a step of a JSON pointer."""
     return key.replace("~", "~0").replace("/", "~1")
+
+
+def step_name(step: str) -> str:
+    """Return the member's name that a step of a JSON pointer stands for."""
+    return step.replace("~1", "/").replace("~0", "~")
 
 
 EMPTY = freeze({})

@@ -167,11 +167,13 @@ def parse_breakpoint(text: str, timeline: Timeline) -> Breakpoint:
 
 
 def _diverged(timeline: Timeline, replay: Callable[[], ReplayResult]) -> Hit | None:
+    timeline.check_unchanged()
     try:
         found = replay().divergence
     except (GraphError, NothingCompared) as error:
         what = f"where the run diverges cannot be found out: {error.message}"
         raise UsageError(what, hint=error.hint or "name the graph, or let the code that the trace names be imported") from error
+    timeline.check_unchanged()
     if found is None:
         return None
     places = [timeline.place(position) for position in range(1, timeline.places)]

@@ -137,9 +137,7 @@ def fork(
     edited, starts = _edited(timeline, edits)
     start, first = min(starts, key=lambda pair: pair[0])
     with steady(path):
-        if changed := timeline.changed_on_disk():
-            what = f"{path} is not the file that the edits were written in: {changed}"
-            raise TraceIntegrity(what, hint="open it again, and look at the edits", path=str(path))
+        _check_open(timeline)
         divergence, bound = _replayed(timeline, start, first, Replayer(path, bound=bound, trust=trust, switch=switch))
         result = rerun(
             path,
@@ -150,7 +148,7 @@ def fork(
             output=output,
             switch=switch,
             edited=edited,
-            prove=lambda draft: _check_same(path, draft, start),
+            prove=lambda draft: _prove(timeline, draft, start),
         )
     done = frozenset([answer.key for answer in result.answered if answer.how == "edited"])
     return ForkResult(
@@ -163,9 +161,17 @@ def fork(
     )
 
 
-def compare(parent: Path, fork: Path) -> TraceDiff:
-    """Return what differs between a trace and its fork: the edits, and what follows from them. Raises as `diff.compare`."""
-    return compare_traces(parent, fork)
+def compare(parent: Path | Timeline, fork: Path) -> TraceDiff:
+    """Return what differs between a trace and its fork: the edits, and what follows from them.
+
+    A *parent* that is open must be the file that has its name now: `TraceIntegrity`. Raises besides as `diff.compare`.
+    """
+    if isinstance(parent, Path):
+        return compare_traces(parent, fork)
+    parent.check_unchanged()
+    found = compare_traces(parent.path, fork)
+    parent.check_unchanged()
+    return found
 
 
 def _check_output(output: Path, path: Path) -> None:
@@ -173,6 +179,23 @@ def _check_output(output: Path, path: Path) -> None:
         return
     what = f"{output} is the trace that is forked" if output.exists() and output.samefile(path) else f"{output} exists"
     raise UsageError(f"{what}: a fork is a new file", hint="choose another name", path=str(output))
+
+
+def _check_open(timeline: Timeline) -> None:
+    """Raise `TraceIntegrity` where the file that has the name now is not the run that is open, and that the edits are for."""
+    timeline.check_unchanged()
+    with TraceReader(timeline.path) as reader:
+        for _ in reader.lines():
+            pass
+    if reader.head != timeline.head:
+        what = f"{timeline.path} is no longer the run that is open: it ends with another chain value"
+        raise TraceIntegrity(what, hint="open it again, and look at it anew", path=str(timeline.path))
+
+
+def _prove(timeline: Timeline, draft: Path, start: Position) -> None:
+    """Look at a fork before it gets its name: its parent was read by name several times, and must have stayed the same."""
+    timeline.check_unchanged()
+    _check_same(timeline.path, draft, start)
 
 
 def _edited(timeline: Timeline, edits: Sequence[Edit]) -> tuple[Edited, list[tuple[Position, Edit]]]:

@@ -14,7 +14,7 @@ from frameengine.debug.place import START, Place
 from frameengine.debug.timeline import Timeline
 from frameengine.errors import NodeError, UsageError
 from frameengine.inputs import Body, Given, StateEdit
-from frameengine.jsonvalue import MISSING, FrozenMap, Json, frozen_map, point, pointer_step
+from frameengine.jsonvalue import MISSING, FrozenMap, Json, frozen_map, point, pointer_step, step_name
 from frameengine.state import Change, RunState, change_from_json
 from frameengine.state import Operation as Op
 
@@ -140,7 +140,7 @@ def _made(timeline: Timeline, place: Place, body: Body | None, name: str) -> Ite
 
 def section(pointer: str) -> str:
     """Return the section of the state that a pointer begins with."""
-    return pointer.split("/", 2)[1].replace("~1", "/").replace("~0", "~")
+    return step_name(pointer.split("/", 2)[1])
 
 
 def known_pointer(timeline: Timeline, pointer: str, *, growing: bool = False) -> None:

@@ -91,7 +91,7 @@ class Layout(Sequence[Summary]):
         self._outcome_lines = array("q")
         self._before = array("q")
         self._newest: dict[str, int] = {}
-        self._time = 0
+        self._time = self._count = 0
         self._number = 0
         """Number of the message under way; 0 between two."""
         self._frame = 0
@@ -132,23 +132,24 @@ class Layout(Sequence[Summary]):
             raise bad_line(line, f"the outcome {EffectKey(*key)} stands outside its message")
         if line.at is not None and line.at > self._time:
             self._advance(line)
+        self._count = count = self._count + 1
         self._outcome_lines.append(number)
         if value["effect"] != "model":
             self._before.append(0)
             return
         node = key[2]
         self._before.append(self._newest.get(node, 0))
-        self._newest[node] = len(self._outcome_lines)
+        self._newest[node] = count
         reply = value["outcome"].get("value")
         usage = reply.get("usage") if type(reply) is dict else None
         if type(usage) is dict:
-            self._count(usage)
+            self._add_tokens(usage)
         meta = value.get("meta")
         if meta is not None and type(meta.get("cost")) in {int, float}:
             known = self._costs[-1]
             self._costs[-1] = meta["cost"] + (0 if isnan(known) else known)
 
-    def _count(self, usage: dict[str, Any]) -> None:
+    def _add_tokens(self, usage: dict[str, Any]) -> None:
         for names, column in zip(_TOKENS, (self._read, self._wrote), strict=True):
             found = next((usage[name] for name in names if type(usage.get(name)) is int), None)
             if found is not None and 0 <= found < 1 << 40:
@@ -165,8 +166,7 @@ class Layout(Sequence[Summary]):
         if "phase" not in value:
             self._mains[-1] += 1
         self._frame = frame
-        self._add(frame, number)
-        return len(self._lines) - 1
+        return self._add(frame, number)
 
     def trace(self, line: Line, number: int) -> None:
         """Take the figures of the message under way."""
@@ -185,11 +185,14 @@ class Layout(Sequence[Summary]):
         if line.at is not None and self._time < line.at < 1 << 63:
             self._time = line.at
 
-    def _add(self, frame: int, line: int) -> None:
+    def _add(self, frame: int, line: int) -> int:
+        """Add a place; return its position."""
+        position = len(self._lines)
         self._frames.append(frame)
         self._lines.append(line)
         self._times.append(self._time)
-        self._outcomes.append(len(self._outcome_lines))
+        self._outcomes.append(self._count)
+        return position
 
     def _word(self, text: str) -> int:
         known = self._words.get(text)
@@ -276,7 +279,7 @@ class Layout(Sequence[Summary]):
 
     def outcomes(self, position: int) -> range:
         """Return which outcomes arrived in the frame at a position; those of an unfinished one, where it is behind the last."""
-        stop = self._outcomes[position] if position < len(self._outcomes) else len(self._outcome_lines)
+        stop = self._outcomes[position] if position < len(self._outcomes) else self._count
         return range(self._outcomes[position - 1], stop)
 
     def outcome_line(self, outcome: int) -> int:

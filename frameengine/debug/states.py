@@ -10,7 +10,7 @@ from typing import Any
 from frameengine.debug.checkpoint import FOLDING_ERRORS, Checkpoints, Recent, folded, reason_of, whole
 from frameengine.errors import FrameEngineError, TraceError, TraceFormat
 from frameengine.graph.loader import list_graphs, load_graph
-from frameengine.jsonvalue import EMPTY, freeze, pointer_step
+from frameengine.jsonvalue import EMPTY, freeze, pointer_step, step_name
 from frameengine.state import RunState
 from frameengine.trace.index import TraceIndex
 from frameengine.trace.stored import unresolved
@@ -79,7 +79,7 @@ class States:
         try:
             changes = self._changes(line)
             for change in changes:
-                section = change["at"].split("/", 2)[1]
+                section = step_name(change["at"].split("/", 2)[1])
                 known = self._touched.get(section)
                 if known is None:
                     self._touched[section] = array("q", [position])
@@ -149,7 +149,7 @@ class States:
 
     def touched(self, section: str) -> Sequence[int]:
         """Return the positions, ascending, at which a section may have changed."""
-        named = self._touched.get(pointer_step(section), ())
+        named = self._touched.get(section, ())
         return sorted({*named, *self._resets}) if self._resets else named
 
     def at(self, position: int) -> RunState:

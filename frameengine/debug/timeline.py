@@ -16,7 +16,7 @@ from frameengine.debug.layout import TEXT_MAX, Layout, Summary
 from frameengine.debug.place import Place
 from frameengine.debug.states import States
 from frameengine.effects import EffectKey
-from frameengine.errors import TraceError, TraceIncomplete, UnknownRef
+from frameengine.errors import TraceError, TraceIncomplete, TraceIntegrity, UnknownRef
 from frameengine.inputs import Action, Input, SwitchGraph, UserMessage, Webhook
 from frameengine.jsonvalue import FrozenMap
 from frameengine.state import RunState
@@ -74,8 +74,7 @@ class Timeline:
 
     def close(self) -> None:
         """Stop loading. What is loaded stays in use."""
-        self._lines.close()
-        self._reader.__exit__()
+        self._reader.close()
 
     # ------------------------------------------------------------------ loading
 
@@ -94,7 +93,7 @@ class Timeline:
                 return False
             self.problem = self._reader.problem
         except TraceError as error:
-            self._lines.close()
+            self._reader.close()
             if not self._damaged:
                 raise
             self.problem = error
@@ -152,6 +151,17 @@ class Timeline:
         Looks at the file's name, size and time. Lines that are read again are proven besides: `TraceIntegrity`.
         """
         return self._index.changed()
+
+    def check_unchanged(self) -> None:
+        """Raise `TraceIntegrity` where `changed_on_disk` says something: what goes by the file's name would take another run."""
+        if changed := self.changed_on_disk():
+            what = f"{self.path} is no longer the run that is open: {changed}"
+            raise TraceIntegrity(what, hint="open it again, and look at it anew", path=str(self.path))
+
+    @property
+    def head(self) -> str:
+        """Chain value of the last line read, in hex: what proves that another reading read the same."""
+        return self._reader.head
 
     # ------------------------------------------------------------------ places
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Literal, TypeAlias
@@ -37,7 +37,7 @@ class Receipt:
     missed: int
     """Requests that it has no answer for."""
     ambiguous: int
-    """Requests for which an equal one of another lane, with another answer, could have been meant."""
+    """Requests for which an equal one, with another answer, could have been meant: of another lane, or with another secret."""
     approximate: int
     """Requests that were answered by their place in a conversation, and are not equal to what was recorded there."""
 
@@ -93,6 +93,8 @@ class _Place:
     exchange: Exchange
     digest: str
     """Of the request."""
+    placeholders: tuple[str, ...]
+    """In the request, in order."""
     chain: str | None = field(default=None)
     """Of the conversation that the request holds; None where it holds none, or nobody asks for it."""
 
@@ -100,15 +102,31 @@ class _Place:
 class Book:
     """A recording to answer from, each exchange once; from any thread."""
 
-    def __init__(self, exchanges: list[Exchange], *, match: Match = "exact") -> None:
-        """Answer from *exchanges*. With ``chain`` a place in a conversation will do where nothing equals a request."""
+    def __init__(
+        self, exchanges: list[Exchange], *, match: Match = "exact", tasks: bool = False, secrets: Iterable[str] = ()
+    ) -> None:
+        """Answer from *exchanges*. With ``chain`` a place in a conversation will do where nothing equals a request.
+
+        *tasks*: lanes are tasks and threads, by names that are the same in every run. Without it they are connections, which a
+        client hands now to this task of its own and now to that one. *secrets* are texts known beforehand, such as keys from the
+        environment: one of them answers for any that stood in its place.
+        """
         self.match = match
+        self._tasks = tasks
         self.used = self.ambiguous = self.approximate = self.missed = 0
         self._lock = Lock()
         self._redactor = Redactor()
+        self._redactor.know(secrets)
         self._bound: dict[str, str] = {}
+        self._secrets: dict[str, str] = {}
         self._places = [
-            _Place(number, one, one.request.digest, chain_key(one.request) if match == "chain" else None)
+            _Place(
+                number,
+                one,
+                one.request.digest,
+                one.request.placeholders,
+                chain_key(one.request) if match == "chain" else None,
+            )
             for number, one in enumerate(exchanges)
         ]
         self._left = {place.number: place for place in self._places}
@@ -120,9 +138,9 @@ class Book:
                 self._alike.setdefault(place.chain, []).append(place)
 
     @classmethod
-    def read(cls, path: Path, *, match: Match = "exact") -> Book:
-        """Read a sealed recording. Raises `TraceError` where it is none, and `NothingCompared` where it is empty."""
-        return cls(list(read_exchanges(path)), match=match)
+    def read(cls, path: Path, *, match: Match = "exact", secrets: Iterable[str] = ()) -> Book:
+        """Read a sealed recording of a proxy. Raises `TraceError` where it is none, and `NothingCompared` where it is empty."""
+        return cls(list(read_exchanges(path)), match=match, secrets=secrets)
 
     def claim(self, request: Request, lane: str = "") -> Exchange:
         """Return the exchange that answers *request*, and take it out. *lane* is the task, thread or connection that asks.
@@ -133,29 +151,52 @@ class Book:
         with self._lock:
             self._redactor.know(request.secrets)
             asked = redacted_request(request, self._redactor)
-            digest = asked.digest
-            found = self._take(self._equal.get(digest), lane)
+            equal = [place for place in self._equal.get(asked.digest, ()) if self._pairs(place, asked) is not None]
+            found = self._take(equal, lane)
             if found is None and self.match == "chain":
                 key = chain_key(asked)
                 found = self._take(self._alike.get(key), lane) if key is not None else None
                 self.approximate += found is not None
             if found is None:
                 self.missed += 1
-                raise self._miss(asked, used=digest in self._equal)
+                raise self._miss(asked, used=bool(equal))
             self.used += 1
+            self._secrets.update(self._pairs(found, asked) or {})
             return found.exchange
 
-    def _take(self, places: list[_Place] | None, lane: str) -> _Place | None:
-        """Return the next of some equal exchanges for *lane*: first of the lane it is bound to, then of one that is free."""
-        left = [place for place in places or () if place.number in self._left]
+    def _pairs(self, place: _Place, asked: Request) -> dict[str, str] | None:
+        """Return which recorded secret stands for which in *asked*, a request of the same digest; None where that cannot be.
+
+        A key that was known beforehand may have become another one. A value of the body is as long as it was, and the same
+        wherever it was the same; which one it was nobody can tell, since no recording holds it.
+        """
+        pairs: dict[str, str] = {}
+        for one, other in zip(place.placeholders, asked.placeholders, strict=False):
+            if one in place.exchange.request.lookalikes or other in asked.lookalikes:
+                # What the recording gave out in the place of a secret comes back like that.
+                if one != other or other not in asked.lookalikes:
+                    return None
+            elif not self._redactor.known(other):
+                before = pairs.setdefault(one, self._secrets.get(one, other))
+                taken = next((recorded for recorded, live in {**self._secrets, **pairs}.items() if live == other), one)
+                if before != other or taken != one or len(one) != len(other):
+                    return None
+        return pairs
+
+    def _take(self, places: Sequence[_Place], lane: str) -> _Place | None:
+        """Return the next of some equal exchanges for *lane*: of the one it is bound to, of its own name, or of one that is free."""
+        left = [place for place in places if place.number in self._left]
         if not left:
             return None
         lanes = dict.fromkeys(place.exchange.lane for place in sorted(left, key=lambda place: place.number))
         chosen = self._bound.get(lane)
+        sure = self._tasks and chosen in lanes
         if chosen not in lanes:
             others = [bound for live, bound in self._bound.items() if live != lane]
-            chosen = next((one for one in lanes if one not in others), next(iter(lanes)))
-            self.ambiguous += len(lanes) > 1 and len({_said(place) for place in left}) > 1
+            sure = self._tasks and lane in lanes and lane not in others
+            chosen = lane if sure else next((one for one in lanes if one not in others), next(iter(lanes)))
+        open_ = (not sure and len(lanes) > 1) or len({place.placeholders for place in left}) > 1
+        self.ambiguous += open_ and len({_said(place) for place in left}) > 1
         self._bound[lane] = chosen
         found = next(place for place in left if place.exchange.lane == chosen)
         del self._left[found.number]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -20,7 +21,7 @@ from frameengine.effects import EffectFailure, Outcome, ToolReply
 from frameengine.errors import LimitError, ValueRefused
 from frameengine.exchanges.encoding import decoded
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze, frozen_map
-from frameengine.trace.redact import neutral
+from frameengine.trace.redact import neutral, placeholders
 
 REQUEST_HEADERS = ("content-type", "anthropic-version", "anthropic-beta", "openai-beta")
 """Headers of a request that are kept. Others say who asks, by which library and from where."""
@@ -30,22 +31,6 @@ RESPONSE_HEADERS = (
 RESPONSE_PREFIXES = ("x-request-id", "x-ratelimit-", "anthropic-ratelimit-", "openai-")
 """Headers of an answer that are kept, and beginnings of their names. Those that say whose account it was are not."""
 PRIVATE_HEADERS = ("openai-organization", "openai-project")
-SECRET_HEADERS = ("authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie")
-SECRET_MEMBERS = (
-    "key",
-    "api_key",
-    "api-key",
-    "apikey",
-    "access_token",
-    "token",
-    "auth",
-    "sig",
-    "signature",
-    "password",
-    "secret",
-    "client_secret",
-)
-"""Members of a query that carry a key: left out, as the headers that do."""
 INLINE_BYTES_MAX = 256 << 10
 """Canonical size up to which a body stands in a line as JSON; beyond it is one text, which a trace stores in pieces."""
 REQUEST_BYTES_MAX = 12 << 20
@@ -67,6 +52,8 @@ class Request:
     """The few that are kept, in lower case."""
     body: FrozenMap = EMPTY
     """``json``, ``text`` or ``base64``; ``sha256`` and ``bytes`` of one too large to be kept; nothing where there is none."""
+    lookalikes: tuple[str, ...] = ()
+    """Texts that look like placeholders of secrets and stood in the request as they are: somebody wrote them."""
     secrets: tuple[str, ...] = field(default=(), eq=False, repr=False)
     """What was left out: a recorder replaces it wherever else it stands."""
 
@@ -90,10 +77,20 @@ class Request:
         """Method and path: what the exchange is called in lists."""
         return f"{self.method} {self.path}"
 
-    @property
+    @cached_property
+    def text(self) -> str:
+        """All that makes requests equal, as one text."""
+        return written([self.name, self._compared()]).decode()
+
+    @cached_property
     def digest(self) -> str:
-        """sha256, in hex, of all that makes requests equal: placeholders count as equal, whichever secret they stand for."""
-        return sha256(neutral(written([self.name, self.wire()]).decode()).encode()).hexdigest()
+        """sha256, in hex, of `text`, with each placeholder as one word: requests of two digests are never equal."""
+        return sha256(neutral(self.text).encode()).hexdigest()
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """The placeholders in `text`, in order, and what looks like one: by these, requests of one digest are told apart."""
+        return placeholders(self.text)
 
     def content(self) -> bytes:
         """Return the body as bytes; of one that was JSON, the same value written anew; none where only its digest is kept."""
@@ -103,19 +100,30 @@ class Request:
             return b64decode(self.body["base64"])
         return str(self.body.get("text", "")).encode()
 
-    def wire(self) -> FrozenMap:
-        """Return query, headers and body as frozen JSON; what is empty is left out."""
+    def _compared(self) -> FrozenMap:
         members = {"query": self.query, "headers": self.headers}
-        wire: FrozenMap = freeze({**{name: value for name, value in members.items() if value}, **self.body})
+        # Frozen as they are: whoever compares does so for every call.
+        return frozen_map({**{name: value for name, value in members.items() if value}, **self.body})
+
+    def wire(self) -> FrozenMap:
+        """Return query, headers, body and look-alikes as frozen JSON; what is empty is left out."""
+        alike = {"lookalikes": self.lookalikes} if self.lookalikes else {}
+        wire: FrozenMap = freeze({**self._compared(), **alike})
         return wire
 
     @classmethod
     def from_wire(cls, name: str, wire: Mapping[str, Any]) -> Request:
         """Return the request that `name` and `wire` gave."""
         method, _, path = name.partition(" ")
-        body = {key: value for key, value in wire.items() if key not in ("query", "headers")}
-        headers = wire.get("headers", EMPTY)
-        return cls(method=method, path=path, query=wire.get("query", ""), headers=headers, body=freeze(body))
+        body = {key: value for key, value in wire.items() if key not in ("query", "headers", "lookalikes")}
+        return cls(
+            method=method,
+            path=path,
+            query=wire.get("query", ""),
+            headers=wire.get("headers", EMPTY),
+            body=freeze(body),
+            lookalikes=tuple(wire.get("lookalikes", ())),
+        )
 
 
 @frozen(kw_only=True)
@@ -226,40 +234,6 @@ def public_host(url: str) -> str:
 def _kept(name: str, value: str) -> str:
     """Return a header without what differs between equal requests: a content type's parameters."""
     return value.partition(";")[0].strip().lower() if name == "content-type" else value
-
-
-def _query(query: str) -> tuple[str, list[str]]:
-    """Return a query without the members that carry keys, and what these were."""
-    kept, secrets = [], []
-    for member in query.split("&") if query else ():
-        name, value = (parse_qsl(member, keep_blank_values=True) or [("", "")])[0]
-        if name.lower() in SECRET_MEMBERS:
-            secrets.append(value)
-        else:
-            kept.append(member)
-    return "&".join(kept), secrets
-
-
-def _secrets(fields: Mapping[str, str]) -> list[str]:
-    secrets: list[str] = []
-    for name in SECRET_HEADERS:
-        value = fields.get(name, "")
-        if name == "cookie":
-            secrets += [part.partition("=")[2].strip() for part in value.split(";")]
-        else:
-            # A scheme may stand before it, and what it names may stand in a body without it.
-            scheme, _, rest = value.strip().partition(" ")
-            secrets.append(rest.strip() or scheme)
-            if scheme.lower() == "basic":
-                secrets += _basic(rest)
-    return [secret for secret in secrets if secret]
-
-
-def _basic(credentials: str) -> list[str]:
-    try:
-        return b64decode(credentials, validate=True).decode().split(":", 1)
-    except ValueError:
-        return []
 
 
 def _body(data: bytes) -> FrozenMap:

@@ -8,11 +8,14 @@ from collections.abc import Iterable
 
 from frameengine.codec import dumps
 from frameengine.exchanges.encoding import Decoder
+from frameengine.exchanges.ends import Holding
 from frameengine.exchanges.exchange import Response, kept_headers
 from frameengine.jsonvalue import freeze
 
 RESPONSE_BYTES_MAX = 20 << 20
 """Encoded size of an answer that is kept; a longer one is cut, and counts as incomplete."""
+TOO_LONG = f"longer than the {RESPONSE_BYTES_MAX:,} bytes that are kept of an answer"
+"""The error of such an answer, which nobody cut but us."""
 CHUNKS_MAX = 20_000
 """Pieces whose times are kept; what comes after them counts to the last: they must fit into a line."""
 _WORST = 6
@@ -22,9 +25,12 @@ _WORST = 6
 class Gathering:
     """An answer that is coming in. `add` takes bytes as they came, compressed or not; `response` says what they were."""
 
-    def __init__(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, status: int, headers: Iterable[tuple[str, str]], length: int | None = None) -> None:
+        """*length* is what the head says of the body, as it comes; None where it does not."""
         self.status = status
         self.headers = kept_headers(headers)
+        self.holding = Holding(length, self.headers.get("content-type", ""))
+        """What of it has to wait until it is written down."""
         self._decoder = Decoder(self.headers.get("content-encoding", ""))
         self._raw: list[bytes] = []
         self._plain: list[bytes] = []
@@ -32,11 +38,14 @@ class Gathering:
         self._size = 0
         self._cut = False
 
-    def add(self, ms: float, data: bytes) -> None:
-        """Take a piece that came *ms* milliseconds after the request was sent."""
-        if self._cut or not data:
-            return
+    def add(self, ms: float, data: bytes) -> bytes:
+        """Take a piece that came *ms* milliseconds after the request was sent; return what may be handed on already."""
         plain = self._decoder.feed(data)
+        if not self._cut and data:
+            self._keep(ms, data, plain)
+        return self.holding.take(data, plain)
+
+    def _keep(self, ms: float, data: bytes, plain: bytes) -> None:
         self._size += max(len(plain), len(data))
         if self._size > RESPONSE_BYTES_MAX:
             self._cut = True
@@ -59,7 +68,7 @@ class Gathering:
         if _WORST * len(body) > RESPONSE_BYTES_MAX and _encoded(body) > RESPONSE_BYTES_MAX:
             body, cut = body[: RESPONSE_BYTES_MAX // _WORST], True
         if cut:
-            complete, error = False, error or f"longer than the {RESPONSE_BYTES_MAX:,} bytes that are kept of an answer"
+            complete, error = False, error or TOO_LONG
         headers = dict(self.headers)
         if not raw or _plainly(body):
             # A stale header would have a client unpack what is not packed.

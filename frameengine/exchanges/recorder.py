@@ -156,13 +156,17 @@ def redacted_request(request: Request, redactor: Redactor) -> Request:
     body = request.body
     if "base64" in body:
         body = Request.of(method, path, "", (), _bytes(request.content(), redactor)).body
-    return Request(
+    clean = Request(
         method=method,
         path=path,
         query=redactor.text(request.query),
         headers=redactor.value(request.headers),
         body=redactor.value(body),
     )
+    if not clean.placeholders:
+        return clean
+    written = frozenset(request.placeholders)
+    return evolve(clean, lookalikes=tuple(sorted({one for one in clean.placeholders if one in written})))
 
 
 def _bytes(data: bytes, redactor: Redactor) -> bytes:

@@ -15,6 +15,7 @@ from frameengine.inprocess.controls import Controls
 from frameengine.inprocess.hooks import follow_starts, held, hold_clients
 from frameengine.inprocess.lanes import Lanes
 from frameengine.inprocess.network import Allowed, Touch, Watch
+from frameengine.inprocess.older import Older
 from frameengine.inprocess.own import Site
 from frameengine.inprocess.patches import Patches
 from frameengine.inprocess.streams import library_named, library_of
@@ -69,6 +70,8 @@ class Block:
         self._patches = Patches()
         self._lanes = Lanes()
         self._controls: Controls | None = None
+        self._older: Older | None = None
+        self._entered = False
         self._past: list[Touch] = []
         self._problems: list[FrameEngineError] = []
         self._watch = Watch(self._allowed, self.touched, lookups=False)
@@ -107,11 +110,14 @@ class Block:
         return held(self, library_named(library) if inner is None else library_of(inner), inner, is_async=True)
 
     def __enter__(self) -> Self:
+        if self._entered:
+            raise UsageError("a block is used once, and this one was", hint="make another: its receipt and problems are its own")
         if not _one.acquire(blocking=False):
             raise UsageError(
                 "another recording or replaying block is open in this process",
                 hint="end it first: every HTTP client of the process belongs to one block",
             )
+        self._entered = True
         try:
             self._lanes = Lanes()
             self._controls = self._open()
@@ -121,6 +127,8 @@ class Block:
             follow_starts(self._lanes, self._patches)
             self._controls.install(self._patches)
             self._watch.start()
+            self._older = Older(self._allowed)
+            self._older.hold(self._patches, self._watch.tell)
         except BaseException as error:
             self._let_go()
             self._close(error)
@@ -155,6 +163,8 @@ class Block:
 
     def _let_go(self) -> None:
         self._watch.stop()
+        if self._older is not None:
+            self._older.release()
         self.active = False
         if self._controls is not None:
             self._controls.remove()

@@ -28,7 +28,9 @@ SENDING: ContextVar[bool] = ContextVar("frameengine_sending", default=False)
 """Whether a recorded client is at work: what it connects to is being recorded."""
 
 _CONNECTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
-_LOOKUPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
+_LOOKUPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo"})
+_REVERSE = frozenset({"socket.gethostbyaddr", "socket.getnameinfo"})
+"""Those that ask the network for the name of a number."""
 
 
 @frozen
@@ -82,6 +84,10 @@ class Watch:
         with suppress(ValueError):
             _watching.remove(self)
 
+    def tell(self, address: str, frame: FrameType | None) -> None:
+        """Tell that code in *frame* reaches for an address."""
+        self._touched(_touch(address, frame))
+
     def see(self, event: str, args: tuple[Any, ...], frame: FrameType | None) -> None:
         """Look at one audit event."""
         if event in _CONNECTS:
@@ -91,16 +97,17 @@ class Watch:
             host, port = str(address[0]), int(address[1])
             if not self._allowed.connect(host, port):
                 try:
-                    self._touched(_touch(f"{host}:{port}", frame))
+                    self.tell(f"{host}:{port}", frame)
                 except BaseException:
                     # Whoever made it reckons with errors of the system only, and would leave it open.
                     args[0].close()
                     raise
         elif self._lookups and event in _LOOKUPS:
-            name = args[0].decode("ascii", "replace") if isinstance(args[0], bytes) else args[0]
-            if name and not _numeric(str(name)) and name != "localhost" and not self._allowed.lookup(str(name)):
-                service = args[1] if len(args) > 1 else None
-                self._touched(_touch(f"{name}:{service}" if service else str(name), frame))
+            given, service = (args[0], args[1] if len(args) > 1 else None) if isinstance(args[0], str | bytes) else args[0][:2]
+            name = given.decode("ascii", "replace") if isinstance(given, bytes) else str(given)
+            known = _local(name) if event in _REVERSE else _numeric(name)
+            if name and not known and name != "localhost" and not self._allowed.lookup(name):
+                self.tell(f"{name}:{service}" if service else name, frame)
 
 
 _watching: list[Watch] = []
@@ -152,3 +159,7 @@ def _numeric(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _local(name: str) -> bool:
+    return _numeric(name) and ip_address(name.partition("%")[0]).is_loopback

@@ -148,13 +148,14 @@ class Recording(Block):
     def _came(self, request: Any, sent: _Sent, response: Any) -> Any:
         bodiless = request.method == "HEAD" or response.status_code in NO_BODY
         length = "0" if bodiless else response.headers.get("content-length", "")
-        gathering = Gathering(response.status_code, response.headers.multi_items())
+        announced = int(length) if length.isdecimal() else None
+        gathering = Gathering(response.status_code, response.headers.multi_items(), announced)
 
         def keep(whole: Response) -> None:
             self._taken.pop(taken, None)
             self._keep_call(sent, whole)
 
-        taken = Taken(sent.began, gathering, int(length) if length.isdecimal() else None, keep)
+        taken = Taken(sent.began, gathering, keep)
         self._taken[taken] = None
         return teed(response, taken)
 

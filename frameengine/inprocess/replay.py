@@ -100,10 +100,14 @@ class Replaying(Block):
         self._draws = ReplayedDraws(draws, self._fail)
         calls = [(number, one) for number, one in enumerate(exchanges, start=1) if one.request.method != METHOD]
         self._inputs = [number for number, _ in calls]
-        self._book = Book([one for _, one in calls], match=self._match)
+        self._book = Book([one for _, one in calls], match=self._match, tasks=True)
         return Controls(checked_control(provenance.get("control", ())), self._lanes, self._draws)
 
     def _close(self, leaving: BaseException | None) -> None:
+        for address, size in self._older.grown() if self._older is not None else ():
+            what = f"{size:,} bytes went to {address} during the replay, over a connection that was open before"
+            hint = "code in C sends past the recording: close the connection before the block, or name the address in allow="
+            self._fail(LiveCallRefused(what, hint=hint, address=address))
         if leaving is not None:
             return
         receipt = self._book.receipt()

@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any
 
 from frameengine.errors import UsageError
-from frameengine.exchanges.ends import EndMark
 from frameengine.exchanges.exchange import Response
 from frameengine.exchanges.gather import Gathering
 
@@ -41,26 +40,26 @@ def library_named(name: str) -> ModuleType:
 class Taken:
     """One answer being taken down while it is read. *keep* is called once, with what came."""
 
-    def __init__(self, began: float, gathering: Gathering, length: int | None, keep: Callable[[Response], None]) -> None:
-        self._began, self._gathering, self._length, self._keep = began, gathering, length, keep
-        self._mark = EndMark(gathering.headers.get("content-type", ""))
-        self._size, self._over = 0, False
+    def __init__(self, began: float, gathering: Gathering, keep: Callable[[Response], None]) -> None:
+        self._began, self._gathering, self._keep = began, gathering, keep
+        self._over = False
 
-    def add(self, data: bytes) -> bool:
-        """Take a piece; return whether it looks like the last one."""
-        self._gathering.add(self._ms(), data)
-        self._size += len(data)
-        return self._mark.add(data) or self._size == self._length
+    def add(self, data: bytes) -> bytes:
+        """Take a piece; return what may be handed on."""
+        return self._gathering.add(self._ms(), data)
 
-    def end(self, error: Exception | None = None, *, early: bool = False) -> None:
-        """Keep what came. *early*: the reader left before the end, which is no loss where it had seen it announced."""
-        if self._over:
-            return
-        self._over = True
-        whole = self._mark.seen or self._size == self._length
-        complete = whole or (error is None and not early)
-        problem = "" if error is None or complete else said(error)
-        self._keep(self._gathering.response(self._ms(), complete=complete, error=problem))
+    def end(self, error: Exception | None = None, *, early: bool = False) -> bytes:
+        """Keep what came; return what was held back until then.
+
+        *error* is why no more came. *early*: the reader left before the end, which is no loss where it had seen it announced.
+        """
+        holding = self._gathering.holding
+        if not self._over:
+            self._over = True
+            complete = holding.exact or (error is None and (holding.whole or not early))
+            problem = "" if error is None or complete else said(error)
+            self._keep(self._gathering.response(self._ms(), complete=complete, error=problem))
+        return holding.flush()
 
     def _ms(self) -> float:
         return (monotonic() - self._began) * 1000
@@ -77,39 +76,27 @@ class _Tee:
         self._inner, self._taken = inner, taken
 
     def __iter__(self) -> Iterator[bytes]:
-        held = b""
         try:
             for piece in self._inner:
-                if held:
-                    yield held
-                held = piece if self._taken.add(piece) else b""
-                if not held:
-                    yield piece
+                if onward := self._taken.add(piece):
+                    yield onward
         except Exception as error:
-            self._taken.end(error)
-            if held:
+            if held := self._taken.end(error):
                 yield held
             raise
-        self._taken.end()
-        if held:
+        if held := self._taken.end():
             yield held
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        held = b""
         try:
             async for piece in self._inner:
-                if held:
-                    yield held
-                held = piece if self._taken.add(piece) else b""
-                if not held:
-                    yield piece
+                if onward := self._taken.add(piece):
+                    yield onward
         except Exception as error:
-            self._taken.end(error)
-            if held:
+            if held := self._taken.end(error):
                 yield held
             raise
-        self._taken.end()
-        if held:
+        if held := self._taken.end():
             yield held
 
     def close(self) -> None:

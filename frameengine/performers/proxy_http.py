@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,11 @@ from frameengine.errors import ToolFailed, UsageError
 CONNECT_SECONDS = 30.0
 IDLE_SECONDS = 600.0
 """Between two pieces, the first included: a model may think for minutes, and the agent has a patience of its own."""
+PORT_MAX = 65535
+STATUS_MIN, STATUS_MAX = 200, 599
+"""Statuses that an answer can have and be handed on."""
+_HOST = re.compile(rb"[A-Za-z0-9_.:-]*[A-Za-z0-9_:][A-Za-z0-9_.:-]*")
+"""A name or an address, as it goes on the wire."""
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -31,19 +37,33 @@ class Coming:
     """The body as it comes, its content encoding left on. Raises `ToolFailed` where it is cut."""
 
 
+def server_url(url: str) -> httpx2.URL:
+    """Return the URL of a server. Raises `UsageError` where that is none."""
+    hint = "give the base URL that the agent would use, such as https://api.openai.com/v1"
+    try:
+        parsed = httpx2.URL(url)
+    except (httpx2.InvalidURL, ValueError, TypeError) as error:
+        raise UsageError(f"the upstream is no URL: {error}", hint=hint) from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise UsageError("the upstream is no URL of a server: it begins with http:// or https://", hint=hint)
+    if not _HOST.fullmatch(parsed.raw_host):
+        raise UsageError(f"the upstream is no URL of a server: no host is called {parsed.host!r}", hint=hint)
+    if parsed.port is not None and not 0 < parsed.port <= PORT_MAX:
+        raise UsageError(f"the upstream is no URL of a server: there is no port {parsed.port}", hint=hint)
+    if "?" in url or "#" in url:
+        hint = "leave out what stands behind the path: the agent's own requests have to carry it"
+        raise UsageError("the upstream's URL has a query or a fragment, which no request would get", hint=hint)
+    return parsed
+
+
 class Upstream:
     """A server that requests are handed on to. It follows no redirect, repeats nothing and adds nothing."""
 
     def __init__(self, url: str) -> None:
         """Hand on to the server of *url*. Raises `UsageError` where that is no address of one."""
-        hint = "give the base URL that the agent would use, such as https://api.openai.com/v1"
-        try:
-            parsed = httpx2.URL(url)
-        except (httpx2.InvalidURL, ValueError, TypeError) as error:
-            raise UsageError(f"the upstream is no URL: {error}", hint=hint) from None
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise UsageError("the upstream is no URL of a server: it begins with http:// or https://", hint=hint)
-        self._url = parsed.copy_with(userinfo=b"")
+        parsed = server_url(url)
+        self.url = parsed.copy_with(userinfo=b"")
+        """Its URL, without user and password."""
         self._userinfo = parsed.userinfo
         # How many agents there are is not for this to say.
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
@@ -53,7 +73,7 @@ class Upstream:
     @property
     def path(self) -> str:
         """The path of its URL, without a slash at its end: what an agent's base URL has behind the proxy's address as well."""
-        return self._url.raw_path.decode("ascii").partition("?")[0].rstrip("/")
+        return self.url.raw_path.decode("ascii").rstrip("/")
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -66,7 +86,8 @@ class Upstream:
 
         Raises `ToolFailed`, whose ``phase`` says how far it came: ``connect``, or ``head`` where the answer did not begin.
         """
-        request = httpx2.Request(method, self._url.copy_with(raw_path=target), headers=headers, content=body or None)
+        # As an extension it goes on the wire as it is; as a part of the URL it would be put in order first.
+        request = httpx2.Request(method, self.url, headers=headers, content=body or None, extensions={"target": target})
         if self._userinfo and "authorization" not in request.headers:
             request.headers["authorization"] = f"Basic {_encoded(self._userinfo)}"
         try:
@@ -78,6 +99,9 @@ class Upstream:
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise _failed("gave no answer", error, "head") from None
         try:
+            if not STATUS_MIN <= response.status_code <= STATUS_MAX:
+                what = f"the upstream answered with the status {response.status_code}, which is none of HTTP's"
+                raise ToolFailed(what, hint="is it an HTTP server of the kind that the agent expects?", phase="head")
             yield Coming(response.status_code, response.headers.raw, _pieces(response))
         finally:
             await response.aclose()

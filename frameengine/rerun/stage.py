@@ -260,7 +260,7 @@ class Stage(Inbox):
             error = self.matcher.miss(call)
             if self._supply is None:
                 raise error
-            raise CassetteMiss(f"{error.message}; neither a script nor anything live has one", hint=error.hint, **error.fields)
+            raise CassetteMiss(f"{error.message}; neither the script nor anything live has one", hint=error.hint, **error.fields)
         hit = self.matcher.stand_in(call)
         outcome = Outcome(status="not_recorded", at=self._arrived(call)) if hit is None else self._performer.outcome(call, hit)
         self.answered[call.key] = _answered(call, "needed", hit)

@@ -217,6 +217,10 @@ class TraceReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Read no further."""
         self._file.close()
 
     def lines(self) -> Iterator[Line]:

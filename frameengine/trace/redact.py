@@ -145,6 +145,10 @@ class Redactor:
     def _placeholder_of(self, secret: str) -> str:
         return self._placeholder(secret, "")
 
+    def known(self, placeholder: str) -> bool:
+        """Return whether a placeholder of this run stands for a secret that was known beforehand, such as a key."""
+        return self._texts.get(placeholder) in self._given
+
     @property
     def count(self) -> int:
         """How many different secrets were replaced so far."""
@@ -313,6 +317,11 @@ class Redactor:
 def neutral(text: str) -> str:
     """Return *text* with each placeholder as one word, whichever secret it stands for and however it was numbered."""
     return _PLACEHOLDER.sub("[secret]", text) if "[s" in text else text
+
+
+def placeholders(text: str) -> tuple[str, ...]:
+    """Return what looks like a placeholder in *text*, in order; a text that somebody wrote may look like one too."""
+    return tuple(_PLACEHOLDER.findall(text)) if "[s" in text else ()
 
 
 def _whole(name: str, value: str) -> bool:

@@ -273,3 +273,60 @@ def test_text_from_outside_is_neutral_where_a_run_is_held(live: Any) -> None:
     done = live("pause effects", f"say hello {evil}", "asks", f"answer bye {evil}")
     assert "hello" in done.out
     assert not [sign for sign in done.out + done.err if (ord(sign) < 32 and sign != "\n") or sign in "\x7f\x9b\u202e"]
+
+
+# ---------------------------------------------------------------------- live models
+
+
+@pytest.fixture
+def server(frameengine: Frameengine, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
+    """Serve, and let the usual variables lead there."""
+    with ModelServer() as started:
+        for name, value in (("BASE_URL", started.url), ("API_KEY", KEY), ("MODEL", "m")):
+            monkeypatch.setenv(f"OPENAI_{name}", value)
+        yield started
+
+
+def test_live_models_are_asked_what_is_approved(live: Any, server: ModelServer, tmp_path: Path) -> None:
+    """An approved call goes over HTTP, an edited one as it was edited, one answered by hand not at all; no key is recorded."""
+    server.enqueue(stream("from the model"), stream("from the model, too"))
+    live(
+        "say hello", "approve", "say more", "send what else?", "say enough", f"answer my key is {KEY}",
+        options=("--graph", "tool-loop", "--live", "--pause", "effects"),
+    )  # fmt: skip
+    asked = [request.json["messages"][-1]["content"] for request in server.requests]
+    assert asked == ["hello", "what else?"]
+    assert [what for _, _, what in outcomes(tmp_path / TRACE)] == ["", "sent", "answered"]
+    assert KEY not in (tmp_path / TRACE).read_text(encoding="utf-8")
+
+
+def test_ctrl_c_cancels_a_call_that_hangs(server: ModelServer, tmp_path: Path) -> None:
+    """While a model does not answer, Ctrl-C ends the call and the message, and the next one can be said."""
+    server.enqueue([Hang()], stream("here I am"))
+    options = ("debug", "--graph", "tool-loop", "--live", "-o", TRACE, "--plain")
+    with Terminal(*options, cwd=tmp_path, env={"XDG_STATE_HOME": str(tmp_path / "state")}) as terminal:
+        terminal.wait_for("(start) ")
+        terminal.press("say hello\r")
+        assert server.idle(0) or True
+        while not server.requests:
+            terminal.process.poll()
+        terminal.press("\x03")
+        terminal.wait_for("cancelled")
+        terminal.press("say again\r")
+        terminal.wait_for("here I am")
+        terminal.press("quit\r")
+        terminal.end()
+    assert [message.status for message in recorded(tmp_path / TRACE)] == ["cancelled", "done"]
+
+
+def test_who_leaves_while_a_call_hangs_does_not_wait_for_it(server: ModelServer, tmp_path: Path) -> None:
+    """A second Ctrl-C leaves; the trace is sealed and its message open, or it can be repaired."""
+    server.enqueue([Hang()])
+    options = ("debug", "--graph", "tool-loop", "--live", "-o", TRACE, "--plain", "-c", "say hello")
+    with Terminal(*options, cwd=tmp_path) as terminal:
+        terminal.wait_for("answers")
+        while not server.requests:
+            terminal.process.poll()
+        terminal.press("\x03")
+        assert terminal.end() == 0
+    assert [message.status for message in recorded(tmp_path / TRACE)] == ["cancelled"]

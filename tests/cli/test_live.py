@@ -1,4 +1,4 @@
-"""``run --live``, ``chat --live``, and live answers of ``rerun`` and the debugger: asked over HTTP, recorded, replayed offline."""
+"""``run --live``, ``chat --live``, and live answers of ``rerun`` and the debugger: recorded, and replayed offline."""
 
 from __future__ import annotations
 
@@ -111,17 +111,15 @@ def test_the_receipt_tells_tokens_cost_and_tries(server: ModelServer, frameengin
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "wanted", "way"),
-    [(401, "bad key", "401", "doctor --reach"), (404, "no such model", "404", "doctor says"), (400, "no", "400", "doctor")],
+    ("status", "said", "way"),
+    [(401, "bad key", "doctor --reach"), (404, "no such model", "doctor says"), (400, "no", "doctor")],
 )
-def test_a_refused_call_is_told_and_kept(
-    server: ModelServer, frameengine: Frameengine, status: int, said: str, wanted: str, way: str
-) -> None:
+def test_a_refused_call_is_told_and_kept(server: ModelServer, frameengine: Frameengine, status: int, said: str, way: str) -> None:
     """What the endpoint refuses is exit 1 with a way out; the recording is sealed, replays, and holds no key."""
     server.enqueue(error(status, f"{said} {KEY}"))
     done = frameengine("run", "--graph", "tool-loop", "-m", "hi", "--live", "-o", "x.trace.jsonl", "--json")
     assert (done.code, done.json["ok"], done.json["error"]["code"]) == (1, False, "effect.model")
-    assert wanted in done.json["error"]["message"]
+    assert f"{status}" in done.json["error"]["message"]
     assert way in done.json["error"]["hint"]
     assert KEY not in done.out + done.err + Path("x.trace.jsonl").read_text(encoding="utf-8")
     assert frameengine("replay", "x.trace.jsonl").code == 0
@@ -141,7 +139,7 @@ def test_an_unreachable_host_is_told_and_kept(
 
 def test_a_failed_call_counts_though_the_message_is_done(server: ModelServer, frameengine: Frameengine) -> None:
     """A node that makes something of a failure ends its message well; the run is exit 1 all the same."""
-    server.respond = lambda request: error(400, "no") if len(server.requests) == 1 else stream("Fine.")
+    server.respond = lambda _: error(400, "no") if len(server.requests) == 1 else stream("Fine.")
     done = frameengine("run", "--graph", "v4-eras", "-m", "hi", "--live", "-o", "x.trace.jsonl", "--json")
     assert (done.code, done.json["statuses"], done.json["spent"]["failed"]) == (1, ["done"], 1)
 
@@ -281,9 +279,7 @@ def test_a_chat_goes_on_after_a_failed_call(server: ModelServer, frameengine: Fr
 # ---------------------------------------------------------------------- rerun and fork
 
 
-def test_a_rerun_asks_live_models_for_what_is_not_recorded(
-    server: ModelServer, frameengine: Frameengine, weather: Path
-) -> None:
+def test_a_rerun_asks_live_models_for_what_is_not_recorded(server: ModelServer, frameengine: Frameengine, weather: Path) -> None:
     """--on-miss live sends what no recorded reply answers to the model that is configured, without secrets in the new trace."""
     server.respond = lambda _: stream(f"It is {KEY}.")
     arguments = ("rerun", weather, "--graph", "v3-framed", "--on-miss", "live", "--allow-unused", "-o", "x.trace.jsonl", "--json")
@@ -296,7 +292,7 @@ def test_a_rerun_asks_live_models_for_what_is_not_recorded(
 
 
 def test_a_fork_in_the_debugger_asks_live_models(server: ModelServer, frameengine: Frameengine, weather: Path) -> None:
-    """fork --live answers what an edit changes by the model that is configured, and says so."""
+    """What an edit changes is answered by the model that is configured, where the fork says --live."""
     server.respond = lambda _: stream("Take an umbrella.")
     lines = b"goto 1.3\nedit input Is it raining?\nfork --live fork.trace.jsonl\nquit\n"
     done = frameengine("debug", weather, stdin=lines)

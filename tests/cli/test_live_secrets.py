@@ -35,7 +35,11 @@ model = "m"
 def said(place: str, spelling: str) -> str:
     """Return what the user says to plant a secret, or to be answered with one."""
     text = f"see {spelled(place, spelling)} there" if place in TYPED else "what is it?"
-    shapes = {"traceback": f'File "x.py", line 1\nValueError: {text}', "stdout": f"$ env\n{text}", "row": json.dumps([{"id": text}])}
+    shapes = {
+        "traceback": f'File "x.py", line 1\nValueError: {text}',
+        "stdout": f"$ env\n{text}",
+        "row": json.dumps([{"id": text}]),
+    }
     return f"{place}/{spelling} {shapes.get(place, text)}"
 
 
@@ -58,7 +62,7 @@ def answered(request: Request) -> Script:
 def test_no_canary_reaches_anything_that_is_written(
     frameengine: Frameengine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streamed: str
 ) -> None:
-    """98 secrets come in by configuration, user and model: trace, JSON, screens, errors, HTML and zst hold none, and it replays."""
+    """98 secrets come in by configuration, user and model: trace, JSON, screens, errors, HTML and zst hold none."""
     for place in PLACES:
         monkeypatch.setenv(f"CANARY_{place.upper()}_KEY", canary(place))
     texts = [said(place, spelling) for place in PLACES for spelling in SPELLINGS]
@@ -92,7 +96,11 @@ def test_no_canary_reaches_anything_that_is_written(
     assert set(written) == {"x.trace.jsonl", "y.trace.jsonl", "z.trace.jsonl", "diff.html"}
     for name, done in (("run", ran), ("shown", shown), ("chat", chatted), ("doctor", told), ("refused", refused)):
         written[name] = (done.out + done.err).encode()
-    for arguments in (("show", "x.trace.jsonl@20"), ("show", "x.trace.jsonl", "--json"), ("show", "x.zst.trace.jsonl.zst@90.1", "--full")):
+    for arguments in (
+        ("show", "x.trace.jsonl@20"),
+        ("show", "x.trace.jsonl", "--json"),
+        ("show", "x.zst.trace.jsonl.zst@90.1", "--full"),
+    ):
         done = frameengine(*arguments)
         assert done.code == 0
         written[" ".join(arguments)] = (done.out + done.err).encode()
@@ -119,7 +127,16 @@ def test_a_secret_in_a_row_of_a_live_database_is_replaced(
     with ModelServer(respond) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         done = frameengine(
-            "run", "--graph", "v3-framed", "-m", "list the notes", "--live", "--database", "shop=shop.sqlite", "-o", "x.trace.jsonl"
+            "run",
+            "--graph",
+            "v3-framed",
+            "-m",
+            "list the notes",
+            "--live",
+            "--database",
+            "shop=shop.sqlite",
+            "-o",
+            "x.trace.jsonl",
         )
         real = json.dumps([request.json()["messages"] for request in server.requests])
     data = Path("x.trace.jsonl").read_bytes()

@@ -15,7 +15,7 @@ from frameengine.inputs import Input, UserMessage
 from frameengine.jsonvalue import freeze
 from frameengine.records import Emission
 from frameengine_cli.chatting.people import People
-from frameengine_cli.playing import Player, pieces
+from frameengine_cli.playing import SAID, Player, pieces
 
 CHUNKS = {"text": [[100, 3], [400, 4]], "tools": [[500, 0, 4], [600, 0, 6]]}
 CALLED = {"function": {"name": "look", "arguments": '{"at": 12}'}}
@@ -62,7 +62,7 @@ def test_pieces_come_when_they_came(speed: float, capsys: pytest.CaptureFixture[
     assert stage.shown == [(round(0.1 / speed, 3), "one"), (round(0.4 / speed, 3), " two")]
     assert stage.time == pytest.approx(1 / speed)
     stage.player.on_input(Input(number=2, body=UserMessage.of("next"), at=0))
-    assert capsys.readouterr().out.split("\n")[:3] == ["  ◆ look", '  {"at": 12}', "› next"]
+    assert capsys.readouterr().out.split("\n")[:3] == ["  ◆ look", '  {"at": 12}', f"{SAID}next"]
 
 
 def test_calls_side_by_side_are_waited_for_side_by_side() -> None:
@@ -110,7 +110,7 @@ def test_times_that_cannot_be_are_passed_over(chunks: Any) -> None:
 
 
 def test_sizes_count_code_points_of_what_was_recorded() -> None:
-    """Cuts fall between code points, also where one is drawn as two or a secret was replaced; what is beyond the text is nothing."""
+    """Cuts fall between code points, also where two are drawn as one or a secret was replaced; beyond the text is nothing."""
     outcome = replied("天🙂e\u0301[secret:1**]!", {"chunks": {"text": [[1, 2], [2, 2], [3, 12], [4, 9], [5, 9]]}})
     assert [text for _, _, text in pieces(outcome)] == ["天🙂", "e\u0301", "[secret:1**]", "!"]
     beyond = replied("", {"chunks": {"tools": [[1, 3, 4]]}})
@@ -143,7 +143,9 @@ def test_a_conversation_is_played_and_compared(frameengine: Frameengine, weather
     """The question, what was answered and the receipt of the comparison are shown; the waits are those of the record."""
     done = frameengine("replay", weather, "--speed", "1")
     assert done.code == 0
-    places = [done.out.index(text) for text in ("› What will the weather", "Saturday stays sunny", "› Do I need", "Yes, for", "✓ same")]
+    places = [
+        done.out.index(text) for text in (f"{SAID}What will", "Saturday stays sunny", f"{SAID}Do I need", "Yes, for", "✓ same")
+    ]
     assert places == sorted(places)
     assert done.out.count("Saturday stays sunny") == 1
     # Three model calls of 1,234.5 ms, and a tool's 34 ms.
@@ -153,7 +155,7 @@ def test_a_conversation_is_played_and_compared(frameengine: Frameengine, weather
     frameengine("replay", weather, "--speed", "4")
     assert sum(waits) == pytest.approx(slow / 4)
     waits.clear()
-    assert "›" not in frameengine("replay", weather).out
+    assert SAID not in frameengine("replay", weather).out
     assert waits == []
 
 

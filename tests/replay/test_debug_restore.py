@@ -12,7 +12,6 @@ import pytest
 from attrs import evolve
 
 from frameengine.codec import canonical
-from frameengine.debug import restore as module
 from frameengine.debug.place import START, Place
 from frameengine.debug.restore import Restored, restore
 from frameengine.debug.timeline import Timeline
@@ -27,6 +26,7 @@ from frameengine.importers.openai import import_messages, read_conversations
 from frameengine.inputs import Cancel, SwitchGraph, Tick, UserMessage
 from frameengine.node import NodeContext, NodeResult
 from frameengine.records import Frame
+from frameengine.replay.frames import Lockstep
 from frameengine.replay.replayer import Replayer
 from frameengine.state import Change
 from frameengine.trace.header import header
@@ -347,7 +347,7 @@ def test_nothing_but_the_record_answers(tmp_path: Path, monkeypatch: pytest.Monk
     """A planted defect that hands the nodes another outcome than the recorded one is found."""
     graph = bound({"two": _two})
     record(tmp_path / "t", graph, performer=Shuffled(Random(1)))
-    real = module.Lockstep.answer
+    real = Lockstep.answer
 
     def swapped(self: Any, ask: Ask) -> Any:
         answers = real(self, ask)
@@ -355,7 +355,7 @@ def test_nothing_but_the_record_answers(tmp_path: Path, monkeypatch: pytest.Monk
             answers = [type(answers[0])(one.key, other.outcome) for one, other in zip(answers, answers[::-1], strict=True)]
         return answers
 
-    monkeypatch.setattr(module.Lockstep, "answer", swapped)
+    monkeypatch.setattr(Lockstep, "answer", swapped)
     with pytest.raises(Diverged):
         list(restore(Timeline(tmp_path / "t"), Place(1), graph).rest())
 

@@ -34,6 +34,11 @@ class Live:
         self.screen = screen
         self.run = run
 
+    @property
+    def pauses(self) -> str:
+        """Where the run is held."""
+        return self.run.pauses
+
     async def press(self, *keys: str) -> None:
         """Press keys, each when the run is held or has ended."""
         for key in keys:
@@ -136,14 +141,14 @@ def test_p_goes_through_the_ways_of_holding(tmp_path: Path, billing: Path) -> No
 
     async def scene(live: Live) -> None:
         await live.press("p", "p")
-        assert live.run.pauses == "frames"
+        assert live.pauses == "frames"
         await live.say("hello")
         assert live.screen.place == "1.1"
         assert "approve begins the next" in live.screen.text
         await live.press("a")
         assert live.screen.place == "1.2"
         await live.press("p")
-        assert live.run.pauses == "off"
+        assert live.pauses == "off"
         await live.press("a")
         assert not live.run.under_way
 

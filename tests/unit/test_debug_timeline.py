@@ -34,7 +34,7 @@ from frameengine.trace.reader import TraceReader
 from frameengine.trace.writer import TraceWriter
 from sample_traces import bodies_of, forged
 from sample_traces import record as record_talk
-from toy import Echo, Meanwhile, Note, bound, random_run, record
+from toy import Echo, Meanwhile, Note, bound, pass_on, random_run, record
 
 GOLDENS = sorted((Path(__file__).parents[2] / "traces").rglob("*.trace.jsonl"))
 SEEDS = 8
@@ -200,7 +200,7 @@ def test_forward_then_back(tmp_path: Path, seed: int) -> None:
 
 def written(path: Path, changes: list[list[Change]]) -> list[str]:
     """Write a run of a message for each list of changes, with its real digests; return the digest after each."""
-    graph = bound({"node": None}, state={"history": []})
+    graph = bound({"node": pass_on}, state={"history": []})
     folded = RunState(freeze({"history": []}))
     digests = []
     with TraceWriter(path, header(graph, state=folded)) as writer:

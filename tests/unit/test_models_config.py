@@ -165,7 +165,7 @@ def test_what_is_no_toml_is_refused(tmp_path: Path, data: bytes) -> None:
     """Broken TOML, bytes that are no text and endless nesting are the user's mistake, with the file's name."""
     path = tmp_path / "models.toml"
     path.write_bytes(data)
-    with pytest.raises(UsageError, match="models.toml"):
+    with pytest.raises(UsageError, match=r"models\.toml"):
         load_models(path, {})
     with pytest.raises(UsageError, match="cannot be read"):
         load_models(tmp_path, {})

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from frameengine.errors import TraceIntegrity
+from frameengine.inputs import UserMessage
 from frameengine.jsonvalue import freeze
 from frameengine.limits import TEXT_CHUNK
 from frameengine.trace.compressed import compress
@@ -17,11 +19,11 @@ from frameengine.trace.reader import TraceReader
 from frameengine.trace.stored import Stored, resolved, unresolved
 from frameengine.trace.writer import TraceWriter
 from sample_traces import bodies_of, forged, members, record, write_every_shape
-from toy import bound, random_run
+from toy import bound, pass_on, random_run
 from toy import record as record_toy
 
 
-def indexed(path: Path) -> tuple[TraceIndex, list[tuple[int, bytes, bytes, object]]]:
+def indexed(path: Path) -> tuple[TraceIndex, list[tuple[int, bytes, bytes, Any]]]:
     """Read a trace once; return its index, and number, bytes, canonical form and members of each line."""
     index = TraceIndex(path)
     with TraceReader(path, note=index.note) as reader:
@@ -30,7 +32,7 @@ def indexed(path: Path) -> tuple[TraceIndex, list[tuple[int, bytes, bytes, objec
     return index, lines
 
 
-def check_all(index: TraceIndex, lines: list[tuple[int, bytes, bytes, object]], seed: int = 0) -> None:
+def check_all(index: TraceIndex, lines: list[tuple[int, bytes, bytes, Any]], seed: int = 0) -> None:
     """Read every line again, in a random order, and compare it with what it was."""
     shuffled = list(lines)
     Random(seed).shuffle(shuffled)
@@ -65,10 +67,10 @@ def test_nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_text_in_pieces(tmp_path: Path) -> None:
     """A text that stands in several contents comes back in one."""
-    record_toy(tmp_path / "t", bound({"node": None}), ["ä" * (3 * TEXT_CHUNK + 7)])
+    record_toy(tmp_path / "t", bound({"node": pass_on}), ["ä" * (3 * TEXT_CHUNK + 7)])
     index, lines = indexed(tmp_path / "t")
     check_all(index, lines)
-    assert index.line(lines[0][0]).input().body.text == "ä" * (3 * TEXT_CHUNK + 7)  # type: ignore[union-attr]
+    assert index.line(lines[0][0]).input().body == UserMessage.of("ä" * (3 * TEXT_CHUNK + 7))
 
 
 def test_a_compressed_trace(tmp_path: Path) -> None:

@@ -91,13 +91,12 @@ def upstreams(environment: Mapping[str, str], openai: str | None) -> dict[str, s
 
 
 def _check(name: str, place: str) -> None:
+    from frameengine.performers.proxy_http import server_url
+
     try:
-        parts = urlsplit(place)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        sound = False
-    if not sound:
-        raise UsageError(f"{name} is no URL of a server", hint="such as https://api.openai.com/v1", name=name)
+        server_url(place)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error.message}", hint=error.hint, name=name) from None
 
 
 def paths(upstreams: Mapping[str, str]) -> dict[str, str]:

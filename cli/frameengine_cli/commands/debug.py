@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 from attrs import frozen
@@ -19,112 +19,105 @@ if TYPE_CHECKING:
     from frameengine_cli.debugging.starting import Begin
     from frameengine_cli.refs import Place, Source
 
-LIVE = "A run that is begun"
 PLACE_HELP = "@2 begins where its second message enters, @2.3 at the third frame of that."
 
 
+Run: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="REF[@MESSAGE[.FRAME]]",
+        help=f"{options.REF_HELP} {PLACE_HELP} Without it a run is begun: --graph.",
+        show_default=False,
+    ),
+]
+Plain: TypeAlias = Annotated[bool, typer.Option("--plain", help="Commands line by line; so it is where this is no terminal.")]
+Script: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("-x", "--script", metavar="FILE", help="Do what the lines of a file say, and end.", show_default=False),
+]
+Commands: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("-c", "--command", metavar="LINE", help="Do this, and end; may be said several times.", show_default=False),
+]
+Graph: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--graph",
+        metavar="NAME|PATH",
+        help="Graph that forks run; 'recorded' for the trace's own. Without REF: the graph to run.",
+        show_default=False,
+    ),
+]
+Trust: TypeAlias = Annotated[bool, typer.Option("--trust", help="Import and run the code that the trace itself names.")]
+Damaged: TypeAlias = Annotated[
+    bool, typer.Option("--damaged", help="Go about in the good part of a damaged or unfinished trace.")
+]
+Theme: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--theme", metavar="light|dark", help="Colours of the screen, if not the terminal's.", show_default=False),
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print a JSON document for each command.")]
+Stops: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("-b", "--break", metavar="KIND …", help="A breakpoint to begin with; again for more.", show_default=False),
+]
+Pause: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--pause", metavar="effects|frames|off", help="Of a run that is begun: hold it there.", show_default=False),
+]
+Scenario: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--scenario", metavar="FILE.toml", help="Begin the run of a scenario: its inputs, replies, tools.", show_default=False
+    ),
+]
+Reply: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--reply", metavar="TEXT", help="Of a run that is begun: what the model answers, in order.", show_default=False),
+]
+Replies: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--replies",
+        metavar="FILE.toml",
+        help="What models answer, by node; else a scripted stand-in goes by rules.",
+        show_default=False,
+    ),
+]
+DatabaseOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--database", metavar="NAME=FILE|URL", help="A database that tools may read.", show_default=False),
+]
+Output: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", metavar="FILE", help="The trace; a free name in the traces folder without it.", show_default=False
+    ),
+]
+
+
 def debug(
-    ref: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="REF[@MESSAGE[.FRAME]]",
-            help=f"{options.REF_HELP} {PLACE_HELP} Without it a run is begun: --graph.",
-            show_default=False,
-        ),
-    ] = None,
+    ref: Run = None,
     *,
-    plain: Annotated[bool, typer.Option("--plain", help="Commands line by line; so it is where this is no terminal.")] = False,
-    script: Annotated[
-        Path | None,
-        typer.Option("-x", "--script", metavar="FILE", help="Do what the lines of a file say, and end.", show_default=False),
-    ] = None,
-    commands: Annotated[
-        list[str] | None,
-        typer.Option("-c", "--command", metavar="LINE", help="Do this, and end; may be said several times.", show_default=False),
-    ] = None,
-    graph: Annotated[
-        str | None,
-        typer.Option(
-            "--graph",
-            metavar="NAME|PATH",
-            help="Graph that forks run; 'recorded' for the trace's own. Without REF: the graph to run.",
-            show_default=False,
-        ),
-    ] = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Import and run the code that the trace itself names.")] = False,
-    damaged: Annotated[
-        bool, typer.Option("--damaged", help="Go about in the good part of a damaged or unfinished trace.")
-    ] = False,
+    plain: Plain = False,
+    script: Script = None,
+    commands: Commands = None,
+    graph: Graph = None,
+    trust: Trust = False,
+    damaged: Damaged = False,
     exchanges: options.Exchanges = False,
-    theme: Annotated[
-        str | None,
-        typer.Option("--theme", metavar="light|dark", help="Colours of the screen, if not the terminal's.", show_default=False),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document for each command.")] = False,
+    theme: Theme = None,
+    as_json: AsJson = False,
     traces: options.Traces = None,
-    stops: Annotated[
-        list[str] | None,
-        typer.Option("-b", "--break", metavar="KIND …", help="A breakpoint to begin with; again for more.", show_default=False),
-    ] = None,
-    pause: Annotated[
-        str | None,
-        typer.Option(
-            "--pause",
-            metavar="effects|frames|off",
-            help="Of a run that is begun: hold it there.",
-            show_default=False,
-            rich_help_panel=LIVE,
-        ),
-    ] = None,
-    scenario: Annotated[
-        Path | None,
-        typer.Option(
-            "--scenario", metavar="FILE.toml", help="Its inputs, replies and tools.", show_default=False, rich_help_panel=LIVE
-        ),
-    ] = None,
-    reply: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--reply",
-            metavar="TEXT",
-            help="What the model answers, in order.",
-            show_default=False,
-            rich_help_panel=LIVE,
-        ),
-    ] = None,
-    replies: Annotated[
-        Path | None,
-        typer.Option(
-            "--replies",
-            metavar="FILE.toml",
-            help="What models answer, by node; else a scripted stand-in goes by rules.",
-            show_default=False,
-            rich_help_panel=LIVE,
-        ),
-    ] = None,
-    database: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--database",
-            metavar="NAME=FILE|URL",
-            help="A database that tools may read.",
-            show_default=False,
-            rich_help_panel=LIVE,
-        ),
-    ] = None,
+    stops: Stops = None,
+    pause: Pause = None,
+    scenario: Scenario = None,
+    reply: Reply = None,
+    replies: Replies = None,
+    database: DatabaseOption = None,
     live: options.Live = False,
     models: options.ModelsFile = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="The trace; a free name in the traces folder without it.",
-            show_default=False,
-            rich_help_panel=LIVE,
-        ),
-    ] = None,
+    output: Output = None,
     force: options.Force = False,
 ) -> None:
     """Go about in a run, forwards and backwards: step, break, watch, edit, fork. Or begin one, and hold it where you like.
@@ -301,8 +294,6 @@ def _opened(source: Source, place: Place | None, wanted: Wanted) -> Session:
     problem = session.timeline.problem
     if problem is not None:
         remark(f"the trace is good up to {session.timeline.last}: {problem.message}")
-    for stop in wanted.stops:
-        session.debugger.breakpoints.add(stop)
     if place is not None:
         session.debugger.go(_first(place))
     return session
@@ -335,6 +326,8 @@ def _session(source: Source, wanted: Wanted, *, whole: bool) -> Session:
             error.hint = "--damaged goes about in the good part" + (f"; {error.hint}" if error.hint else "")
         raise
     debugger = Debugger(timeline, Breakpoints(timeline, replay=lambda: _replayed(source, timeline.header, wanted)))
+    for stop in wanted.stops:
+        debugger.breakpoints.add(stop)
     return Session(source=source, timeline=timeline, debugger=debugger, graph=wanted.graph, trust=wanted.trust)
 
 

@@ -274,7 +274,8 @@ def forked(result: ForkResult, look: Look) -> RenderableType:
     calls = [miss.call for miss in result.needed]
     rows += [("needed", words((f"{call.key}: {call.effect.kind} {call.effect.name}", BAD))) for call in calls]
     if result.path is None:
-        why = "nobody answers that: no fork was written; --policy slot, --script FILE"
+        tools = ", --database NAME=FILE" if any(call.effect.kind == "tool" for call in calls) else ""
+        why = f"nobody answers that: no fork was written; --policy slot, --script FILE{tools}"
         return look.panel(pairs(rows), f"{DIFFERS} fork stops", why, style=BAD)
     if result.dropped:
         dropped = phrases.count(len(result.dropped), "call")

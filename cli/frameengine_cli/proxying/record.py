@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -29,22 +28,13 @@ from frameengine_cli.proxying.wire import (
     while_there,
 )
 
+DEFECT_STATUS = 500
 BAD_GATEWAY = 502
 STORAGE_STATUS = 507
-END_SECONDS = 5.0
-"""How long an upstream may leave its connection open behind the last event of a stream, before that counts as the end."""
+END_SECONDS = 1.0
+"""How long the last event of a stream waits for the end of the body behind it, before it is handed on all the same."""
 IN_THREAD_BYTES = 256 << 10
 """Size from which an exchange is written beside the loop, so that other answers go on meanwhile."""
-_END = re.compile(
-    rb'^data: ?\[DONE\]|^event: ?message_stop|"type": ?"message_stop"|"type": ?"response\.(?:completed|incomplete|failed)"'
-    rb'|"done": ?true',
-    re.MULTILINE,
-)
-"""The last event of a stream: whoever has it takes the answer for whole. A text that speaks of one has its quotes escaped."""
-_SIGNS = (b"[DONE]", b"message_stop", b"response.", b'"done"')
-"""One of these stands in every such event: the cheap look before the thorough one."""
-_WINDOW = 64
-"""Bytes that such a mark may be spread over."""
 
 
 class RecordApp:
@@ -62,25 +52,32 @@ class RecordApp:
         """Ends the server; set by whoever serves."""
         self.failure: FrameEngineError | None = None
         """Why nothing is recorded any more."""
+        self.defect: Exception | None = None
+        """What went wrong in here that nobody had reckoned with."""
         self.under_way = 0
         """Requests whose answer has not come to its end."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on one request."""
-        lane = self._lanes.of(scope)
-        issued = self._recorder.issue(lane)
         self.under_way += 1
         try:
-            asked = await read(scope, receive)
-            self._check()
-            passing = _Passing(self, asked, send, lane, issued)
-            await while_there(receive, passing.run())
+            await self._hand_on(scope, receive, send)
         except Gone:
             pass
         except Refused as refused:
             await refused.answer(send)
+        except Exception as error:
+            self.fail(error)
+            raise
         finally:
             self.under_way -= 1
+
+    async def _hand_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lane = self._lanes.of(scope)
+        issued = self._recorder.issue(lane)
+        asked = await read(scope, receive)
+        self._check()
+        await while_there(receive, _Passing(self, asked, send, lane, issued).run())
 
     async def close(self) -> None:
         """Close the connections to the upstream."""
@@ -89,6 +86,11 @@ class RecordApp:
     def _check(self) -> None:
         if self.failure is not None:
             raise Refused(STORAGE_STATUS, f"nothing is recorded any more: {self.failure.message}", self.failure.hint)
+
+    def fail(self, error: Exception) -> None:
+        """End the server because of a defect of ours."""
+        self.defect = self.defect or error
+        self.stop()
 
     def open(self, asked: Asked) -> Any:
         """Send a request on. Of the encodings that the client takes, those are asked for that can be taken off."""
@@ -131,12 +133,23 @@ class _Passing:
             await self._exchange()
         except asyncio.CancelledError:
             if not self._kept:
-                self._keep(self._response("the client went away, or the proxy was stopped"))
+                self._keep(self._left())
             raise
         except Refused:
             # What has begun cannot become an error any more: the connection is cut.
-            if self._gathering is None or self._head is not None:
+            if self._can_refuse:
                 raise
+        except Exception as error:  # noqa: BLE001 - raised again by whoever serves
+            self._app.fail(error)
+            what = f"the proxy failed ({type(error).__name__}: {error})"
+            if not self._kept:
+                self._keep(self._response(what))
+            if self._can_refuse:
+                raise Refused(DEFECT_STATUS, what, "this is a defect of frameengine, please report it") from None
+
+    @property
+    def _can_refuse(self) -> bool:
+        return self._gathering is None or self._head is not None
 
     async def _exchange(self) -> None:
         try:
@@ -147,28 +160,24 @@ class _Passing:
             self._keep(response)
             if not response.status:
                 raise Refused(BAD_GATEWAY, error.message, error.hint) from None
-            # The client's connection is cut, as the upstream's was.
+            # The client's connection is cut, as the upstream's was, with what came before.
+            if self._gathering is not None and (held := self._gathering.holding.flush()):
+                await self._onward(held)
 
     async def _pass(self, coming: Coming) -> None:
-        self._gathering = Gathering(coming.status, texts(coming.headers))
         length = next((int(value) for name, value in coming.headers if name.lower() == b"content-length"), None)
         if self._asked.method == "HEAD" or coming.status in (204, 304):
             length = 0
+        self._gathering = gathering = Gathering(coming.status, texts(coming.headers), length)
         headers = [(name, value) for name, value in coming.headers if name.lower() not in HOP]
         self._head = {"type": "http.response.start", "status": coming.status, "headers": headers}
         if length is None:
             await self._begin()
-        holding = Holding(length)
-        async for pieces in _together(coming.pieces, holding):
-            onward = []
-            for piece in pieces:
-                self._gathering.add(self._ms(), piece)
-                onward.append(holding.take(piece))
-            data = b"".join(onward)
+        async for pieces in _together(coming.pieces, gathering):
+            data = b"".join([gathering.add(self._ms(), piece) for piece in pieces]) if pieces else gathering.holding.flush()
             if data:
-                await self._begin()
-                await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        response = self._gathering.response(self._ms())
+                await self._onward(data)
+        response = gathering.response(self._ms())
         if len(response.body) + len(self._asked.body) > IN_THREAD_BYTES:
             exchange = self._made(response)
             self._kept = True
@@ -176,7 +185,11 @@ class _Passing:
         else:
             self._keep(response)
         await self._begin()
-        await self._send({"type": "http.response.body", "body": holding.held, "more_body": False})
+        await self._send({"type": "http.response.body", "body": gathering.holding.flush(), "more_body": False})
+
+    async def _onward(self, data: bytes) -> None:
+        await self._begin()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def _begin(self) -> None:
         """Send the head, once. It waits for the first bytes where the length is known: an error may have to take its place."""
@@ -189,6 +202,12 @@ class _Passing:
             return Response(status=0, complete=False, error=error, ms=round(self._ms(), 3))
         return self._gathering.response(self._ms(), complete=False, error=error)
 
+    def _left(self) -> Response:
+        """Return the answer to a client that is gone: whole where it, or its last event, had come."""
+        if self._gathering is not None and self._gathering.holding.whole:
+            return self._gathering.response(self._ms())
+        return self._response("the client went away, or the proxy was stopped")
+
     def _made(self, response: Response) -> Exchange:
         asked = self._asked
         request = Request.of(asked.method, asked.path, asked.query, asked.fields(), asked.body)
@@ -199,44 +218,10 @@ class _Passing:
         self._app.keep(self._made(response))
 
 
-class Holding:
-    """Holds back the end of an answer until it is written down: the last bytes, or a stream's last event."""
-
-    def __init__(self, length: int | None) -> None:
-        """*length* is what the head says; None where it does not."""
-        self._left = length
-        self._before = b""
-        self.held = b""
-        """What is not handed on yet."""
-        self.ended = False
-        """Whether the last event of a stream was seen."""
-
-    def take(self, piece: bytes) -> bytes:
-        """Take what came; return what may be handed on."""
-        if self._left is not None:
-            self._left -= len(piece)
-            if self._left > 0:
-                return piece
-            self.held += piece
-            return b""
-        if self.ended:
-            self.held += piece
-            return b""
-        seen = self._before + piece
-        mark = _END.search(seen) if any(sign in seen for sign in _SIGNS) else None
-        if mark is None:
-            self._before = seen[-_WINDOW:]
-            return piece
-        self.ended = True
-        cut = max(mark.start() - len(self._before), 0)
-        self.held = piece[cut:]
-        return piece[:cut]
-
-
-async def _together(pieces: AsyncIterator[bytes], holding: Holding) -> AsyncIterator[list[bytes]]:
+async def _together(pieces: AsyncIterator[bytes], gathering: Gathering) -> AsyncIterator[list[bytes]]:
     """Yield those pieces together that are there together: each handed on by itself costs more than all that is done with it.
 
-    It ends where there are no more, or none comes for a while behind the last event of a stream.
+    None are yielded where nothing has come for a while behind what is held back.
     """
     there: list[bytes] = []
     more = asyncio.Event()
@@ -250,14 +235,17 @@ async def _together(pieces: AsyncIterator[bytes], holding: Holding) -> AsyncIter
     fetching.add_done_callback(lambda _: more.set())
     try:
         while there or not fetching.done():
-            async with asyncio.timeout(END_SECONDS if holding.ended else None):
-                await more.wait()
+            try:
+                async with asyncio.timeout(END_SECONDS if gathering.holding.held else None):
+                    await more.wait()
+            except TimeoutError:
+                yield []
+                continue
             more.clear()
             taken, there[:] = there[:], []
-            yield taken
+            if taken:
+                yield taken
         await fetching
-    except TimeoutError:
-        pass
     finally:
         fetching.cancel()
         # Whoever closes the answer finds nobody reading it.

@@ -122,6 +122,8 @@ def _server(app: App, started: Callable[[], None]) -> Server:
         # The other parser that is taken where it is installed refuses requests of real agents.
         http="h11",
         ws="none",
+        # A connection is a lane, whatever its headers say of the client.
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,

@@ -86,7 +86,9 @@ async def read(scope: Scope, receive: Receive) -> Asked:
     if not raw.startswith(b"/"):
         what = "this is no forward proxy: it takes requests for itself"
         raise Refused(400, what, "set the base URL of the agent's client, not HTTP_PROXY")
-    if any(name == b"upgrade" and value.lower() == b"websocket" for name, value in headers):
+    if b"#" in raw or b"#" in scope["query_string"]:
+        raise Refused(400, "a request's path has no '#'", "write it as %23, or leave out what stands behind it")
+    if any(name == b"upgrade" and b"websocket" in _listed(value) for name, value in headers):
         raise Refused(501, "WebSocket connections are not recorded", "use the HTTP interface of the same service")
     parts: list[bytes] = []
     size = 0
@@ -109,6 +111,11 @@ async def read(scope: Scope, receive: Receive) -> Asked:
         headers=headers,
         body=b"".join(parts),
     )
+
+
+def _listed(value: bytes) -> list[bytes]:
+    """Return the members of a header that holds a list, in lower case."""
+    return [member.strip() for member in value.lower().split(b",")]
 
 
 class Refused(Exception):
