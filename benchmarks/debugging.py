@@ -38,19 +38,19 @@ def each(timeline: Timeline, positions: Iterable[int]) -> float:
     return timed(work) / len(listed)
 
 
-def forward(timeline: Timeline, start: int, count: int = STEPS) -> float:
+def forward(timeline: Timeline, start: int, count: int) -> float:
     """Step forward from *start*; return the seconds of one step."""
     visit(timeline, start)
     return each(timeline, range(start + 1, start + 1 + count))
 
 
-def back(timeline: Timeline, start: int, count: int = STEPS) -> float:
+def back(timeline: Timeline, start: int, count: int) -> float:
     """Step back from *start*; return the seconds of one step."""
     visit(timeline, start)
     return each(timeline, range(start - 1, start - 1 - count, -1))
 
 
-def seek(timeline: Timeline, first: int, last: int, chance: Random, count: int = STEPS) -> float:
+def seek(timeline: Timeline, first: int, last: int, chance: Random, count: int) -> float:
     """Seek places between two, drawn anew each time; return the seconds of one seek."""
     return each(timeline, [chance.randrange(first, last) for _ in range(count)])
 
@@ -85,13 +85,13 @@ def moves(timeline: Timeline) -> Iterator[Figure]:
     part = (places - 1) // PARTS
     middle = places // 2
     variants = {
-        "forward": lambda: forward(timeline, middle),
-        "back": lambda: back(timeline, middle),
-        "seek": lambda: seek(timeline, 1, places, chance),
+        "forward": lambda: forward(timeline, middle, STEPS),
+        "back": lambda: back(timeline, middle, STEPS),
+        "seek": lambda: seek(timeline, 1, places, chance, STEPS),
     }
     for number in range(PARTS):
         first = 1 + number * part
-        variants[f"part {number}"] = lambda first=first: seek(timeline, first, first + part, chance)  # type: ignore[misc]
+        variants[f"part {number}"] = lambda first=first: seek(timeline, first, first + part, chance, STEPS)  # type: ignore[misc]
     times = rounds(variants)
     step = times.median("forward") * 1e6
     for name, what in (("back", "a step back"), ("seek", "a seek anywhere")):
@@ -115,7 +115,7 @@ def main() -> None:
     """Open the trace that is named, go about in it, and print the peak of memory in KiB."""
     timeline = Timeline(Path(sys.argv[1]))
     seek(timeline, 1, timeline.places, Random(1), 3_000)
-    back(timeline, timeline.places - 1)
+    back(timeline, timeline.places - 1, STEPS)
     sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 
 

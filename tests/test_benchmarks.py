@@ -184,3 +184,24 @@ def test_an_unknown_topic_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr(sys, "argv", ["benchmarks", "speed"])
     assert command.main() == 2
     assert "no topic speed; there are recording, sizes" in capsys.readouterr().err
+
+
+def test_moves_are_measured_at_all_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each kind of move is timed on a real trace, in every part of it, and a place that is visited is decoded and folded."""
+    from benchmarks import debugging, recording
+    from frameengine.debug.timeline import Timeline
+
+    path = tmp_path / "small.trace.jsonl"
+    recording.record(path, 5)
+    monkeypatch.setattr(debugging, "STEPS", 5)
+    timeline = Timeline(path)
+    visited: list[int] = []
+    visit = debugging.visit
+    monkeypatch.setattr(debugging, "visit", lambda line, index: (visited.append(index), visit(line, index)))
+    found = list(debugging.moves(timeline))
+    assert [figure.bound for figure in found] == [50, 50, 2]
+    assert min(figure.ratio for figure in found) > 0
+    tenth = (timeline.places - 1) // debugging.PARTS
+    assert {(index - 1) // tenth for index in visited} >= set(range(debugging.PARTS))
+    frames = [timeline.frame(timeline.place(index)) for index in visited]
+    assert any(frame is not None and frame.calls for frame in frames)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frameengine.errors import UsageError
+from frameengine.trace import holders
 
 if TYPE_CHECKING:
     from frameengine.engine.driver import Clock
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 
 VARIABLE = "FRAMEENGINE_MODELS"
 """Names the file with endpoints and models, where no option does."""
-_SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS)$|^FRAMEENGINE_PASSWORD_", re.IGNORECASE)
 
 
 def secrets_of(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Return the values of variables that are called as keys are: a recording holds none of them."""
-    return [value for name, value in environment.items() if _SECRET_NAME.search(name)]
+    return holders.secrets_of(environment)
 
 
 def redactor_of(models: Models, environment: Mapping[str, str] = os.environ) -> Redactor:

@@ -77,7 +77,7 @@ class Look:
         )
         for name in columns:
             table.add_column(
-                name,
+                words((name, "")),
                 justify="right" if name in numbers else "left",
                 no_wrap=not fold,
                 overflow="fold" if fold else "ellipsis",
@@ -114,5 +114,5 @@ def pairs(rows: Iterable[tuple[str, RenderableType]]) -> Table:
     grid.add_column(style=QUIET, no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in rows:
-        grid.add_row(name, value)
+        grid.add_row(words((name, "")), value)
     return grid

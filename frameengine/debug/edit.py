@@ -55,7 +55,9 @@ class EditReply:
     @property
     def text(self) -> str:
         """The edit on one line, safe to show."""
-        return _line(f"{self.what} of {self.key} {self.name}".rstrip(), _said(self.outcome))
+        # Models reply in JSON: there it is a text as ever. What only begins like it may be a slip.
+        usual = self.effect == "model" and self.outcome.status == "ok"
+        return _line(f"{self.what} of {self.key} {self.name}".rstrip(), _said(self.outcome), usual_json=usual)
 
     def told(self) -> dict[str, Any]:
         """Return what the header of a fork says of it; what the call gets stands in the fork."""
@@ -137,6 +139,8 @@ def parse_edit(timeline: Timeline, place: Place, what: str, value: str, *, key: 
     ``delete /pointer``     nothing
     ======================  ==================================================================
 
+    A text in double quotes is the one that JSON reads there: ``""`` is an empty one, which nothing else is.
+
     CALL is the position of an effect in the frame, from 1, or its node, ``node[1]`` for a node's second; it may be left out where
     there is one to be meant: the one that has just arrived, or the only one. *key* names the call instead. Inside a frame the
     state is that of the boundary before it, which is what its nodes see. Raises `UsageError` where there is nothing of the kind,
@@ -147,6 +151,7 @@ def parse_edit(timeline: Timeline, place: Place, what: str, value: str, *, key: 
     if matched is None:
         raise UsageError(f"edit {what}: that cannot be changed", hint=_HOW_TO)
     kind, argument = matched[1] or "set", matched[2] or matched[3] or ""
+    _check_given(kind, what.strip(), value)
     if kind in ("reply", "result", "error"):
         return _reply(_made(timeline, place, kind, argument, key), kind, value)
     if kind == "input":
@@ -154,6 +159,14 @@ def parse_edit(timeline: Timeline, place: Place, what: str, value: str, *, key: 
     boundary = place.boundary
     change = typed.state_change(timeline.state(boundary), kind, argument, value)
     return EditState(place=boundary, changes=(change,))
+
+
+def _check_given(kind: str, what: str, value: str) -> None:
+    """Raise `UsageError` where the value is missing, or stands where nothing may follow."""
+    if kind == "delete" and value.strip():
+        raise UsageError(f"edit {what} takes no value, and {visible_line(value)!r} follows it", hint=f"edit {what}")
+    if kind != "delete" and not value.strip():
+        raise UsageError(f"edit {what}: what is it to be?", hint=f'edit {what} VALUE; an empty text is ""')
 
 
 def check_answered(made: Made) -> None:
@@ -201,12 +214,10 @@ def _made(timeline: Timeline, place: Place, kind: str, argument: str, key: Effec
     if len(fitting) == 1:
         return fitting[0]
     rows = [f"{number} {made.key.node}[{made.key.call}] {made.effect}" for number, made in enumerate(effects[:12], 1)]
-    named = argument or (str(key) if key else "")
     if found and not fitting:
         other = "result" if wanted == "model" else "reply"
-        raise UsageError(
-            f"{found[0].key} is a {found[0].effect} call, which has no {kind}", hint=f"edit {other} {named}".rstrip(), kind=kind
-        )
+        way = f"edit {other} {effects.index(found[0]) + 1} {'TEXT' if other == 'reply' else 'JSON'}"
+        raise UsageError(f"{found[0].key} is a {found[0].effect} call, which has no {kind}", hint=way, kind=kind)
     what = f"has {len(fitting)} effects that could be meant" if fitting else "has no such effect"
     raise UsageError(f"frame {place.whole} {what}", hint=f"edit {kind} NUMBER; it has {', '.join(rows)}", kind=kind)
 
@@ -246,6 +257,10 @@ def _said(outcome: Outcome) -> Json:
     return "" if outcome.error is None else outcome.error.message
 
 
-def _line(what: str, value: Json) -> str:
+def _line(what: str, value: Json, *, usual_json: bool = False) -> str:
+    """Return a value on one line; of a text that reads like JSON that it is one, unless that is usual and it is whole JSON."""
     said = visible_line(str(value) if isinstance(value, str) else dumps(value).decode())
-    return f"{visible_line(what)}: {said if len(said) <= SHOWN else said[: SHOWN - 1] + '…'}"
+    form = ""
+    if isinstance(value, str) and typed.like_json(value):
+        form = "" if usual_json and typed.is_json(value) else "the text "
+    return f"{visible_line(what)}: {form}{said if len(said) <= SHOWN else said[: SHOWN - 1] + '…'}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import ast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Final
 
@@ -14,6 +16,7 @@ from frameengine.debug.place import Place
 from frameengine.debug.timeline import Timeline
 from frameengine.effects import Call, ModelReply, Outcome, ToolReply, plain
 from frameengine.errors import UsageError
+from frameengine.expr import Expression
 from frameengine.inputs import UserMessage
 from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze, frozen_map
 from frameengine.trace.messages import Made
@@ -282,3 +285,35 @@ _UNFINISHED: Final = ("node", "calls", "tools")
 """Names of a record that its effects alone tell."""
 GIVEN: Final = ("message", "frame", "node", "phase", "path", "type", "text", "input")
 """Those that hold from the beginning of a frame on."""
+AT_A_PLACE: Final = tuple(name for name in NAMES if name != "call")
+"""Those that an expression about a place may use: no one effect is meant there."""
+NAMED: Final = 20
+"""Names that are listed where none is near."""
+
+
+def check_names(expression: Expression, known: Sequence[str] = AT_A_PLACE) -> None:
+    """Raise `UsageError` for an expression with a name that is not among the *known*: it could never have a value."""
+    for name in expression.names:
+        if name not in known:
+            text = expression.text
+            column = _column(text, name)
+            message = f"there is no {name!r}, at column {column} of {text!r}"
+            hint = "a condition names call; here it is calls[0]" if name == "call" else near(name, known)
+            raise UsageError(message, hint=hint, text=text, column=column, name=name, known=list(known))
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return a hint with the nearest of the known names, or else some of them."""
+    unique = list(dict.fromkeys([str(each) for each in known if each]))
+    close = get_close_matches(name, unique, 3)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"there are {', '.join(unique[:NAMED])}{', …' if len(unique) > NAMED else ''}" if unique else "there are none"
+
+
+def _column(text: str, name: str) -> int:
+    """Return where a name stands first in an expression without leading spaces, in code points from 1."""
+    lines = text.split("\n")
+    parts = [part for part in ast.walk(ast.parse(text, mode="eval")) if isinstance(part, ast.Name) and part.id == name]
+    line, offset = min([(part.lineno, part.col_offset) for part in parts])
+    return sum(len(before) + 1 for before in lines[: line - 1]) + len(lines[line - 1].encode()[:offset].decode()) + 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from attrs import evolve
 
+from frameengine.debug.facts import near
 from frameengine.debug.history import first_change
 from frameengine.debug.matching import Diverges, Finder, frame_of
 from frameengine.debug.place import START, Place
@@ -19,8 +19,6 @@ from frameengine.jsonvalue import EMPTY, FrozenMap
 
 LOOKED_THROUGH: Final = 2_000
 """Places up to which a run is looked through for texts, patterns and conditions at once; for names any run is."""
-NAMED: Final = 20
-"""Names that are listed where none is near."""
 
 Why: TypeAlias = tuple[str, str]
 """Why something can never hit, and the way out."""
@@ -41,15 +39,6 @@ def never(point: Breakpoint, timeline: Timeline, diverges: Diverges) -> Why | No
         return why
     asked = "once" if finder.asked == 1 else f"{finder.asked} times"
     return finder.trouble or f"its condition does not hold anywhere (asked {asked})", "try it at one place with: print EXPRESSION"
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the nearest of the known names, or else some of them."""
-    unique = list(dict.fromkeys([str(each) for each in known if each]))
-    close = get_close_matches(name, unique, 3)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"there are {', '.join(unique[:NAMED])}{', …' if len(unique) > NAMED else ''}" if unique else "there are none"
 
 
 def _node(name: str, timeline: Timeline) -> Why:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from difflib import get_close_matches
 from typing import Final, get_args
 
-from frameengine.debug.facts import NAMES
+from frameengine.debug.facts import NAMES, check_names, near
 from frameengine.debug.history import first_change, known_pointer
 from frameengine.debug.layout import CUT_OFF
 from frameengine.debug.matching import Diverges, compiled, frame_of
-from frameengine.debug.never import near, never
+from frameengine.debug.never import never
 from frameengine.debug.points import ALONE, KINDS, Breakpoint, Kind, Point, Watchpoint, split_argument
 from frameengine.debug.timeline import Timeline
 from frameengine.errors import UsageError
@@ -98,17 +97,5 @@ def _check_argument(kind: Kind, argument: str) -> None:
 
 def _condition(text: str) -> Expression:
     expression = compile_expression(text)
-    for name in expression.names:
-        if name not in NAMES:
-            column = _column(text, name)
-            message = f"there is no {name!r}, at column {column} of {text!r}"
-            raise UsageError(message, hint=near(name, NAMES), text=text, column=column, name=name, known=list(NAMES))
+    check_names(expression, NAMES)
     return expression
-
-
-def _column(text: str, name: str) -> int:
-    """Return where a name stands first in an expression without leading spaces, in code points from 1."""
-    lines = text.split("\n")
-    parts = [part for part in ast.walk(ast.parse(text, mode="eval")) if isinstance(part, ast.Name) and part.id == name]
-    line, offset = min([(part.lineno, part.col_offset) for part in parts])
-    return sum(len(before) + 1 for before in lines[: line - 1]) + len(lines[line - 1].encode()[:offset].decode()) + 1

@@ -73,8 +73,9 @@ class Timeline:
         self.close()
 
     def close(self) -> None:
-        """Stop loading. What is loaded stays in use."""
+        """Load no more. What is loaded stays in use."""
         self._reader.close()
+        self._lines, self.loaded = iter(()), True
 
     # ------------------------------------------------------------------ loading
 

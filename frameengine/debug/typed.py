@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -10,7 +12,7 @@ import attrs
 
 from frameengine import foreign
 from frameengine.effects import EffectFailure, ModelReply, Outcome, ToolReply
-from frameengine.errors import LimitError, NodeError, UsageError, ValueRefused
+from frameengine.errors import FrameEngineError, LimitError, NodeError, UsageError, ValueRefused
 from frameengine.inputs import Body, Cancel, Clear, Dashboard, Given, Input, SwitchGraph, UserMessage
 from frameengine.jsonvalue import FrozenMap, Json, first_difference, freeze, point, pointer_step
 from frameengine.replay.divergence import wired
@@ -20,16 +22,39 @@ from frameengine.trace.shape import check_data, check_outcome
 
 EDITED = "edited"
 """Type of a failure that somebody made up, unless they say another."""
+_LIKE_JSON = re.compile(
+    r"""(?ix) \s* (?: [{\["] | (?: [-+]?(?: [0-9]+\.?[0-9]* | \.[0-9]+ )(?:e[-+]?[0-9]+)? | [-+]?(?:nan|inf|infinity)
+    | true | false | null | none ) \s*\Z )"""
+)
+_POINTER_SIGN = re.compile("~(?![01])")
 
 
 def json_or_text(value: str) -> Json:
-    """Return JSON where it is JSON, else the text. Raises `UsageError` for what begins as JSON and is none."""
+    """Return JSON where it is JSON, else the text. Raises `UsageError` for what reads like JSON and cannot be."""
     try:
         return foreign.parse(value)
     except (ValueRefused, LimitError) as error:
-        if value.lstrip()[:1] in ("{", "[", '"'):
-            raise UsageError(f"this is not JSON: {error.message}", hint="correct it, or write a text in double quotes") from None
+        if like_json(value):
+            raise _no_json(error) from None
         return _text(value)
+
+
+def like_json(text: str) -> bool:
+    """Return whether a text may have been meant as JSON: it begins as an object, a list or a string, or is a number or a word."""
+    return _LIKE_JSON.match(text) is not None
+
+
+def is_json(text: str) -> bool:
+    """Return whether a text is JSON that a trace can hold."""
+    try:
+        foreign.parse(text)
+    except (ValueRefused, LimitError):
+        return False
+    return True
+
+
+def _no_json(error: FrameEngineError) -> UsageError:
+    return UsageError(f"this is not JSON: {error.message}", hint="correct it, or write a text in double quotes")
 
 
 def _text(value: str) -> Json:
@@ -56,17 +81,33 @@ def _parsed(value: str) -> Json:
 def model_reply(recorded: Outcome, value: str) -> ModelReply:
     """Return the reply that was typed: a text, or a chat message as a JSON object with ``role`` or ``tool_calls``.
 
-    Any other JSON is a text as well: models reply in JSON. Token counts are left out: nobody counted. Raises `UsageError`.
+    Any other object, list or number is a text as well: models reply in JSON. Token counts are left out: nobody counted. Raises
+    `UsageError`, also for a chat message that a trace could not hold.
     """
     before = recorded.value if isinstance(recorded.value, ModelReply) else ModelReply(message=freeze({"role": "assistant"}))
     typed = _parsed(value)
+    if typed is None:
+        _check_message(value)
     if isinstance(typed, FrozenMap) and ("role" in typed or "tool_calls" in typed):
         message = _assistant(typed)
     else:
         kept = {name: item for name, item in before.message.items() if name not in ("tool_calls", "function_call")}
-        message = freeze({**kept, "content": value})
+        message = freeze({**kept, "content": _as_text(value)})
     ends = "tool_calls" if message.get("tool_calls") else "stop"
     return ModelReply(message=message, finish_reason=ends, model=before.model)
+
+
+def _check_message(value: str) -> None:
+    """Raise `UsageError` for a chat message that other parsers read and a trace cannot hold: it would pass for a text."""
+    try:
+        read = json.loads(value)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(read, dict) and not {"role", "tool_calls"}.isdisjoint(read):
+        try:
+            foreign.parse(value)
+        except (ValueRefused, LimitError) as error:
+            raise _no_json(error) from None
 
 
 def _assistant(message: FrozenMap) -> FrozenMap:
@@ -149,7 +190,11 @@ def input_body(entered: Input, value: str) -> Body:
 def _fields(body: Body, value: str, names: list[str]) -> dict[str, Any]:
     typed = _parsed(value)
     if isinstance(body, UserMessage):
+        if typed is None:
+            _check_message(value)
         if isinstance(typed, FrozenMap) and "role" in typed:
+            if typed["role"] != "user":
+                raise UsageError(f"what a user says is of role 'user', not {typed['role']!r}", hint='write "role": "user"')
             return {"message": typed}
         if not isinstance(typed, FrozenMap) or not typed or not set(typed) <= set(names):
             return {"message": {**body.message, "content": _as_text(value)}}
@@ -175,6 +220,8 @@ def state_change(state: RunState, how: str, pointer: str, value: str) -> Change:
     """
     if not pointer.startswith("/") or pointer == "/":
         raise UsageError(f"{pointer!r} is no pointer into the state", hint=f"its sections are {_listed(state.sections)}")
+    if _POINTER_SIGN.search(pointer):
+        raise UsageError(f"{pointer!r} is no pointer: a ~ stands before 0 or 1", hint="write ~0 for ~ in a name, and ~1 for /")
     there = True
     held: Json = None
     try:

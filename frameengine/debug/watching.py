@@ -47,6 +47,7 @@ class Watcher:
             return []
         last = at(self._timeline, position, self.point.pointer)[-1]
         before, after = (None if value is MISSING else value for value in found)
-        what = f"{last.op} by {last.node or last.input}"
+        # Whoever shows a hit shows its node.
+        what = last.op if last.node else f"{last.op} by {last.input}"
         place = self._timeline.place(position)
         return [Hit(number=self.point.number, place=place, node=last.node, what=what, before=before, after=after)]

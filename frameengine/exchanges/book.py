@@ -20,8 +20,8 @@ from frameengine.trace.reader import TraceReader
 from frameengine.trace.redact import Redactor
 
 Match: TypeAlias = Literal["exact", "chain"]
-Verdict: TypeAlias = Literal["same", "missed", "unused", "approximate", "nothing"]
-EXITS: dict[Verdict, int] = {"same": 0, "approximate": 1, "missed": 4, "unused": 4, "nothing": 5}
+Verdict: TypeAlias = Literal["same", "missed", "outwaited", "unused", "approximate", "nothing"]
+EXITS: dict[Verdict, int] = {"same": 0, "approximate": 1, "missed": 4, "outwaited": 4, "unused": 4, "nothing": 5}
 
 
 @frozen(kw_only=True)
@@ -40,6 +40,8 @@ class Receipt:
     """Requests for which an equal one, with another answer, could have been meant: of another lane, or with another secret."""
     approximate: int
     """Requests that were answered by their place in a conversation, and are not equal to what was recorded there."""
+    outwaited: int
+    """Answers that a client waited for longer than when it was recorded, where it left."""
 
     @property
     def verdict(self) -> Verdict:
@@ -48,13 +50,15 @@ class Receipt:
             return "missed"
         if not self.replayed:
             return "nothing"
+        if self.outwaited:
+            return "outwaited"
         if self.unused:
             return "unused"
         return "approximate" if self.approximate else "same"
 
     @property
     def exit_code(self) -> int:
-        """0 same, 1 approximate, 4 missed or unused, 5 where nobody asked for anything."""
+        """0 same, 1 approximate, 4 missed, outwaited or unused, 5 where nobody asked for anything."""
         return EXITS[self.verdict]
 
 
@@ -113,7 +117,7 @@ class Book:
         """
         self.match = match
         self._tasks = tasks
-        self.used = self.ambiguous = self.approximate = self.missed = 0
+        self.used = self.ambiguous = self.approximate = self.missed = self.outwaited = 0
         self._lock = Lock()
         self._redactor = Redactor()
         self._redactor.know(secrets)
@@ -155,7 +159,7 @@ class Book:
             found = self._take(equal, lane)
             if found is None and self.match == "chain":
                 key = chain_key(asked)
-                found = self._take(self._alike.get(key), lane) if key is not None else None
+                found = self._take(self._alike.get(key, ()), lane) if key is not None else None
                 self.approximate += found is not None
             if found is None:
                 self.missed += 1
@@ -171,7 +175,7 @@ class Book:
         wherever it was the same; which one it was nobody can tell, since no recording holds it.
         """
         pairs: dict[str, str] = {}
-        for one, other in zip(place.placeholders, asked.placeholders, strict=False):
+        for one, other in zip(place.placeholders, asked.placeholders, strict=True):
             if one in place.exchange.request.lookalikes or other in asked.lookalikes:
                 # What the recording gave out in the place of a secret comes back like that.
                 if one != other or other not in asked.lookalikes:
@@ -184,7 +188,7 @@ class Book:
         return pairs
 
     def _take(self, places: Sequence[_Place], lane: str) -> _Place | None:
-        """Return the next of some equal exchanges for *lane*: of the one it is bound to, of its own name, or of one that is free."""
+        """Return the next of some equal exchanges for *lane*: of the lane it is bound to, of its own name, or of a free one."""
         left = [place for place in places if place.number in self._left]
         if not left:
             return None
@@ -208,6 +212,11 @@ class Book:
         hint = "record again; where only ids or settings differ, say --match chain"
         return CassetteMiss(f"{asked.name}: {what}", hint=hint, used=used, nearest=near, request=asked.name)
 
+    def outwait(self) -> None:
+        """Count a client that waits longer than it did."""
+        with self._lock:
+            self.outwaited += 1
+
     def unused(self) -> tuple[Exchange, ...]:
         """Return the exchanges that nobody asked for, in order."""
         with self._lock:
@@ -223,6 +232,7 @@ class Book:
                 missed=self.missed,
                 ambiguous=self.ambiguous,
                 approximate=self.approximate,
+                outwaited=self.outwaited,
             )
 
 

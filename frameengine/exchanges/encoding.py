@@ -16,10 +16,44 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Decoder:
-    """One body being decoded. `failed` says that its bytes are not what its header says of them."""
+    """One body being decoded, of one encoding or of several in turn, as its header lists them."""
 
     def __init__(self, encoding: str) -> None:
-        self.encoding = encoding.strip().lower()
+        self._layers = [_Layer(name) for name in reversed(listed(encoding))]
+
+    @property
+    def failed(self) -> bool:
+        """Whether its bytes are not what its header says of them."""
+        return any(layer.failed for layer in self._layers)
+
+    @property
+    def inside(self) -> bool:
+        """Whether what was fed stops in the middle of something packed."""
+        return any(layer.inside for layer in self._layers)
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what *data* adds to the body; nothing once it has failed."""
+        for layer in self._layers:
+            data = layer.feed(data)
+        return data
+
+
+def takeable(accepted: str) -> str:
+    """Return what is to be accepted in the place of *accepted*: of that, what can be taken off here."""
+    parts = [part.strip() for part in accepted.split(",")]
+    return ", ".join([part for part in parts if part.partition(";")[0].strip().lower() in KNOWN[:-1]] or ["identity"])
+
+
+def listed(encoding: str) -> list[str]:
+    """Return the encodings that a header names, in the order in which they were applied."""
+    return [name.strip().lower() for name in encoding.split(",")]
+
+
+class _Layer:
+    """One encoding being taken off."""
+
+    def __init__(self, encoding: str) -> None:
+        self.encoding = encoding
         self.failed = self.encoding not in KNOWN
         self._inner: Any = None
         self._size = 0
@@ -85,6 +119,18 @@ def decoded(body: bytes, encoding: str) -> bytes | None:
     decoder = Decoder(encoding)
     found = decoder.feed(body)
     return None if decoder.failed else found
+
+
+def cut_short(plain: bytes, encoding: str) -> bytes:
+    """Return *plain* packed as a header says, without the end: whoever unpacks it gets all of it, and then misses the end."""
+    for name in listed(encoding):
+        if name == "zstd":
+            packer = zstd(Path("body")).ZstdCompressor()
+            plain = packer.compress(plain) + packer.flush(packer.FLUSH_BLOCK)
+        elif name not in ("", "identity"):
+            deflater = zlib.compressobj(wbits=zlib.MAX_WBITS if name == "deflate" else 16 + zlib.MAX_WBITS)
+            plain = deflater.compress(plain) + deflater.flush(zlib.Z_SYNC_FLUSH)
+    return plain
 
 
 def _opened(encoding: str, data: bytes) -> Any:

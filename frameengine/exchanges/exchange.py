@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
@@ -21,6 +21,7 @@ from frameengine.effects import EffectFailure, Outcome, ToolReply
 from frameengine.errors import LimitError, ValueRefused
 from frameengine.exchanges.encoding import decoded
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze, frozen_map
+from frameengine.trace.holders import header_secrets, public_query, public_url
 from frameengine.trace.redact import neutral, placeholders
 
 REQUEST_HEADERS = ("content-type", "anthropic-version", "anthropic-beta", "openai-beta")
@@ -36,6 +37,8 @@ INLINE_BYTES_MAX = 256 << 10
 REQUEST_BYTES_MAX = 12 << 20
 """Encoded size up to which a body is kept; a larger one is known by its digest. A trace holds it three times in a frame."""
 UNANSWERED = "exchange.unanswered"
+CLIENT_LEFT = "the client went away"
+"""The error of an answer for which the client did not wait: a replay keeps silent there until the client leaves once more."""
 
 
 @frozen(kw_only=True)
@@ -51,7 +54,7 @@ class Request:
     headers: FrozenMap = EMPTY
     """The few that are kept, in lower case."""
     body: FrozenMap = EMPTY
-    """``json``, ``text`` or ``base64``; ``sha256`` and ``bytes`` of one too large to be kept; nothing where there is none."""
+    """``json``, ``text`` or ``base64``; ``sha256`` and ``bytes`` of one too large, or packed in an unknown way; or nothing."""
     lookalikes: tuple[str, ...] = ()
     """Texts that look like placeholders of secrets and stood in the request as they are: somebody wrote them."""
     secrets: tuple[str, ...] = field(default=(), eq=False, repr=False)
@@ -60,16 +63,17 @@ class Request:
     @classmethod
     def of(cls, method: str, path: str, query: str, headers: Iterable[tuple[str, str]], body: bytes) -> Request:
         """Return the request that these make. *headers* in any case; *body* as it was sent, whatever its encoding."""
-        fields = {name.lower(): value for name, value in headers}
-        query, secrets = _query(query)
+        listed = list(headers)
+        fields = {name.lower(): value for name, value in listed}
+        query, secrets = public_query(query)
         plain = decoded(body, fields.get("content-encoding", ""))
         return cls(
             method=method.upper(),
             path=path,
             query=query,
             headers=freeze({name: _kept(name, fields[name]) for name in REQUEST_HEADERS if name in fields}),
-            body=_body(body if plain is None else plain),
-            secrets=(*secrets, *_secrets(fields)),
+            body=_packed(body) if plain is None else _body(plain),
+            secrets=(*secrets, *header_secrets(listed)),
         )
 
     @property
@@ -84,7 +88,7 @@ class Request:
 
     @cached_property
     def digest(self) -> str:
-        """sha256, in hex, of `text`, with each placeholder as one word: requests of two digests are never equal."""
+        """sha256, in hex, of `text`, whichever secrets its placeholders stand for: requests of two digests are never equal."""
         return sha256(neutral(self.text).encode()).hexdigest()
 
     @property
@@ -144,6 +148,8 @@ class Response:
     """Of each piece the milliseconds since the request was sent, and its size: code points of a text, else bytes."""
     ms: float = 0.0
     """Milliseconds until it was complete."""
+    secrets: tuple[str, ...] = field(default=(), eq=False, repr=False)
+    """What its headers told of keys: a recorder replaces it wherever it stands."""
 
     def pieces(self) -> Iterator[tuple[float, bytes]]:
         """Yield the body in the pieces in which it came, each with its milliseconds."""
@@ -221,6 +227,7 @@ def kept_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
         name = raw.lower()
         if name in PRIVATE_HEADERS or not (name in RESPONSE_HEADERS or name.startswith(RESPONSE_PREFIXES)):
             continue
+        value = public_url(value)[0] if name == "location" else value  # noqa: PLW2901 - the same header
         kept[name] = f"{kept[name]}, {value}" if name in kept else value
     return kept
 
@@ -231,9 +238,27 @@ def public_host(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
+def header_bytes(value: str) -> bytes:
+    """Return the value of a header as it goes on the wire: clients and servers read bytes beyond ASCII as Latin-1."""
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode()
+
+
 def _kept(name: str, value: str) -> str:
     """Return a header without what differs between equal requests: a content type's parameters."""
     return value.partition(";")[0].strip().lower() if name == "content-type" else value
+
+
+def _packed(data: bytes) -> FrozenMap:
+    """Return a body that cannot be unpacked: its digest, since a key in it would not be seen."""
+    return _body(data) if _text(data) is not None else _digested(data)
+
+
+def _digested(data: bytes) -> FrozenMap:
+    body: FrozenMap = freeze({"sha256": sha256(data).hexdigest(), "bytes": len(data)})
+    return body
 
 
 def _body(data: bytes) -> FrozenMap:
@@ -243,8 +268,7 @@ def _body(data: bytes) -> FrozenMap:
     text = _text(data)
     carried = b64encode(data).decode() if text is None else text
     if 6 * len(data) > REQUEST_BYTES_MAX and len(dumps(carried)) > REQUEST_BYTES_MAX:
-        body = freeze({"sha256": sha256(data).hexdigest(), "bytes": len(data)})
-        return body
+        return _digested(data)
     if text is not None:
         try:
             body = freeze({"json": foreign.parse(text)})

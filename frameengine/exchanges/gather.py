@@ -5,17 +5,21 @@ from __future__ import annotations
 from base64 import b64encode
 from codecs import getincrementaldecoder
 from collections.abc import Iterable
+from hashlib import sha256
 
 from frameengine.codec import dumps
 from frameengine.exchanges.encoding import Decoder
 from frameengine.exchanges.ends import Holding
 from frameengine.exchanges.exchange import Response, kept_headers
 from frameengine.jsonvalue import freeze
+from frameengine.trace.holders import header_secrets
 
 RESPONSE_BYTES_MAX = 20 << 20
 """Encoded size of an answer that is kept; a longer one is cut, and counts as incomplete."""
 TOO_LONG = f"longer than the {RESPONSE_BYTES_MAX:,} bytes that are kept of an answer"
 """The error of such an answer, which nobody cut but us."""
+UNREADABLE = "packed in a way that cannot be undone here, so not kept, since a key may stand in it"
+"""The error of an answer whose content encoding is unknown, or does not hold."""
 CHUNKS_MAX = 20_000
 """Pieces whose times are kept; what comes after them counts to the last: they must fit into a line."""
 _WORST = 6
@@ -28,7 +32,9 @@ class Gathering:
     def __init__(self, status: int, headers: Iterable[tuple[str, str]], length: int | None = None) -> None:
         """*length* is what the head says of the body, as it comes; None where it does not."""
         self.status = status
-        self.headers = kept_headers(headers)
+        came = list(headers)
+        self.headers = kept_headers(came)
+        self._secrets = tuple(header_secrets(came, answer=True))
         self.holding = Holding(length, self.headers.get("content-type", ""))
         """What of it has to wait until it is written down."""
         self._decoder = Decoder(self.headers.get("content-encoding", ""))
@@ -73,14 +79,19 @@ class Gathering:
         if not raw or _plainly(body):
             # A stale header would have a client unpack what is not packed.
             headers.pop("content-encoding", None)
+        elif self._decoder.failed:
+            # A key in it would not be seen, and whoever can unpack it would have that.
+            complete, error = False, f"{UNREADABLE}: {len(body):,} bytes, sha256 {sha256(body).hexdigest()}"
+            body, parts = b"", []
         return Response(
             status=self.status,
             headers=freeze(headers),
             body=body,
             complete=complete,
             error=error,
-            chunks=tuple(zip(self._ms, _sizes(body, parts), strict=True)),
+            chunks=tuple(zip(self._ms if parts else (), _sizes(body, parts), strict=True)),
             ms=round(ms, 3),
+            secrets=self._secrets,
         )
 
 

@@ -66,7 +66,8 @@ def _rejected(asked: Request, request: Request, ratio: float, number: int, *, le
         return {**told, "why": f"it is another request: {request.name}"}
     found = None if request.digest == asked.digest else first_difference(request.wire(), asked.wire())
     if found is None:
-        return {**told, "why": "it holds another secret, or a text that looks like one's placeholder" if left else "it has been used"}
+        why = "it holds another secret, or a text that looks like the placeholder of one" if left else "it has been used"
+        return {**told, "why": why}
     pointer, one, other = found
     used = "" if left else ", and it has been used"
     return {**told, "why": f"it differs at {pointer}{used}", "pointer": pointer, "recorded": _short(one), "asked": _short(other)}

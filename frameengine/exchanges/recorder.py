@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +15,9 @@ from frameengine.effects import Answer, Outcome
 from frameengine.engine.driver import Run
 from frameengine.engine.message import Engine
 from frameengine.engine.stops import Ask
+from frameengine.codec import written
 from frameengine.errors import FrameEngineError
+from frameengine.exchanges.encoding import cut_short, decoded
 from frameengine.exchanges.exchange import Exchange, Request, Response
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
@@ -22,9 +25,11 @@ from frameengine.inputs import Webhook
 from frameengine.jsonvalue import Json
 from frameengine.performers.clock import system_clock
 from frameengine.trace.header import header
-from frameengine.trace.redact import Redactor
+from frameengine.trace.redact import SECRET_MIN, Redactor
 from frameengine.trace.writer import Durability, TraceWriter
 
+LATE_MAX = 200
+"""Secrets that come to be known late and are looked for in the file: there are few, but for signatures, new in each request."""
 GRAPH = "exchanges"
 """The graph of which a recording of exchanges is a run."""
 
@@ -50,6 +55,9 @@ class ExchangeRecorder:
         self._issued: Counter[str] = Counter()
         self._redactor = Redactor()
         self._redactor.know(secrets)
+        self._late: list[str] = []
+        self.exposed = 0
+        """Once sealed: secrets that stand in the file, since they came to be known as such only after they were written."""
         self._problem: FrameEngineError | None = None
         self._performer = _Known()
         bound = bind(load_graph(GRAPH))
@@ -71,10 +79,21 @@ class ExchangeRecorder:
     def know(self, secrets: Iterable[str]) -> None:
         """Replace these from now on as well."""
         with self._lock:
-            self._redactor.know(secrets)
+            self._learn(secrets)
+
+    def _learn(self, secrets: Iterable[str]) -> None:
+        listed = list(secrets)
+        if self.count and len(self._late) < LATE_MAX:
+            self._late += [one for one in dict.fromkeys(listed) if len(one) >= SECRET_MIN and not self._redactor.given(one)]
+        self._redactor.know(listed)
 
     def issue(self, lane: str) -> int:
-        """Take the next place in the order of *lane*: when a request is sent, not when its answer comes."""
+        """Take the next place in the order of *lane*: when a request is sent, not when its answer comes.
+
+        Raises `UsageError` in a fork of the process that records, as everything here does.
+        """
+        # Before the lock: a thread of the parent may have held it when the fork was made.
+        self._writer.check_process()
         with self._lock:
             self._issued[lane] += 1
             return self._issued[lane]
@@ -84,6 +103,7 @@ class ExchangeRecorder:
 
         Raises `StorageError` or `LimitError`, and the same again for all that come after: then nothing may be handed on.
         """
+        self._writer.check_process()
         with self._lock:
             if self._problem is not None:
                 raise self._problem
@@ -94,7 +114,7 @@ class ExchangeRecorder:
                 raise
 
     def _keep(self, exchange: Exchange) -> None:
-        self._redactor.know(exchange.request.secrets)
+        self._learn([*exchange.request.secrets, *exchange.response.secrets])
         sent = exchange.at or self._clock.now() - round(exchange.response.ms * 1000)
         clean = redacted(exchange if exchange.at else evolve(exchange, at=sent), self._redactor)
         self._performer.outcome = clean.outcome()
@@ -102,10 +122,27 @@ class ExchangeRecorder:
 
     def seal(self) -> None:
         """Finish the trace. Raises what failed while it was written, and `StorageError`."""
+        self._writer.check_process()
         with self._lock:
             if self._problem is not None:
                 raise self._problem
             self._writer.seal()
+            self.exposed = self._exposed()
+
+    def _exposed(self) -> int:
+        late = {one: written(one)[1:-1] for one in self._late}
+        with self.path.open("rb") as file:
+            for line in file if late else ():
+                late = {one: form for one, form in late.items() if form not in line}
+                if not late:
+                    break
+        return len(dict.fromkeys(self._late)) - len(late)
+
+    def discard(self) -> None:
+        """Leave nothing behind where no exchange was kept: a file that was to be replaced is as it was."""
+        self._writer.check_process()
+        with self._lock:
+            self._writer.discard()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -133,12 +170,13 @@ class _Known:
 def redacted(exchange: Exchange, redactor: Redactor) -> Exchange:
     """Return *exchange* without its secrets."""
     response = exchange.response
+    packed = response.headers.get("content-encoding", "")
     return Exchange(
         request=redacted_request(exchange.request, redactor),
         response=Response(
             status=response.status,
             headers=redactor.value(response.headers),
-            body=_bytes(response.body, redactor),
+            body=_unpacked(response.body, packed, redactor) if packed else _bytes(response.body, redactor),
             complete=response.complete,
             error=redactor.text(response.error),
             chunks=response.chunks,
@@ -169,9 +207,20 @@ def redacted_request(request: Request, redactor: Redactor) -> Request:
     return evolve(clean, lookalikes=tuple(sorted({one for one in clean.placeholders if one in written})))
 
 
+def _unpacked(data: bytes, encoding: str, redactor: Redactor) -> bytes:
+    """Return a body that ends too early for its encoding without its secrets; it ends too early then as well."""
+    plain = decoded(data, encoding) or b""
+    clean = _bytes(plain, redactor)
+    return data if clean == plain else cut_short(clean, encoding)
+
+
 def _bytes(data: bytes, redactor: Redactor) -> bytes:
     """Return a body without its secrets; of one that is no text, each byte counts as a letter."""
+    encodings = {BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
+    encoding = encodings.get(data[:2], "utf-8")
     try:
-        return redactor.text(data.decode()).encode()
+        text = data.decode(encoding)
     except UnicodeDecodeError:
-        return redactor.text(data.decode("latin-1")).encode("latin-1")
+        encoding = "latin-1"
+        text = data.decode(encoding)
+    return redactor.text(text).encode(encoding)

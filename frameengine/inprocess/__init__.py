@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from frameengine.inprocess.block import Receipt
-from frameengine.inprocess.record import Recording, UnrecordedConnection, recording
+from frameengine.inprocess.record import ExposedSecret, Recording, UnrecordedConnection, recording
 from frameengine.inprocess.replay import Replaying, replaying
 from frameengine.inprocess.scan import Finding, irreproducible
 
 __all__ = [
+    "ExposedSecret",
     "Finding",
     "Receipt",
     "Recording",

@@ -8,8 +8,9 @@ from base64 import b64decode, b64encode
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
+from math import isfinite
 from typing import Any
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 from attrs import field, frozen
 
@@ -145,13 +146,16 @@ def to_json(value: Any) -> Any:
     if isinstance(value, time.struct_time):
         return {"struct_time": [*value, value.tm_zone, value.tm_gmtoff]}
     if isinstance(value, UUID):
-        return {"uuid": value.hex}
+        # A number of its own only where the system says anything about it: uuid1 asks it.
+        return {"uuid": value.hex, **({"safe": value.is_safe.name} if value.is_safe is not SafeUUID.unknown else {})}
     if isinstance(value, datetime | date):
         return {"iso": value.isoformat()}
     if isinstance(value, bytes):
         return {"base64": b64encode(value).decode()}
     if isinstance(value, int) and abs(value) > _INT_MAX:
         return {"int": str(value)}
+    if isinstance(value, float) and not isfinite(value):
+        return {"float": str(value)}
     return value
 
 
@@ -160,14 +164,16 @@ def from_json(value: Any) -> Any:
     match value:
         case {"struct_time": [*fields, zone, offset]}:
             return time.struct_time(fields, {"tm_zone": str(zone), "tm_gmtoff": offset})
-        case {"uuid": text}:
-            return UUID(text)
+        case {"uuid": str(text)}:
+            return UUID(text, is_safe=SafeUUID[value.get("safe", "unknown")])
         case {"iso": text} | str(text):
             return str(text)
         case {"base64": text}:
             return b64decode(text)
         case {"int": text}:
             return int(text)
+        case {"float": text}:
+            return float(text)
         case tuple():
             return list(value)
     return value

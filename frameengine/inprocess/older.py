@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any, TypeAlias
 
@@ -35,11 +36,7 @@ class Older:
     def __init__(self, allowed: Allowed) -> None:
         """Look at all that are open now; *allowed* has the addresses that are left alone."""
         self.active = False
-        self._sent = {
-            ends: sent
-            for ends, sent in _connected()
-            if not allowed.connect(str(ends[1][0]), int(ends[1][1]))
-        }
+        self._sent = {ends: sent for ends, sent in _connected() if not allowed.connect(str(ends[1][0]), int(ends[1][1]))}
 
     def hold(self, patches: Patches, told: Callable[[str, FrameType], None]) -> None:
         """Tell *told* of what Python code sends over one of them, before it does; it may raise. Once each where it does not."""
@@ -91,10 +88,10 @@ def _connected() -> Iterator[tuple[Ends, int]]:
 
 def _sockets() -> Iterator[socket.socket]:
     """Yield every socket of this process, as a duplicate that is closed again."""
-    for name in sorted(os.listdir("/dev/fd")):
+    for number in sorted([int(entry.name) for entry in Path("/dev/fd").iterdir()]):
         with suppress(OSError):
-            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                with socket.socket(fileno=os.dup(int(name))) as one:
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                with socket.socket(fileno=os.dup(number)) as one:
                     yield one
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from attrs import frozen
 
 from frameengine.errors import FrameEngineError, NothingCompared
+from frameengine.exchanges.encoding import takeable
 from frameengine.exchanges.exchange import Exchange, Request, Response
 from frameengine.exchanges.gather import Gathering
 from frameengine.exchanges.recorder import ExchangeRecorder
@@ -20,9 +22,14 @@ from frameengine.inprocess.controls import Control, Controls, checked_control
 from frameengine.inprocess.draws import RecordedDraws
 from frameengine.inprocess.network import SENDING, Touch
 from frameengine.inprocess.streams import Taken, said, teed
+from frameengine.trace.holders import secrets_of
 
 NO_BODY = (204, 304)
 """Statuses that have none, whatever their headers say."""
+
+
+class ExposedSecret(UserWarning):
+    """Keys stand in the recording, since they came to be known as such only after they were written."""
 
 
 class UnrecordedConnection(UserWarning):
@@ -106,7 +113,7 @@ class Recording(Block):
         self._recorder = ExchangeRecorder(
             self.path,
             provenance={"recorded": "in process", "control": list(self._control)},
-            secrets=self._secrets,
+            secrets=[*self._secrets, *secrets_of(os.environ)],
             replace=self._replace,
         )
         return Controls(self._control, self._lanes, self._draws)
@@ -118,8 +125,14 @@ class Recording(Block):
         with recorder:
             for taken in tuple(self._taken):
                 taken.end(early=True)
-            self._draws.flush()
-            recorder.seal()
+            if not self._count:
+                recorder.discard()
+            else:
+                self._draws.flush()
+                recorder.seal()
+        if recorder.exposed:
+            told = f"{self.path}: {recorder.exposed} secrets stand in it, since they were used as keys only after they were written"
+            warnings.warn(f"{told}. Name them in secrets=, or keep the file to yourself", ExposedSecret, stacklevel=4)
         if not self._count and leaving is None:
             hint = "use an httpx or httpx2 client inside the block, or record by proxy: frameengine record -- python agent.py"
             self._fail(NothingCompared(f"{self.path}: no HTTP call was recorded{self._told()}", hint=hint))
@@ -135,6 +148,8 @@ class Recording(Block):
         return f", the first to {first.address} from {first.where}" + (f" through {first.through}" if first.through else "")
 
     def _begin(self, request: Any) -> _Sent:
+        if "accept-encoding" in request.headers:
+            request.headers["accept-encoding"] = takeable(request.headers["accept-encoding"])
         lane = self._lanes.here()
         self._draws.flush(lane)
         issued = self._recorder.issue(lane) if self._recorder is not None else 0
@@ -187,7 +202,8 @@ def recording(
 
     *control* names what the agent's own code may draw on, so that it is recorded and given back: ``clock``, ``uuid``,
     ``random``. *allow* has addresses (``host:port``) that are no part of the recording. *clients* ``given`` records only
-    clients that have a transport of the block (`Block.transport`). *secrets* are replaced wherever they stand.
+    clients that have a transport of the block (`Block.transport`). *secrets* are replaced wherever they stand, and so are the
+    values of variables whose names end as those of keys do; it warns (`ExposedSecret`) of what was written before it was known.
 
     The block raises `NothingCompared` at its end where nothing was recorded, and `StorageError` where the file could not be
     written; it warns (`UnrecordedConnection`) where the agent reached for the network in another way.

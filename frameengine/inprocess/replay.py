@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from frameengine.inprocess.draws import METHOD, ReplayedDraws
 from frameengine.inprocess.network import Touch, Watch
 from frameengine.inprocess.streams import given, library_of, raised
 from frameengine.jsonvalue import EMPTY
+from frameengine.trace.holders import secrets_of
 from frameengine.trace.reader import TraceReader
 
 PATIENCE = 5.0
@@ -100,7 +102,7 @@ class Replaying(Block):
         self._draws = ReplayedDraws(draws, self._fail)
         calls = [(number, one) for number, one in enumerate(exchanges, start=1) if one.request.method != METHOD]
         self._inputs = [number for number, _ in calls]
-        self._book = Book([one for _, one in calls], match=self._match, tasks=True)
+        self._book = Book([one for _, one in calls], match=self._match, tasks=True, secrets=secrets_of(os.environ))
         return Controls(checked_control(provenance.get("control", ())), self._lanes, self._draws)
 
     def _close(self, leaving: BaseException | None) -> None:

@@ -147,7 +147,8 @@ def teed(response: Any, taken: Taken) -> Any:
 def given(library: ModuleType, response: Response, broken: Callable[[], Exception]) -> Any:
     """Return a library's answer made of a recorded one; *broken* makes the error with which an incomplete body ends."""
     stream = _stream_class(_Given, library)(response, broken)
-    return library.Response(response.status, headers=dict(response.headers), stream=stream)
+    headers = [(name.encode("ascii"), value.encode()) for name, value in response.headers.items()]
+    return library.Response(response.status, headers=headers, stream=stream)
 
 
 def said(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from frameengine.errors import StorageError, TraceLocked, UsageError
+from frameengine.errors import FrameEngineError, StorageError, TraceLocked, UsageError
 from frameengine.trace.owner import owner_of
 from frameengine.trace.source import open_trace
 
@@ -19,10 +19,11 @@ MODE = 0o600
 """Only the owner reads a trace: it holds conversations."""
 
 
-def create(path: Path, *, replace: bool = False) -> int:
+def create(path: Path, *, replace: bool = False, empty: bool = True) -> int:
     """Open a new file for one writer and return its descriptor; its mode is `MODE`, whatever the umask.
 
-    An existing file is left alone unless *replace*, and even then while somebody writes it. Raises `TraceLocked`, `UsageError`
+    An existing file is left alone unless *replace*, and even then while somebody writes it; what it holds goes at once, or stays
+    until the caller cuts it off where *empty* is false. Raises `TraceLocked`, `UsageError`
     (it exists, or is no regular file) or `StorageError`.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -33,7 +34,7 @@ def create(path: Path, *, replace: bool = False) -> int:
     except ValueError as error:
         raise UsageError(f"{str(path)!r} cannot be the name of a file: {error}", hint="choose another name") from None
     try:
-        _take(descriptor, path, replace=replace)
+        _take(descriptor, path, replace=replace, empty=empty)
     except OSError as error:
         os.close(descriptor)
         raise storage_error(path, error) from error
@@ -43,7 +44,7 @@ def create(path: Path, *, replace: bool = False) -> int:
     return descriptor
 
 
-def _take(descriptor: int, path: Path, *, replace: bool) -> None:
+def _take(descriptor: int, path: Path, *, replace: bool, empty: bool) -> None:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise UsageError(f"{path} is not a regular file", hint="choose another name", path=str(path))
@@ -57,7 +58,8 @@ def _take(descriptor: int, path: Path, *, replace: bool) -> None:
     if os.fstat(descriptor).st_size:
         if not replace:
             raise _exists(path)
-        os.ftruncate(descriptor, 0)
+        if empty:
+            os.ftruncate(descriptor, 0)
     if stat.S_IMODE(status.st_mode) != MODE:
         os.fchmod(descriptor, MODE)
 
@@ -168,6 +170,17 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     """Say what the operating system refused, and what to do about it."""
     hint = _HINTS.get(error.errno or 0, f"see the operating system's message; {_KEPT}")
     return StorageError(f"{path}: {error.strerror or error}", hint=hint, path=str(path), errno=error.errno)
+
+
+def writer_of(path: Path) -> str:
+    """Return who is writing a trace at this moment; empty where nobody is."""
+    try:
+        with steady(path):
+            return ""
+    except TraceLocked as error:
+        return str(error.fields["owner"])
+    except FrameEngineError:
+        return ""
 
 
 @contextmanager

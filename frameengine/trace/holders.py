@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_. ]+")
@@ -37,6 +39,10 @@ _AMBIGUOUS = re.compile(r"key|(?:.*-)?(?:signature|sig)")
 _VARIABLE = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS)$|^FRAMEENGINE_PASSWORD_", re.IGNORECASE)
 
 
+_NAME_MAX = 64
+"""Letters at the end of a name that count."""
+
+
 def _plain(name: str) -> str:
     """Return a name in lower case, its words joined by dashes: ``accessToken`` and ``ACCESS_TOKEN`` are the same."""
     return _HUMP.sub("-", name).lower()
@@ -44,7 +50,7 @@ def _plain(name: str) -> str:
 
 def holds_key(name: str) -> bool:
     """Return whether a header or a member of a query is called as those are that hold a key."""
-    plain = _plain(name)
+    plain = _plain(name[-_NAME_MAX:])
     return _HOLDS.search(plain) is not None and _HARMLESS.search(plain) is None
 
 
@@ -53,10 +59,17 @@ def member_holds(name: str, value: str) -> bool:
 
     A ``token`` is a piece of a word in log probabilities.
     """
+    kind = _kind(name[-_NAME_MAX:])
+    return kind == "key" or (kind == "perhaps" and _KEYLIKE.fullmatch(value) is not None)
+
+
+@lru_cache(maxsize=4096)
+def _kind(name: str) -> Literal["key", "perhaps", "other"]:
+    """Return what a member of JSON holds that is called so."""
     plain = _plain(name)
     if plain in _STRONG:
-        return True
-    return holds_key(name) and _AMBIGUOUS.fullmatch(plain) is None and _KEYLIKE.fullmatch(value) is not None
+        return "key"
+    return "perhaps" if holds_key(name) and _AMBIGUOUS.fullmatch(plain) is None else "other"
 
 
 def secrets_of(environment: Mapping[str, str]) -> list[str]:

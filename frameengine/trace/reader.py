@@ -16,6 +16,7 @@ from frameengine.inputs import Input, input_from_json
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.limits import FRAME_WEIGHT_MAX, LINE_BYTES_MAX
 from frameengine.trace.contents import BadContent, Contents
+from frameengine.trace.files import writer_of
 from frameengine.trace.format import CHAIN_BYTES, CHAIN_HEAD, CHAIN_TAIL, FORMAT, GENESIS, KINDS, chained, tail, weight
 from frameengine.trace.refusal import rewritten, said
 from frameengine.trace.shape import check_data, check_outcome, check_shape
@@ -238,12 +239,7 @@ class TraceReader:
     def _next_line(self) -> Line | None:
         line = self._read()
         if line is None:
-            raise self._error(
-                TraceIncomplete,
-                f"no seal: the file ends after line {self.line_count} (good: inputs {self._inputs}, frames {self._frames})",
-                TO_REPAIR,
-                line=self.line_count + 1,
-            )
+            raise self._unsealed()
         if line.kind == "header":
             raise self._error(TraceFormat, "a second header", "one file holds one run", line=line.number)
         if line.kind == "seal":
@@ -260,6 +256,16 @@ class TraceReader:
         elif line.kind == "trace":
             self._message = None
         return line
+
+    def _unsealed(self) -> TraceError:
+        writer = writer_of(self.path)
+        why = f"no seal yet, it is being written by {writer}" if writer else "no seal"
+        return self._error(
+            TraceIncomplete,
+            f"{why}: the file ends after line {self.line_count} (good: inputs {self._inputs}, frames {self._frames})",
+            "wait until it has ended, or end it: it seals the file then" if writer else TO_REPAIR,
+            line=self.line_count + 1,
+        )
 
     def _check_seal(self, line: Line) -> None:
         counts = {"inputs": self._inputs, "frames": self._frames, "calls": self._calls, "lines": line.number}

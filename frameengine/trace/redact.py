@@ -24,8 +24,10 @@ from frameengine.effects import Call, EffectKey, ModelCall, ModelReply, Outcome,
 from frameengine.errors import UsageError
 from frameengine.inputs import Action, Body, Dashboard, Given, StateEdit, Tick, UserMessage, Webhook
 from frameengine.jsonvalue import FrozenMap, Json, freeze
+from frameengine.trace.holders import member_holds
+from frameengine.trace.members import values
 from frameengine.trace.pieces import Pieces, Told
-from frameengine.trace.spellings import spellings
+from frameengine.trace.spellings import spellings, unescaped
 from frameengine.trace.streams import streamed
 
 SECRET_MIN = 12
@@ -46,7 +48,8 @@ _START = r"(?:(?<![A-Za-z0-9_-])|(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9
 """Where a key may begin: not inside of a word, which data in base64 is one of; but behind an escape of JSON or of a URL."""
 _RULES = (
     f"{_START}(?:{'|'.join(_KEYS)})",
-    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]{16,8192}?-----END [A-Z ]{0,40}PRIVATE KEY-----",
+    # No five dashes within: so many beginnings without an end take no longer than one.
+    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:[^-]|-(?!----)){16,8192}+-----END [A-Z ]{0,40}PRIVATE KEY-----",
     r"(?<=[Bb]earer )[A-Za-z0-9._~+/-]{16,4096}={0,2}",
 )
 _PATTERN = re.compile("|".join(_RULES))
@@ -69,31 +72,6 @@ _HINTS = (
 )
 """One of these stands in every text that a rule matches: the cheap look before the thorough one."""
 _PLACEHOLDER = re.compile(r"\[(?:secret:|s:)[0-9a-f.]++\**+\]")
-_MEMBERS = frozenset(
-    {
-        "authorization",
-        "proxy-authorization",
-        "api_key",
-        "api-key",
-        "apikey",
-        "x-api-key",
-        "x-goog-api-key",
-        "cookie",
-        "set-cookie",
-        "password",
-        "secret",
-        "access_token",
-        "refresh_token",
-        "token",
-        "client_secret",
-        "passwd",
-    }
-)
-_NAMED = re.compile(rf'"({"|".join(sorted(_MEMBERS))})"\s*+:\s*+(?:\[\s*+)?(?=")', re.IGNORECASE)
-"""The name of a listed member in a text that holds JSON, up to its value or the first of a list of values."""
-_VALUE = re.compile(r'"((?:[^"\\]|\\.)*+)"(\s*+,\s*+(?="))?', re.DOTALL)
-_TOKEN = re.compile(r"(?=\D*\d)[A-Za-z0-9._~+/=-]{16,}|[A-Za-z0-9._~+/=-]{32,}")
-"""What a member called ``token`` holds where that is a secret: in log probabilities it is a piece of a word."""
 _CODE_DIGITS = 8
 _RUN_END = re.compile(r"[^!-~]")
 """Ends a run of the characters that keys and their spellings are made of."""
@@ -133,6 +111,10 @@ class Redactor:
                 forms = dict.fromkeys([secret, *escaped, *deeper, *spellings(secret, SECRET_MIN)], secret)
                 self._given.update(forms)
                 self._broken += [form for form in forms if _RUN_END.search(form)]
+
+    def given(self, secret: str) -> bool:
+        """Return whether *secret* is replaced already, in this spelling."""
+        return secret in self._given
 
     def value(self, value: Json) -> Json:
         """Return frozen JSON without its secrets."""
@@ -223,7 +205,7 @@ class Redactor:
             sizes = range(min(len(form) - 1, len(text)), 0, -1)
             at = min(at, len(text) - next((size for size in sizes if text.endswith(form[:size])), 0))
         block = text.rfind("-----BEGIN ")
-        named = [found.end() for found in _NAMED.finditer(text) if "[" in found[0] or _VALUE.match(text, found.end()) is None]
+        named = [value.start for value in values(text) if value.listed or value.end < 0]
         return min([at, *named, *([block] if block >= 0 else [])])
 
     def settle(self) -> None:
@@ -242,8 +224,6 @@ class Redactor:
         return value
 
     def _member(self, key: str, value: Json, place: str) -> Json:
-        if key.lower() not in _MEMBERS:
-            return self._clean(value, place)
         if isinstance(value, tuple):
             return tuple([self._member(key, item, place) for item in value])
         return self._placeholder(value, place) if isinstance(value, str) and _whole(key, value) else self._clean(value, place)
@@ -259,7 +239,14 @@ class Redactor:
         return "".join([*parts, text[end:]])
 
     def _spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yield where secrets stand in a text; they may overlap."""
+        """Yield where secrets stand in a text, written out or with escapes; they may overlap."""
+        yield from self._written(text)
+        shorter = unescaped(text)
+        if shorter is not None:
+            plain, place = shorter
+            yield from [(place(start), place(stop)) for start, stop in self._written(plain)]
+
+    def _written(self, text: str) -> Iterator[tuple[int, int]]:
         for form in self._given:
             # Looked for at every place, since one secret may begin within another.
             start = text.find(form)
@@ -268,14 +255,12 @@ class Redactor:
                 start = text.find(form, start + 1)
         if any(hint in text for hint in _HINTS):
             yield from [match.span() for match in _PATTERN.finditer(text)]
-        for named in _NAMED.finditer(text) if '":' in text or '" ' in text else ():
-            value = _VALUE.match(text, named.end())
-            while value is not None:
-                if _whole(named[1], value[1]):
-                    if "\\" in value[1]:
-                        self._plain.setdefault(value[1], _unescaped(value[1]))
-                    yield value.span(1)
-                value = _VALUE.match(text, value.end()) if value[2] and "[" in named.group() else None
+        for value in values(text) if '":' in text or '" ' in text else ():
+            said = text[value.start : value.end]
+            if value.end >= 0 and _whole(value.name, said):
+                if "\\" in said:
+                    self._plain.setdefault(said, _unescaped(said))
+                yield value.start, value.end
 
     def _placeholder(self, secret: str, place: str) -> str:
         number = self._numbers.get(secret)
@@ -315,8 +300,8 @@ class Redactor:
 
 
 def neutral(text: str) -> str:
-    """Return *text* with each placeholder as one word, whichever secret it stands for and however it was numbered."""
-    return _PLACEHOLDER.sub("[secret]", text) if "[s" in text else text
+    """Return *text*, written JSON, with each placeholder as a character that it cannot hold, whichever secret it stands for."""
+    return _PLACEHOLDER.sub("\0", text) if "[s" in text else text
 
 
 def placeholders(text: str) -> tuple[str, ...]:
@@ -325,10 +310,8 @@ def placeholders(text: str) -> tuple[str, ...]:
 
 
 def _whole(name: str, value: str) -> bool:
-    """Return whether a listed member's value is to be replaced whole."""
-    if name.lower() == "token" and not _TOKEN.fullmatch(value):
-        return False
-    return len(value) >= SECRET_MIN and not _PLACEHOLDER.fullmatch(value)
+    """Return whether a member's value is to be replaced whole."""
+    return len(value) >= SECRET_MIN and not _PLACEHOLDER.fullmatch(value) and member_holds(name, value)
 
 
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

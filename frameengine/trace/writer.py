@@ -28,6 +28,7 @@ SYNC_FRAMES = 512
 class TraceWriter:
     """One trace file being written. A `Recorder`.
 
+    A file that is to be replaced stays as it is until the first line behind the header: a run of nothing costs nothing.
     ``durable`` syncs every outcome and frame before it is acknowledged; ``fast`` hands every line to the operating system at once
     and syncs every `SYNC_FRAMES` frames and at the seal.
     """
@@ -40,17 +41,25 @@ class TraceWriter:
         if durability not in ("durable", "fast"):
             raise UsageError(f"there is no durability {durability!r}", hint="say durable or fast")
         self.path = path
+        # Whoever runs may go to another folder meanwhile.
+        self._place = path.absolute()
+        self._process = os.getpid()
         self.durable = durability == "durable"
         self.inputs = self.frames = self.calls = self.lines = 0
         self._chain = GENESIS
         self._numbering = Numbering()
         self._unsynced = 0
         self._message: int | None = None
-        self._weight = 0
+        self._weight = self._size = 0
         body = header_body({**header, "durability": durability})
-        self._file: int | None = create(path, replace=replace)
+        self._file: int | None = create(path, replace=replace, empty=False)
+        self._waiting = b""
         try:
-            self._put(self._chained(body), sync=self.durable)
+            first = self._chained(body)
+            if os.fstat(self._file).st_size:
+                self._waiting = first
+            else:
+                self._put(first, sync=self.durable)
         except BaseException:
             self._let_go()
             raise
@@ -85,8 +94,12 @@ class TraceWriter:
     def seal(self) -> None:
         """Finish the trace: write its seal and sync. Nothing can be written after it.
 
-        Raises `UsageError` inside a message: a sealed trace says of each message how it ended.
+        Raises `UsageError` inside a message, because a sealed trace says of each message how it ended, and `StorageError` where
+        the file is not what was written.
         """
+        self._begin()
+        if self._file is not None:
+            self._check_file(self._file)
         self._write(self._seal(), None, None, sync=True)
         self._sync_folder()
         self.close()
@@ -96,9 +109,10 @@ class TraceWriter:
 
         Raises `UsageError` inside a message and where *target* exists, `StorageError`, and `TraceLocked`.
         """
+        self._begin()
         line, _ = linked(self._chain, dumps(self._seal())[:-1])
         with published(target, replace=replace) as sink:
-            with self.path.open("rb") as source:
+            with self._place.open("rb") as source:
                 copyfileobj(source, sink)
             sink.write(line)
 
@@ -107,6 +121,22 @@ class TraceWriter:
             hint = "let the message end, answer with 'not_recorded', or close the trace without a seal"
             raise UsageError(f"{self.path}: input {self._message} has not ended", hint=hint, input=self._message)
         return seal_wire(inputs=self.inputs, frames=self.frames, calls=self.calls, lines=self.lines + 1, head=self._chain)
+
+    def discard(self) -> None:
+        """Let go of a file without any input as if it had never been opened: one that was to be replaced is still there."""
+        self.check_process()
+        if self._file is None or self.inputs:
+            return
+        if not self._waiting and self._changed(self._file) is None:
+            self._place.unlink()
+        self.close()
+
+    def check_process(self) -> None:
+        """Raise `UsageError` in a fork of the process that opened the file: two would write one chain."""
+        if os.getpid() != self._process:
+            what = f"{self.path} is written by process {self._process}, and this is a fork of it"
+            hint = "record in the process that opened it, or an agent with all that it starts: frameengine record -- COMMAND"
+            raise UsageError(what, hint=hint, path=str(self.path), process=self._process)
 
     def close(self) -> None:
         """Let go of the file. Without a seal it stays readable, as incomplete. Raises `StorageError`."""
@@ -142,8 +172,13 @@ class TraceWriter:
     def _put(self, lines: bytes, *, sync: bool) -> None:
         if self._file is None:
             raise EngineClosed(f"{self.path} is closed", hint="a sealed or failed trace takes no more lines")
+        self.check_process()
         try:
+            if self._waiting:
+                os.ftruncate(self._file, 0)
+                lines, self._waiting = self._waiting + lines, b""
             write_all(self._file, lines)
+            self._size += len(lines)
             if sync:
                 os.fsync(self._file)
                 self._unsynced = 0
@@ -185,9 +220,30 @@ class TraceWriter:
             start = end
         return lines
 
+    def _begin(self) -> None:
+        """Write the header where it waits for a line behind it."""
+        if self._waiting:
+            self._put(b"", sync=False)
+
+    def _check_file(self, descriptor: int) -> None:
+        """Raise `StorageError` where another hand was at the file: what is acknowledged would be nowhere, or in no order."""
+        change = self._changed(descriptor)
+        if change is not None:
+            self._let_go()
+            hint = "record again, and keep whatever tidies up there away from the file"
+            raise StorageError(f"{self.path} {change} while it was written", hint=hint, path=str(self.path), change=change)
+
+    def _changed(self, descriptor: int) -> str | None:
+        try:
+            there = self._place.stat(follow_symlinks=False)
+        except OSError:
+            return "was taken away"
+        same = os.path.samestat(there, os.fstat(descriptor)) and there.st_size == self._size
+        return None if same else "was changed or replaced"
+
     def _sync_folder(self) -> None:
         try:
-            sync_folder(self.path)
+            sync_folder(self._place)
         except OSError as error:
             self._fail(error)
 

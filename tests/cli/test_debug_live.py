@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from billing_database import build_billing
 from cli_runs import Done, Frameengine
+from frameengine.inputs import UserMessage
 from frameengine.replay.replayer import Replayer
 from frameengine.trace.messages import Message, messages
 from frameengine.trace.reader import TraceReader
+from frameengine_cli.commands.options import live_models
+from frameengine_cli.debugging.starting import Begin, closed
+from model_scripts import Hang, Request, Script, stream
+from model_server import ModelServer
 from pseudo_terminal import HANG_SECONDS, Terminal
 
+KEY = "sk-planted-0123456789abcdef"
 TRACE = "live.trace.jsonl"
 ASK = "say How many customers do we have?"
 LOOP = ("--graph", "tool-loop", "--reply", "one", "--reply", "two")
@@ -294,39 +302,50 @@ def test_live_models_are_asked_what_is_approved(live: Any, server: ModelServer, 
         "say hello", "approve", "say more", "send what else?", "say enough", f"answer my key is {KEY}",
         options=("--graph", "tool-loop", "--live", "--pause", "effects"),
     )  # fmt: skip
-    asked = [request.json["messages"][-1]["content"] for request in server.requests]
+    asked = [request.json()["messages"][-1]["content"] for request in server.requests]
     assert asked == ["hello", "what else?"]
     assert [what for _, _, what in outcomes(tmp_path / TRACE)] == ["", "sent", "answered"]
     assert KEY not in (tmp_path / TRACE).read_text(encoding="utf-8")
 
 
-def test_ctrl_c_cancels_a_call_that_hangs(server: ModelServer, tmp_path: Path) -> None:
+@pytest.fixture
+def hanging(server: ModelServer) -> Event:
+    """Let the server never answer its first request; return what is set when that has come."""
+    asked = Event()
+
+    def respond(_: Request) -> Script:
+        first = not asked.is_set()
+        asked.set()
+        return [Hang()] if first else stream("here I am")
+
+    server.respond = respond
+    return asked
+
+
+def test_ctrl_c_cancels_a_call_that_hangs(hanging: Event, tmp_path: Path) -> None:
     """While a model does not answer, Ctrl-C ends the call and the message, and the next one can be said."""
-    server.enqueue([Hang()], stream("here I am"))
     options = ("debug", "--graph", "tool-loop", "--live", "-o", TRACE, "--plain")
     with Terminal(*options, cwd=tmp_path, env={"XDG_STATE_HOME": str(tmp_path / "state")}) as terminal:
         terminal.wait_for("(start) ")
         terminal.press("say hello\r")
-        assert server.idle(0) or True
-        while not server.requests:
-            terminal.process.poll()
+        assert hanging.wait(HANG_SECONDS)
         terminal.press("\x03")
         terminal.wait_for("cancelled")
         terminal.press("say again\r")
         terminal.wait_for("here I am")
         terminal.press("quit\r")
-        terminal.end()
+        assert terminal.end() == 0
     assert [message.status for message in recorded(tmp_path / TRACE)] == ["cancelled", "done"]
 
 
-def test_who_leaves_while_a_call_hangs_does_not_wait_for_it(server: ModelServer, tmp_path: Path) -> None:
-    """A second Ctrl-C leaves; the trace is sealed and its message open, or it can be repaired."""
-    server.enqueue([Hang()])
-    options = ("debug", "--graph", "tool-loop", "--live", "-o", TRACE, "--plain", "-c", "say hello")
-    with Terminal(*options, cwd=tmp_path) as terminal:
-        terminal.wait_for("answers")
-        while not server.requests:
-            terminal.process.poll()
-        terminal.press("\x03")
-        assert terminal.end() == 0
-    assert [message.status for message in recorded(tmp_path / TRACE)] == ["cancelled"]
+def test_who_leaves_while_a_call_hangs_does_not_wait_for_it(hanging: Event, tmp_path: Path) -> None:
+    """The call is ended and not recorded, the message is open, and the trace is sealed and replays."""
+    path = tmp_path / TRACE
+    models = live_models(live=True, models=None, scripted="")
+    run = Begin(graph="tool-loop", databases={}, models=models, folder=tmp_path, output=path).session().live
+    assert run is not None
+    run.begin(UserMessage.of("hello"))
+    while not hanging.is_set():
+        run.look(0.05)
+    assert closed(run)[1] == 1
+    assert [message.status for message in recorded(path)] == ["open"]

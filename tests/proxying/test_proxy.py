@@ -18,7 +18,6 @@ import pytest
 
 from frameengine.errors import NothingCompared
 from frameengine.exchanges.book import Book, read_exchanges
-from frameengine_cli.proxying.record import Holding
 from model_scripts import Cut, Hang, Head, Pause, Reset, Script, Send, answer, completion, stream
 from model_server import ModelServer
 from proxies import CHAT, TYPED, Client, close_clients, recording, replaying
@@ -104,34 +103,6 @@ def test_pieces_arrive_as_they_are_sent(tmp_path: Path) -> None:
     with replaying(path, speed=1) as (url, _):
         first, second = times(url)
         assert second - first > 0.3
-
-
-@pytest.mark.parametrize(
-    ("pieces", "held"),
-    [
-        ([b"data: a\n\ndata: [DONE]\n\n"], b"data: [DONE]\n\n"),
-        ([b"data: a\n\nda", b"ta: [DO", b"NE]\n\n"], b"NE]\n\n"),
-        (
-            [b"event: message_stop\n", b'data: {"type":"message_stop"}\n\n'],
-            b'event: message_stop\ndata: {"type":"message_stop"}\n\n',
-        ),
-        ([b'data: {"type": "response.completed", "x": 1}\n\n'], b'"type": "response.completed", "x": 1}\n\n'),
-        ([b'data: {"content":"say \\"type\\":\\"message_stop\\" and data: [DONE]"}\n\n'], b""),
-    ],
-)
-def test_the_last_event_of_a_stream_is_held_back(pieces: list[bytes], held: bytes) -> None:
-    """What tells a client that it has the whole answer waits for the record; a text that only speaks of it does not."""
-    holding = Holding(None)
-    onward = b"".join([holding.take(piece) for piece in pieces])
-    assert holding.held == held
-    assert onward + holding.held == b"".join(pieces)
-
-
-def test_of_a_body_whose_length_is_known_the_last_piece_is_held_back() -> None:
-    """All but the last piece goes on at once."""
-    holding = Holding(5)
-    assert [holding.take(piece) for piece in (b"ab", b"c", b"de")] == [b"ab", b"c", b""]
-    assert holding.held == b"de"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd, br, gzip", "br"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from frameengine_cli.debugging.live import LiveRun
 from frameengine_cli.debugging.starting import Begin, closed
 from frameengine_cli.tui.bars import CommandLine
 from frameengine_cli.tui.working import Opening
+from pseudo_terminal import HANG_SECONDS, Terminal
 from screens import Screen, play
 
 ASK = "How many customers do we have?"
@@ -197,3 +199,33 @@ def test_keys_of_a_run_under_way_refuse_where_none_is(tmp_path: Path, billing: P
             assert "no effect waits for a decision" in live.screen.status, key
 
     assert talk(tmp_path / "live.trace.jsonl", billing, scene) == "nothing was said, so no trace is kept"
+
+
+def test_a_run_is_begun_talked_to_and_sealed_in_a_terminal(tmp_path: Path) -> None:
+    """The command comes up without a trace, takes what is said, and seals when it is left; the terminal is as it was."""
+    options = ("debug", "--graph", "tool-loop", "--reply", "here I am", "-o", "live.trace.jsonl")
+    with Terminal(*options, cwd=tmp_path, columns=100, lines=30) as terminal:
+        terminal.wait_for("recording")
+        terminal.press("m")
+        terminal.press("hello\r")
+        terminal.wait_for("here I am")
+        terminal.press("q")
+        assert terminal.end() == 0
+    assert terminal.left == terminal.modes
+    assert "recorded live.trace.jsonl" in terminal.shown
+    assert did(tmp_path / "live.trace.jsonl") == [""]
+
+
+def test_a_terminal_that_is_closed_loses_nothing(tmp_path: Path) -> None:
+    """The command ends at once; what was done is in the file, and can be gone about in."""
+    options = ("debug", "--graph", "tool-loop", "--reply", "here I am", "--reply", "again", "-o", "live.trace.jsonl")
+    with Terminal(*options, cwd=tmp_path, columns=100, lines=30) as terminal:
+        terminal.wait_for("recording")
+        terminal.press("m")
+        terminal.press("hello\r")
+        terminal.wait_for("here I am")
+        terminal.hang_up()
+        assert terminal.process.wait(HANG_SECONDS) in (129, -signal.SIGHUP)
+    with TraceReader(tmp_path / "live.trace.jsonl", damaged=True) as reader:
+        [message] = messages(reader)
+    assert message.status == "done"

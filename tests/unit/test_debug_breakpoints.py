@@ -539,9 +539,9 @@ def test_each_change_of_a_frame_has_its_node_and_its_values(tmp_path: Path) -> N
     points = Breakpoints(timeline)
     hits = list(points.hits(points.watch("/memory/topic")))
     assert [(str(hit.place), hit.node, hit.before, hit.after, hit.what) for hit in hits] == [
-        ("1.2", "y", None, 2, "set by y"),
+        ("1.2", "y", None, 2, "set"),
         ("2.0", "", 2, None, "delete by Clear"),
-        ("3.2", "y", None, 2, "set by y"),
+        ("3.2", "y", None, 2, "set"),
     ]
 
 

@@ -89,8 +89,10 @@ def outcome(timeline: Timeline, what: str, value: str, place: Place = AT) -> Out
 
 def test_a_text_is_the_reply_of_a_model(timeline: Timeline) -> None:
     """A text takes the place of what the model said; JSON that is no chat message is a text as well; no tokens are made up."""
-    for text in ("moin", '{"plan": ["a"]}', "42", '"quoted"', "", '{"role": broken'):
-        value = outcome(timeline, "reply", text).value
+    typed = {'""': "", '"in \\"quotes\\" \\u200d"': 'in "quotes" \u200d'}
+    for written in ("moin", '{"plan": ["a"]}', "42", '{"role": broken', *typed):
+        value = outcome(timeline, "reply", written).value
+        text = typed.get(written, written)
         assert isinstance(value, ModelReply)
         assert (thaw(value.message), value.finish_reason, value.usage) == ({"role": "assistant", "content": text}, "stop", {})
     edit = parse_edit(timeline, AT, "reply", "moin")
@@ -119,6 +121,9 @@ def test_a_chat_message_may_call_tools(timeline: Timeline) -> None:
         ('{"tool_calls": [{"name": "f"}]}', "list of calls"),
         ('{"tool_calls": [{"function": {"name": 5}}]}', "list of calls"),
         ('{"tool_calls": [{"function": {"name": "f", "arguments": 5}}]}', "list of calls"),
+        ('{"role": "assistant", "content": "\\ud800"}', "not JSON"),
+        ('{"role": "assistant", "content": "x", "content": "y"}', "not JSON"),
+        ('{"tool_calls": [], "n": NaN}', "not JSON"),
     ],
 )
 def test_what_no_model_says_is_refused(timeline: Timeline, text: str, match: str) -> None:
@@ -134,7 +139,7 @@ def test_a_result_keeps_the_form_of_the_recorded_one(timeline: Timeline) -> None
         ("result 2", '{"rows": []}', ToolReply(content={"rows": []})),
         ("result 2", "nothing found", ToolReply(content="nothing found")),
         ("result 2", "null", ToolReply(content=None)),
-        ("result work[1]", "NaN", ToolReply(content="NaN")),
+        ("result work[1]", '"NaN"', ToolReply(content="NaN")),
         ("result 3", "7", ToolReply(content="7")),
         ("result 3", '"eight"', ToolReply(content="eight")),
         ("result 4", "new", ToolReply(message=freeze({**CHAT, "content": "new"}))),
@@ -143,8 +148,10 @@ def test_a_result_keeps_the_form_of_the_recorded_one(timeline: Timeline) -> None
     ]
     for what, text, expected in given_:
         assert outcome(timeline, what, text).value == expected, (what, text)
-    with pytest.raises(UsageError, match="not JSON"):
-        parse_edit(timeline, AT, "result 2", '{"rows": [}')
+    for text in ('{"rows": [}', "NaN", " -Infinity", "1e400", "9" * 23, "True", "007"):
+        with pytest.raises(UsageError, match="not JSON") as caught:
+            parse_edit(timeline, AT, "result 2", text)
+        assert "double quotes" in caught.value.hint
 
 
 def test_any_call_may_fail(timeline: Timeline) -> None:
@@ -230,6 +237,8 @@ def test_other_inputs_are_written_as_their_fields(timeline: Timeline) -> None:
         (Place(5), "input", "{}", "holds nothing that could be changed"),
         (Place(6), "input", '{"controls": 5}', "no Dashboard"),
         (AT, "input", '{"user_id": 5}', "no UserMessage"),
+        (AT, "input", '{"role": "system", "content": "x"}', "is of role 'user', not 'system'"),
+        (AT, "input", '{"role": "user", "content": "\\ud800"}', "not JSON"),
         (AT, "input 3", "x", "has no input 3"),
         (START, "input", "x", "no input has come in"),
         (AT, "input", "hello", "nothing would change"),
@@ -290,6 +299,11 @@ def test_a_value_of_the_state_is_set_put_or_deleted(timeline: Timeline, what: st
         ("/", "1", "no pointer", "its sections are"),
         ("put", "1", "no pointer", "its sections are"),
         ("delete memory", "", "no pointer", "its sections are"),
+        ("put /~2x", "1", "a ~ stands before 0 or 1", "~0 for ~"),
+        ("put /x~", "1", "a ~ stands before 0 or 1", "~0 for ~"),
+        ("put /x", "NaN", "not JSON", "double quotes"),
+        ("put /x", "99999999999999999999999", "not JSON", "double quotes"),
+        ("delete /memory/topic", "x", "takes no value", "edit delete /memory/topic"),
     ],
 )
 def test_a_place_that_is_not_there_and_a_wrong_type_are_refused(
@@ -306,6 +320,46 @@ def test_inside_a_frame_the_state_is_that_of_the_boundary_before(timeline: Timel
     assert parse_edit(timeline, Place(1, 1, 1), "/topics/0", "b").place == Place(1, 0)
     with pytest.raises(UsageError, match="nothing at"):
         parse_edit(timeline, Place(1, 1, 1), "/memory/n", "2")
+
+
+@pytest.mark.parametrize("what", ["reply", "reply 1", "result 2", "error 1", "input", "/memory/topic", "put /memory/new"])
+def test_a_value_that_is_missing_is_no_empty_text(timeline: Timeline, what: str) -> None:
+    """Nothing, or white space alone, is refused; two double quotes are the empty text."""
+    for value in ("", " ", "\n\t"):
+        with pytest.raises(UsageError, match="what is it to be") as caught:
+            parse_edit(timeline, AT, what, value)
+        assert caught.value.hint == f'edit {what} VALUE; an empty text is ""'
+    assert parse_edit(timeline, AT, what, '""')
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "text"),
+    [
+        ("result 2", "42", "result of 1.1 work[1] rows: 42"),
+        ("result 2", '"42"', "result of 1.1 work[1] rows: the text 42"),
+        ("result 3", '{"a": 1}', 'result of 1.1 work[2] text: the text {"a": 1}'),
+        ("result 3", "eight", "result of 1.1 work[2] text: eight"),
+        ("reply", '{"plan": []}', 'reply of 1.1 work[0] m: {"plan": []}'),
+        ("reply", '{"role": broken', 'reply of 1.1 work[0] m: the text {"role": broken'),
+        ("error 1", "null", "error of 1.1 work[0] m: the text null"),
+        ("input", "5", "input 1: the text 5"),
+        ("/memory/topic", "true", "state at 1.1: /memory/topic: the text true"),
+        ("put /memory/topic", "true", "state at 1.1: /memory/topic: true"),
+    ],
+)
+def test_an_edit_says_where_it_took_a_text_for_json_or_not(timeline: Timeline, what: str, value: str, text: str) -> None:
+    """What reads like JSON and became a text is called one; of a reply only where it is no JSON, since models reply in it."""
+    assert parse_edit(timeline, AT, what, value).text == text
+
+
+def test_the_way_out_of_a_wrong_kind_is_an_edit_that_can_be_typed(timeline: Timeline) -> None:
+    """The hint names the effect by its number among those of the frame, and has a word where the value belongs."""
+    calls = timeline.effects(AT)
+    for number, kind, way in ((1, "result", "edit reply 1 TEXT"), (2, "reply", "edit result 2 JSON")):
+        for what, key in ((f"{kind} {number}", None), (kind, calls[number - 1].key)):
+            with pytest.raises(UsageError, match="which has no") as caught:
+                parse_edit(timeline, AT, what, "{}", key=key)
+            assert caught.value.hint == way
 
 
 # ---------------------------------------------------------------------- whatever is typed

@@ -169,7 +169,7 @@ class Routed:
         name = first.decode("latin-1")
         if name in self._names:
             path = scope["path"].removeprefix(f"/{name}") or "/"
-            scope = {**scope, "path": path, "raw_path": b"/" + rest}
+            scope = {**scope, "path": path, "raw_path": b"/" + rest, "root_path": f"/{name}"}
         await self._app(name if name in self._names else OPENAI.name)(scope, receive, send)
 
     async def close(self) -> None:

@@ -49,6 +49,8 @@ class Ended:
     """Its exit code; 128 and the number of the signal that ended it."""
     egress: str
     """What it could reach beside the proxy, or that this was not checked."""
+    isolated: bool
+    """Whether it could reach nothing but the proxy."""
 
     def code(self, ours: int) -> int:
         """Return the exit code of both: ours where something is wrong, because it says what; else the agent's."""
@@ -83,7 +85,7 @@ def record(agent: Agent, target: Path, *, upstream: str | None, force: bool) -> 
     """Run *agent* with its model calls recorded in *target*, and seal that.
 
     *upstream* is the OpenAI-compatible endpoint; None for what the environment says. Raises what failed while it was written, and
-    `NothingCompared` where there was no call; then no file is left.
+    `NothingCompared` where there was no call; then no file is left, and one that was to be replaced is as it was.
     """
     environment = dict(os.environ)
     places = routes.upstreams(environment, upstream)
@@ -103,14 +105,13 @@ def record(agent: Agent, target: Path, *, upstream: str | None, force: bool) -> 
                 with background(app, [child.listener]):
                     code = child.run({**environment, **routes.leading_here(child.url, paths, agent.also, environment)})
             except BaseException:
-                _drop_empty(recorder)
+                recorder.discard()
                 raise
-            ended = Ended(exit=code, egress=_egress(child, SHUT))
-            failure = next((one.failure for one in app.apps.values() if one.failure is not None), None)
-            if failure is not None:
-                raise failure
+            ended = Ended(exit=code, egress=_egress(child, SHUT), isolated=child.isolated)
+            for one in app.apps.values():
+                one.raise_problem()
             if not recorder.count:
-                _drop_empty(recorder)
+                recorder.discard()
                 raise _nothing("captured", ended)
             recorder.seal()
         hosts = ", ".join([public_host(places[name]) for name in app.apps])
@@ -121,7 +122,9 @@ def record(agent: Agent, target: Path, *, upstream: str | None, force: bool) -> 
                 exchanges=recorder.count,
                 unanswered=counting.unanswered,
                 cut=counting.cut,
+                too_long=counting.too_long,
                 secrets=recorder.secrets,
+                exposed=recorder.exposed,
             ),
             ended,
         )
@@ -135,7 +138,7 @@ def replay(agent: Agent, source: Source, *, match: Match, approximate: bool, unu
     """
     environment = dict(os.environ)
     header: FrozenMap = read_header(source.path)
-    book = Book.read(source.path, match=match)
+    book = Book.read(source.path, match=match, secrets=secrets_of(environment))
     paths = routes.recorded_paths(header, [exchange.request.path for exchange in book.unused()])
     misses: list[CassetteMiss] = []
     with waiting_for_signals(), Child(agent.command, isolate=agent.isolate, aside=agent.aside) as child:
@@ -144,7 +147,7 @@ def replay(agent: Agent, source: Source, *, match: Match, approximate: bool, unu
         leading = routes.leading_here(child.url, paths, agent.also, environment)
         with background(app, [child.listener]):
             code = child.run({**environment, **leading, **routes.missing_keys(header, environment)})
-        ended = Ended(exit=code, egress=_egress(child, SHUT_REPLAY))
+        ended = Ended(exit=code, egress=_egress(child, SHUT_REPLAY), isolated=child.isolated)
     receipt = book.receipt()
     problems = problems_of(book, approximate=approximate, unused=unused)
     if not receipt.replayed and not receipt.missed:
@@ -158,11 +161,8 @@ class _Silent(Counting):
     def show(self) -> None:
         """Show nothing."""
 
-
-def _drop_empty(recorder: ExchangeRecorder) -> None:
-    """Remove the file of a recording in which there is no call."""
-    if not recorder.count:
-        recorder.path.unlink(missing_ok=True)
+    def tell(self, remark: str) -> None:
+        """Say nothing: the receipt does."""
 
 
 def _nothing(what: str, ended: Ended) -> NothingCompared:

@@ -102,6 +102,7 @@ def replay(
     from frameengine.errors import UsageError
     from frameengine.exchanges.book import Book
     from frameengine_cli import output as out
+    from frameengine_cli.endpoints import secrets_of
     from frameengine_cli.failures import error_members, report
     from frameengine_cli.refs import opened
 
@@ -109,7 +110,7 @@ def replay(
         raise UsageError(f"--speed {speed} is no speed", hint="1 is as fast as it was; leave it out for at once")
     running, server = _running()
     with opened(ref, traces) as source:
-        book = Book.read(source.path, match=match)
+        book = Book.read(source.path, match=match, secrets=secrets_of())
         name, base = source.name, _base(source.path)
     with server.listen(host, port) as listener:
         running.replay(book, name, listener, base=base, speed=speed, as_json=as_json)

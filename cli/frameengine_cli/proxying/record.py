@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from frameengine.errors import FrameEngineError, ToolFailed
-from frameengine.exchanges.encoding import KNOWN
-from frameengine.exchanges.exchange import Exchange, Request, Response
+from frameengine.exchanges.encoding import takeable
+from frameengine.exchanges.exchange import CLIENT_LEFT, Exchange, Request, Response
 from frameengine.exchanges.gather import Gathering
 from frameengine.exchanges.recorder import ExchangeRecorder
 from frameengine.performers.proxy_http import Coming, Upstream
 from frameengine_cli.proxying.wire import (
     HOP,
+    LEFT,
     Asked,
     Gone,
     Headers,
@@ -92,6 +93,12 @@ class RecordApp:
         self.defect = self.defect or error
         self.stop()
 
+    def raise_problem(self) -> None:
+        """Raise what has ended the recording before its time, if something has."""
+        problem = self.defect or self.failure
+        if problem is not None:
+            raise problem
+
     def open(self, asked: Asked) -> Any:
         """Send a request on. Of the encodings that the client takes, those are asked for that can be taken off."""
         return self._upstream.send(asked.method, asked.target, _onward(asked.headers), asked.body)
@@ -108,6 +115,11 @@ class RecordApp:
 
 
 record_app = RecordApp
+
+
+def unanswered(response: Response) -> Refused:
+    """Return what an agent is told where the upstream gave no answer: the same when it is recorded and replayed."""
+    return Refused(BAD_GATEWAY, response.error)
 
 
 class _Passing:
@@ -131,9 +143,9 @@ class _Passing:
         """Hand the request on and its answer back; keep both, however it ends."""
         try:
             await self._exchange()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if not self._kept:
-                self._keep(self._left())
+                self._keep(self._unfinished(CLIENT_LEFT if LEFT in error.args else "the proxy was stopped"))
             raise
         except Refused:
             # What has begun cannot become an error any more: the connection is cut.
@@ -159,7 +171,7 @@ class _Passing:
             response = self._response(error.message)
             self._keep(response)
             if not response.status:
-                raise Refused(BAD_GATEWAY, error.message, error.hint) from None
+                raise unanswered(response) from None
             # The client's connection is cut, as the upstream's was, with what came before.
             if self._gathering is not None and (held := self._gathering.holding.flush()):
                 await self._onward(held)
@@ -202,11 +214,11 @@ class _Passing:
             return Response(status=0, complete=False, error=error, ms=round(self._ms(), 3))
         return self._gathering.response(self._ms(), complete=False, error=error)
 
-    def _left(self) -> Response:
+    def _unfinished(self, error: str) -> Response:
         """Return the answer to a client that is gone: whole where it, or its last event, had come."""
         if self._gathering is not None and self._gathering.holding.whole:
             return self._gathering.response(self._ms())
-        return self._response("the client went away, or the proxy was stopped")
+        return self._response(error)
 
     def _made(self, response: Response) -> Exchange:
         asked = self._asked
@@ -259,8 +271,6 @@ def _onward(headers: Headers) -> Headers:
         if name in HOP or name in (b"host", b"content-length", b"expect"):
             continue
         if name == b"accept-encoding":
-            parts = [part.strip() for part in value.decode("latin-1").split(",")]
-            known = [part for part in parts if part.partition(";")[0].strip().lower() in KNOWN[:-1]]
-            value = ", ".join(known or ["identity"]).encode()  # noqa: PLW2901 - the same header
+            value = takeable(value.decode("latin-1")).encode("latin-1")  # noqa: PLW2901 - the same header
         kept.append((name, value))
     return kept

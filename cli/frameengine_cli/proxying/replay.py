@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from frameengine.errors import CassetteMiss
 from frameengine.exchanges.book import Book
-from frameengine.exchanges.exchange import Exchange, Request
-from frameengine_cli.proxying.record import BAD_GATEWAY
+from frameengine.exchanges.exchange import CLIENT_LEFT, Exchange, Request, Response, header_bytes
+from frameengine_cli.proxying.record import unanswered
 from frameengine_cli.proxying.wire import (
     JSON_HEADERS,
     MISS_STATUS,
@@ -26,6 +26,8 @@ from frameengine_cli.proxying.wire import (
     while_there,
 )
 
+PATIENCE = 5.0
+"""Seconds beyond the recorded ones for which an answer that a client did not wait for is kept back."""
 STREAMS = ("text/event-stream", "application/x-ndjson", "application/stream+json", "application/jsonl")
 """Types of answers that were sent piece by piece."""
 
@@ -61,7 +63,7 @@ class ReplayApp:
             request = Request.of(asked.method, asked.path, asked.query, asked.fields(), asked.body)
             found = self._book.claim(request, lane)
             self._told(found)
-            if self._speed is None:
+            if self._speed is None and found.response.error != CLIENT_LEFT:
                 await self._send(found, asked.method, send, started)
             else:
                 await while_there(receive, self._send(found, asked.method, send, started))
@@ -70,6 +72,11 @@ class ReplayApp:
         except Refused as refused:
             await refused.answer(send)
         except CassetteMiss as miss:
+            route = scope.get("root_path", "").strip("/")
+            if route:
+                # Several servers are answered for here, and their paths may be alike.
+                miss.message = f"{route}: {miss.message}"
+                miss.fields["route"] = route
             self._missed(miss)
             await answer(send, MISS_STATUS, JSON_HEADERS, miss_body(miss))
 
@@ -79,9 +86,10 @@ class ReplayApp:
     async def _send(self, exchange: Exchange, method: str, send: Send, started: float) -> None:
         response = exchange.response
         if not response.status:
+            await self._keep_back(response, started)
             await self._wait(response.ms, started)
-            raise Refused(BAD_GATEWAY, response.error)
-        headers: Headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+            raise unanswered(response)
+        headers: Headers = [(name.encode("latin-1"), header_bytes(value)) for name, value in response.headers.items()]
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         whole = response.complete and kind not in STREAMS
         if whole and self._speed is None:
@@ -96,7 +104,15 @@ class ReplayApp:
         if response.complete:
             await self._wait(response.ms, started)
             await send({"type": "http.response.body", "body": b""})
-        # Otherwise it stops here, unended: the connection is cut, as it was.
+            return
+        await self._keep_back(response, started)
+        # It stops here, unended: the connection is cut, as it was.
+
+    async def _keep_back(self, response: Response, started: float) -> None:
+        """Keep silent where the client left when it was recorded; one that waits for longer than then is counted."""
+        if response.error == CLIENT_LEFT:
+            await asyncio.sleep(started + response.ms / 1000 + PATIENCE - time.monotonic())
+            self._book.outwait()
 
     async def _wait(self, ms: float, started: float) -> None:
         if self._speed is not None:

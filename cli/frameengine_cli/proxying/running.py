@@ -10,9 +10,18 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from frameengine.errors import CassetteApproximate, CassetteMiss, CassetteUnused, FrameEngineError, NothingCompared
+from frameengine.errors import (
+    CassetteApproximate,
+    CassetteMiss,
+    CassetteUnused,
+    Diverged,
+    FrameEngineError,
+    NothingCompared,
+    UsageError,
+)
 from frameengine.exchanges.book import Book
 from frameengine.exchanges.exchange import Exchange, public_host
+from frameengine.exchanges.gather import TOO_LONG
 from frameengine.exchanges.recorder import ExchangeRecorder
 from frameengine.performers.proxy_http import Upstream
 from frameengine.trace.redact import Redactor
@@ -20,7 +29,7 @@ from frameengine_cli import output, phrases
 from frameengine_cli.endpoints import secrets_of
 from frameengine_cli.proxying.record import RecordApp
 from frameengine_cli.proxying.replay import ReplayApp
-from frameengine_cli.proxying.server import serve, url_of
+from frameengine_cli.proxying.server import leads_to, serve, url_of
 from frameengine_cli.refs import typed
 
 
@@ -38,8 +47,12 @@ class Recorded:
     """Of these, requests to which no answer came."""
     cut: int
     """Answers that did not come to their end."""
+    too_long: int
+    """Answers that the agent had whole, and that are too long to be kept so."""
     secrets: int
     """Different secrets that were replaced."""
+    exposed: int
+    """Different secrets that stand in the trace, since they were used as keys only after they were written."""
 
 
 class Counting:
@@ -48,14 +61,23 @@ class Counting:
     def __init__(self, verb: str) -> None:
         self._verb = verb
         self._shown = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-        self.calls = self.unanswered = self.cut = self.missed = 0
+        self.calls = self.unanswered = self.cut = self.too_long = self.missed = 0
 
     def kept(self, exchange: Exchange) -> None:
         """Count an exchange."""
         self.calls += 1
         self.unanswered += not exchange.response.status
-        self.cut += bool(exchange.response.status) and not exchange.response.complete
+        too_long = exchange.response.error == TOO_LONG
+        self.too_long += too_long
+        self.cut += bool(exchange.response.status) and not exchange.response.complete and not too_long
+        if too_long:
+            self.tell(f"too long to be kept: the answer to {exchange.request.name}; a replay cannot give it")
         self.show()
+
+    def tell(self, remark: str) -> None:
+        """Say something at once."""
+        self.end()
+        output.remark(remark)
 
     def miss(self, miss: CassetteMiss) -> None:
         """Count a miss, and say why."""
@@ -83,9 +105,13 @@ class Counting:
 def record(upstream: str, target: Path, listener: socket.socket, *, force: bool, as_json: bool) -> Recorded:
     """Record until the server is told to stop, and seal the trace.
 
-    Raises what failed while it was written, and `NothingCompared` where there was no call; then no file is left.
+    Raises what failed while it was written, and `NothingCompared` where there was no call; then no file is left, and one that was
+    to be replaced is as it was.
     """
     way = Upstream(upstream)
+    if leads_to(listener, way.url.host, way.url.port):
+        hint = "name the server that the agent would use, or another --port"
+        raise UsageError("the upstream is this proxy itself: it would ask itself for ever", hint=hint)
     host = public_host(upstream)
     counting = Counting("recorded")
     secrets = [*secrets_of(), *way.secrets]
@@ -97,24 +123,28 @@ def record(upstream: str, target: Path, listener: socket.socket, *, force: bool,
         url = url_of(listener) + way.path
         serve(app, [listener], started=lambda: _started(url, f"recording {host} into {target}", counting, as_json=as_json))
         counting.end()
-        if not recorder.count:
-            if app.failure is None:
-                target.unlink()
-                hint = f"point the agent's base URL at the proxy ({url} it was), and let it ask something"
-                raise NothingCompared("nothing was captured: no call came", hint=hint)
-            raise app.failure
         try:
-            recorder.seal()
+            app.raise_problem()
+            if recorder.count:
+                recorder.seal()
         except FrameEngineError as error:
-            error.hint = f"{error.hint}; 'frameengine repair {typed(target)}' keeps {phrases.count(counting.calls, 'call')}"
+            if "change" not in error.fields:
+                kept = phrases.count(counting.calls, "call")
+                error.hint = f"{error.hint}; 'frameengine repair {typed(target)}' keeps {kept}"
             raise
+        if not recorder.count:
+            recorder.discard()
+            hint = f"point the agent's base URL at the proxy ({url} it was), and let it ask something"
+            raise NothingCompared("nothing was captured: no call came", hint=hint)
         return Recorded(
             path=target,
             upstream=host,
             exchanges=recorder.count,
             unanswered=counting.unanswered,
             cut=counting.cut,
+            too_long=counting.too_long,
             secrets=recorder.secrets,
+            exposed=recorder.exposed,
         )
 
 
@@ -148,6 +178,9 @@ def problems_of(book: Book, *, approximate: bool, unused: bool) -> list[FrameEng
         what = f"{phrases.count(len(left), 'recorded call')} of {receipt.recorded} nobody asked for, {first}"
         hint = "the agent asks less than it did: record again, or say --allow-unused"
         found.append(CassetteUnused(what, hint=hint, count=len(left), unused=[one.request.name for one in left[:100]]))
+    if receipt.outwaited:
+        what = f"{phrases.count(receipt.outwaited, 'answer')} the agent left when it was recorded, and waited for now"
+        found.append(Diverged(what, hint="give it the timeout that it had, or record again", count=receipt.outwaited))
     if receipt.missed:
         what = f"{phrases.count(receipt.missed, 'request')} had no recorded answer"
         found.append(CassetteMiss(what, hint="the errors that the agent got say what came nearest", count=receipt.missed))

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol
 
 from frameengine.errors import StorageError, UsageError
@@ -63,6 +64,34 @@ def url_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http://{shown}:{port}"
+
+
+def leads_to(listener: socket.socket, host: str, port: int | None) -> bool:
+    """Return whether who connects to *host* and *port* gets to *listener*."""
+    bound, ours = listener.getsockname()[:2]
+    if port != ours:
+        return False
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except OSError:
+        return False
+    anywhere = ip_address(bound).is_unspecified
+    return any(_is_here(str(address)) if anywhere else _reached(str(address)) == bound for address in found)
+
+
+def _reached(address: str) -> str:
+    """Return the address that is reached by one: this machine itself by those that name none."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104
+
+
+def _is_here(address: str) -> bool:
+    """Return whether an address is one of this machine."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def serve(app: App, sockets: list[socket.socket], *, started: Callable[[], None] = lambda: None) -> None:

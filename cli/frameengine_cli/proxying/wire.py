@@ -35,6 +35,10 @@ MISS_STATUS = 404
 """What a request without a recorded answer gets: clients retry 408, 409, 429 and what is 500 or more, and this they do not."""
 
 
+LEFT = "the client left"
+"""Says of a cancelled piece of work why it was."""
+
+
 class Gone(Exception):
     """The client has closed its connection."""
 
@@ -152,7 +156,7 @@ async def while_there(receive: Receive, work: Awaitable[None]) -> None:
     """Do *work*, and cancel it where the client closes its connection before it is done."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_gone(receive))
-    gone.add_done_callback(lambda _: task.cancel())
+    gone.add_done_callback(lambda _: task.cancel(LEFT))
     try:
         await task
     except asyncio.CancelledError:

@@ -30,7 +30,7 @@ def recorded(done: Recorded, agent: Ended, look: Look) -> RenderableType:
 
 def replayed(done: Replayed, source: Source, look: Look) -> RenderableType:
     """Return the receipt of a replay, and the first of its misses."""
-    receipt = exchanges.replayed(done.receipt, source.name, look, good=not done.problems)
+    receipt = exchanges.replayed(done.receipt, source.name, look, good=not done.problems, shut=done.agent.isolated)
     missed: list[RenderableType] = []
     for miss in done.misses[:MISSES_SHOWN]:
         missed.append(words(("✗ ", BAD), (miss.message, "")))

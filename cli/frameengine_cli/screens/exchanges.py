@@ -20,23 +20,28 @@ def recorded(done: Recorded, look: Look) -> RenderableType:
     odd = [
         *([f"{done.unanswered} without an answer"] if done.unanswered else []),
         *([f"{done.cut} cut off"] if done.cut else []),
+        *([f"{done.too_long} too long to be kept"] if done.too_long else []),
     ]
     rows: list[tuple[str, RenderableType]] = [
         ("holds", words((", ".join([phrases.count(done.exchanges, "call"), *odd]), ""))),
         ("from", words((done.upstream, ""))),
         ("secrets", words((f"{done.secrets} replaced; headers that carry keys are never kept", QUIET))),
     ]
+    if done.exposed:
+        told = f"{phrases.count(done.exposed, 'secret')} in the trace: written before it was used as a key, so keep the file to yourself"
+        rows.append(("exposed", words((f"{DIFFERS} {told}", BAD))))
     return look.panel(pairs(rows), f"{SAME} recorded", str(done.path), style=GOOD)
 
 
-def replayed(receipt: Receipt, name: Path, look: Look, *, good: bool) -> RenderableType:
-    """Return the receipt of a replay; *good*: nothing is wrong with it."""
-    answered = f"{receipt.replayed} of {phrases.count(receipt.recorded, 'recorded call')}; nothing was sent anywhere"
+def replayed(receipt: Receipt, name: Path, look: Look, *, good: bool, shut: bool = False) -> RenderableType:
+    """Return the receipt of a replay; *good*: nothing is wrong with it; *shut*: the agent could reach nothing else."""
+    sent = "nothing was sent anywhere" if shut else "the proxy sent nothing (egress was not checked)"
+    answered = f"{receipt.replayed} of {phrases.count(receipt.recorded, 'recorded call')}; {sent}"
     rows: list[tuple[str, RenderableType]] = [("answered", words((answered, "")))]
-    figures = (("missed", receipt.missed), ("unused", receipt.unused), ("approximate", receipt.approximate))
-    rows += [(title, words((str(count), BAD))) for title, count in figures if count]
+    figures = {name: getattr(receipt, name) for name in ("missed", "outwaited", "unused", "approximate")}
+    rows += [(title, words((str(count), BAD))) for title, count in figures.items() if count]
     if receipt.ambiguous:
-        told = f"{receipt.ambiguous}: an equal request of another connection got another answer"
+        told = f"{receipt.ambiguous}: an equal request of another connection, or with another secret, got another answer"
         rows.append(("ambiguous", words((told, ""))))
     sign, style = (SAME, GOOD) if good else (DIFFERS, BAD)
     return look.panel(pairs(rows), f"{sign} {receipt.verdict}", name.name, style=style)

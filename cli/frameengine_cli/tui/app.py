@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, get_args
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -16,8 +16,10 @@ from textual.widgets import Static
 from textual.worker import WorkerFailed
 
 from frameengine.debug.place import parse_place
+from frameengine.debug.stop import Hit
 from frameengine.errors import FrameEngineError
 from frameengine.graph.model import Graph
+from frameengine.state import Operation
 from frameengine_cli import phrases
 from frameengine_cli.debugging.commands import completions
 from frameengine_cli.debugging.session import Answer, Session
@@ -34,7 +36,7 @@ from frameengine_cli.tui.scene import Scene
 from frameengine_cli.tui.scrubber import Scrubber
 from frameengine_cli.tui.stops import Stops, stop_rows
 from frameengine_cli.tui.style import BARE, DARK, SHEET, THEMES
-from frameengine_cli.tui.working import Opening, Working
+from frameengine_cli.tui.working import Act, Opening, Working
 
 COLUMNS_MIN, LINES_MIN = 60, 18
 WIDE, WIDER, TALL = 110, 160, 34
@@ -204,10 +206,10 @@ class Debug(Pressed):
         self.failure = error
         self.leave(error.exit_code)
 
-    def say(self, line: str) -> None:
-        """Do what a line of the line mode says; name it while it takes longer."""
+    def say(self, line: str, act: Act | None = None) -> None:
+        """Do what a line of the line mode says, or *act*; name it while it takes longer."""
         if self.working.session is not None:
-            self.working.say(line)
+            self.working.say(line, act)
             self._busy = self._busy or self.set_timer(BUSY_SECONDS, self._name_busy)
 
     def _name_busy(self) -> None:
@@ -358,7 +360,7 @@ def _stopped(answer: Answer, names: Mapping[int, str]) -> Sequence[tuple[str, st
         (f"{stop.where}  ", f"{STRONG} {GOOD}"),
         (f"{said.get(stop.reason, '')}  ", BAD if stop.reason == "interrupted" else QUIET),
     ]
-    told = [(hit.number, hit.what or names.get(hit.number, ""), hit.before, hit.after) for hit in stop.hits]
+    told = [(hit.number, _what(hit) or names.get(hit.number, ""), hit.before, hit.after) for hit in stop.hits]
     for index, (number, what, before, after) in enumerate(told):
         # Several effects of a frame may be the same hit to a person.
         if told.index((number, what, before, after)) == index:
@@ -374,6 +376,11 @@ def _stopped(answer: Answer, names: Mapping[int, str]) -> Sequence[tuple[str, st
     if found:
         parts += [(f"{found['what']}  ", STRONG), (f"{found['around']}  ", ""), ("n next, N before, esc ends", QUIET)]
     return parts
+
+
+def _what(hit: Hit) -> str:
+    """Return what was found; of a change of the state also who made it, which no row beside it says."""
+    return f"{hit.what} by {hit.node}" if hit.node and hit.what in get_args(Operation) else hit.what
 
 
 def _placed(text: Text) -> Row:

@@ -152,6 +152,28 @@ class CommandLine(Input):
     class Closed(Message):
         """The line was closed."""
 
+    class Pasted(Message):
+        """Several lines were pasted."""
+
+        def __init__(self, lines: Sequence[str], rest: str) -> None:
+            super().__init__()
+            self.lines = lines
+            """The whole lines, the first behind what stood there before."""
+            self.rest = rest
+            """What has no end."""
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Take several lines as several commands; one line is put in as ever."""
+        text = "\n".join(event.text.splitlines())
+        if "\n" not in text:
+            return
+        event.prevent_default()
+        start, end = sorted(self.selection)
+        if event.text[-1] in "\r\n":
+            text += "\n"
+        *whole, rest = f"{self.value[:start]}{text}{self.value[end:]}".split("\n")
+        self.post_message(self.Pasted(whole, rest))
+
     def action_past(self, by: int) -> None:
         """Go through the history: only through lines that begin as this one did."""
         fitting: Sequence[int] = [index for index, line in enumerate(self.history) if line.startswith(self._drawn_up)]

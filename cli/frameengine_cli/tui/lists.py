@@ -118,7 +118,8 @@ def _frame(shown: Shown, scene: Scene, marks: Collection[Place], digits: int) ->
         yield from _calls(shown, scene, None, digits)
         return
     for late in step.late:
-        yield Row(text=words((f"{'':{digits + 3}}{ENTERS} ", GOOD), (phrases.cut(phrases.input_line(late)), QUIET)), place=place)
+        text = words((f"{'':{digits + 3}}{ENTERS} ", GOOD), (phrases.cut(phrases.input_line(late)), QUIET))
+        yield Row(text=text, place=place, subject=f"input {late.number}")
     phase = "" if step.phase == "main" else step.phase
     facts = " ".join([part for part in (phase, phrases.duration(phrases.milliseconds(step.meta))) if part])
     for index, record in enumerate(step.records):

@@ -11,7 +11,6 @@ from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
 
-from frameengine.codec import dumps
 from frameengine.effects import Call, ModelCall
 from frameengine.plaintext import visible_line
 from frameengine_cli import phrases
@@ -21,7 +20,7 @@ from frameengine_cli.failures import EXIT_INTERRUPTED
 from frameengine_cli.look import BAD, QUIET, STRONG
 from frameengine_cli.tui import keys
 from frameengine_cli.tui.bars import Bar, CommandLine
-from frameengine_cli.tui.editor import Editor, held, request_of
+from frameengine_cli.tui.editor import NOTHING, Editor, Written, held, keep, request_of
 from frameengine_cli.tui.help import Help
 from frameengine_cli.tui.lists import subject_of
 from frameengine_cli.tui.rows import Row
@@ -29,7 +28,7 @@ from frameengine_cli.tui.rowview import RowView
 from frameengine_cli.tui.scene import Scene
 from frameengine_cli.tui.scrubber import Scrubber
 from frameengine_cli.tui.style import DARK, LIGHT
-from frameengine_cli.tui.working import Working
+from frameengine_cli.tui.working import Act, Working
 
 COLUMNS = ("left", "middle", "right")
 
@@ -63,8 +62,8 @@ class Pressed(App[int]):
         return session
 
     @abstractmethod
-    def say(self, line: str) -> None:
-        """Do what a line of the line mode says."""
+    def say(self, line: str, act: Act | None = None) -> None:
+        """Do what a line of the line mode says; or do *act*, which *line* then is the name of."""
 
     @abstractmethod
     def show(self, *, moved: bool) -> None:
@@ -95,9 +94,20 @@ class Pressed(App[int]):
 
     def on_input_submitted(self, event: CommandLine.Submitted) -> None:
         """Do what was typed."""
-        line, field = event.value.strip(), self.query_one(CommandLine)
-        field.keep(line)
-        field.shut()
+        self.query_one(CommandLine).shut()
+        self._typed(event.value)
+
+    def on_command_line_pasted(self, event: CommandLine.Pasted) -> None:
+        """Do the lines that were pasted one after another; the last one waits for Enter, where it has no end."""
+        self.query_one(CommandLine).open(event.rest)
+        if not event.rest:
+            self.query_one(CommandLine).shut()
+        for line in event.lines:
+            self._typed(line)
+
+    def _typed(self, line: str) -> None:
+        line = line.strip()
+        self.query_one(CommandLine).keep(line)
         if line:
             self.searching = line.startswith("/") or line.split()[0] == "search"
             self.say(line)
@@ -248,9 +258,9 @@ class Pressed(App[int]):
             way = "  effects, inputs and values of the state can: 2, 3"
             self.status(("nothing that can be edited is under the cursor", BAD), (way, QUIET))
             return
-        text = await self.push_screen_wait(Editor(subject, held(subject, scene)))
-        if text is not None:
-            self.say(f"edit {subject} {text}")
+        typed = await self.push_screen_wait(Editor(subject, held(subject, scene)))
+        if typed is not None:
+            self.say(f"edit {subject}", lambda session: keep(session, scene, subject, typed))
 
     def action_pause(self) -> None:
         """Hold a run under way in another way: before effects, behind frames, at breakpoints only."""
@@ -262,19 +272,19 @@ class Pressed(App[int]):
         """Edit the request that waits, and send that."""
         call = self._asking()
         if call is not None:
-            text = await self.push_screen_wait(Editor("request", request_of(call), "sends it"))
-            if text is not None:
-                # A text that looks like JSON is a text all the same.
-                typed = dumps(text).decode() if isinstance(call.effect, ModelCall) else text
+            typed = await self.push_screen_wait(Editor("request", request_of(call), "sends it"))
+            if typed is not None:
                 self.say(f"send {typed}")
 
     @work
     async def action_answer(self) -> None:
         """Answer by hand what waits."""
-        if self._asking() is not None:
-            text = await self.push_screen_wait(Editor("answer", "", "gives it to the node"))
-            if text is not None:
-                self.say(f"answer {text}")
+        call = self._asking()
+        if call is not None:
+            before = Written.of("") if isinstance(call.effect, ModelCall) else NOTHING
+            typed = await self.push_screen_wait(Editor("answer", before, "gives it to the node"))
+            if typed is not None:
+                self.say(f"answer {typed}")
 
     def _asking(self) -> Call | None:
         """Return the call that waits; say so where none does."""
