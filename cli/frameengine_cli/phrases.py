@@ -93,7 +93,9 @@ def called(call: Made) -> str:
     """Return the name of the model or tool that was called."""
     if call.effect == "tool":
         return str(call.request.get("name", ""))
-    return str(call.request.get("model") or "(model not recorded)")
+    reply = call.outcome.value
+    answered_by = reply.model if isinstance(reply, ModelReply) else ""
+    return str(call.request.get("model") or answered_by or "(model not recorded)")
 
 
 def answered(outcome: Outcome) -> str:

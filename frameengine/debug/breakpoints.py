@@ -137,14 +137,15 @@ class Breakpoints:
 
         *stopping* is asked at every frame; once it says so, no more is looked for.
         """
-        return self._finder(point).hits(stopping)
+        return self.finder(point).hits(stopping)
 
     def _hits(self, point: Point, moment: Moment) -> list[Hit]:
         if point.number not in self._finders:
-            self._finders[point.number] = self._finder(point)
+            self._finders[point.number] = self.finder(point)
         return self._finders[point.number].at(moment)
 
-    def _finder(self, point: Point) -> Finder | Watcher:
+    def finder(self, point: Point) -> Finder | Watcher:
+        """Return what finds a point, whether it is among these or was only parsed; it counts nothing here."""
         if isinstance(point, Watchpoint):
             return Watcher(point, self._timeline)
         return Finder(point, self._timeline, self._diverges)

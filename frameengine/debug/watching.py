@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 
 from frameengine.debug.facts import Moment
+from frameengine.debug.matching import never_stops
 from frameengine.debug.history import at, section, values
 from frameengine.debug.points import Watchpoint
 from frameengine.debug.stop import Hit
@@ -28,9 +29,11 @@ class Watcher:
         index = bisect_left(touched, position)
         return self._hit(position) if index < len(touched) and touched[index] == position else []
 
-    def hits(self, stopping: Callable[[], bool] = lambda: False) -> Iterator[Hit]:
-        """Yield every hit in the whole run, until *stopping* says so."""
-        for position in self._positions():
+    def hits(self, stopping: Callable[[], bool] = never_stops, first: int = 1, behind: int | None = None) -> Iterator[Hit]:
+        """Yield every hit from position *first* up to the one before *behind*, else to the end, until *stopping* says so."""
+        touched = self._positions()
+        start = bisect_left(touched, first)
+        for position in touched[start : len(touched) if behind is None else bisect_left(touched, behind)]:
             if stopping():
                 return
             yield from self._hit(position)

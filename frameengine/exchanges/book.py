@@ -192,7 +192,7 @@ class Book:
         left = [place for place in places if place.number in self._left]
         if not left:
             return None
-        lanes = dict.fromkeys(place.exchange.lane for place in sorted(left, key=lambda place: place.number))
+        lanes = dict.fromkeys([place.exchange.lane for place in sorted(left, key=lambda place: place.number)])
         chosen = self._bound.get(lane)
         sure = self._tasks and chosen in lanes
         if chosen not in lanes:

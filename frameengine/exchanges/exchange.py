@@ -34,6 +34,8 @@ RESPONSE_PREFIXES = ("x-request-id", "x-ratelimit-", "anthropic-ratelimit-", "op
 PRIVATE_HEADERS = ("openai-organization", "openai-project")
 INLINE_BYTES_MAX = 256 << 10
 """Canonical size up to which a body stands in a line as JSON; beyond it is one text, which a trace stores in pieces."""
+_CANONICAL_GROWTH = 8
+"""How much longer than a document its canonical form is at most: 1e15 is written out."""
 REQUEST_BYTES_MAX = 12 << 20
 """Encoded size up to which a body is kept; a larger one is known by its digest. A trace holds it three times in a frame."""
 UNANSWERED = "exchange.unanswered"
@@ -272,7 +274,7 @@ def _body(data: bytes) -> FrozenMap:
     if text is not None:
         try:
             body = freeze({"json": foreign.parse(text)})
-            if len(canonical(body)) <= INLINE_BYTES_MAX:
+            if _CANONICAL_GROWTH * len(data) <= INLINE_BYTES_MAX or len(canonical(body)) <= INLINE_BYTES_MAX:
                 return body
         except (LimitError, ValueRefused):
             pass

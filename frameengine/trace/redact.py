@@ -55,7 +55,7 @@ _RULES = (
 _PATTERN = re.compile("|".join(_RULES))
 _HINTS = (
     "sk-",
-    "gh",
+    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
     "AKIA",
     "ASIA",
     "AIza",
@@ -218,14 +218,16 @@ class Redactor:
         if isinstance(value, str):
             return freeze(self._text(value, place))
         if isinstance(value, FrozenMap):
-            return freeze({self._text(key, place): self._member(key, item, place) for key, item in value.items()})
+            members = {self._text(key, place): self._member(key, item, place) for key, item in value.items()}
+            # What is clean stays as it is: it is frozen, and may remember its digest.
+            return value if all([members.get(key) is item for key, item in value.items()]) else freeze(members)
         if isinstance(value, tuple):
-            return tuple([self._clean(item, place) for item in value])
+            return _unchanged(value, tuple([self._clean(item, place) for item in value]))
         return value
 
     def _member(self, key: str, value: Json, place: str) -> Json:
         if isinstance(value, tuple):
-            return tuple([self._member(key, item, place) for item in value])
+            return _unchanged(value, tuple([self._member(key, item, place) for item in value]))
         return self._placeholder(value, place) if isinstance(value, str) and _whole(key, value) else self._clean(value, place)
 
     def _text(self, text: str, place: str) -> str:
@@ -297,6 +299,10 @@ class Redactor:
         secret = self._texts.get(placeholder, placeholder)
         plain = self._plain.get(secret)
         return secret if plain is None or _is_json(around) else plain
+
+
+def _unchanged(before: tuple[Json, ...], after: tuple[Json, ...]) -> tuple[Json, ...]:
+    return before if all([one is other for one, other in zip(before, after, strict=True)]) else after
 
 
 def neutral(text: str) -> str:

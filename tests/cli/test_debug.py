@@ -114,7 +114,7 @@ def test_a_text_is_searched_for_in_both_directions(debug: Any) -> None:
     back = debug("end", "search ? no answer after", options=["--json"])
     assert told(back)[1]["found"]["what"] == "model: model request"
     lost = debug("search zebra")
-    assert (lost.code, "'zebra' stands nowhere behind this place" in lost.err) == (2, True)
+    assert (lost.code, "'zebra' stands nowhere after this place" in lost.err) == (2, True)
 
 
 def test_every_command_has_help(debug: Any) -> None:

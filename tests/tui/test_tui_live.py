@@ -208,7 +208,7 @@ def test_a_run_is_begun_talked_to_and_sealed_in_a_terminal(tmp_path: Path) -> No
         terminal.wait_for("recording")
         terminal.press("m")
         terminal.press("hello\r")
-        terminal.wait_for("here I am")
+        terminal.wait_for("done  here I am")
         terminal.press("q")
         assert terminal.end() == 0
     assert terminal.left == terminal.modes
@@ -223,7 +223,7 @@ def test_a_terminal_that_is_closed_loses_nothing(tmp_path: Path) -> None:
         terminal.wait_for("recording")
         terminal.press("m")
         terminal.press("hello\r")
-        terminal.wait_for("here I am")
+        terminal.wait_for("done  here I am")
         terminal.hang_up()
         assert terminal.process.wait(HANG_SECONDS) in (129, -signal.SIGHUP)
     with TraceReader(tmp_path / "live.trace.jsonl", damaged=True) as reader:

@@ -38,12 +38,13 @@ def openai(
     from frameengine.exporters.openai import export_messages
     from frameengine.plaintext import visible_json
     from frameengine_cli import output as out
+    from frameengine_cli.conversing import opened_as_frames
     from frameengine_cli.phrases import count
-    from frameengine_cli.refs import check_absent, opened
+    from frameengine_cli.refs import check_absent
 
     if output is not None:
         check_absent(output, force=force)
-    with opened(ref, traces) as source:
+    with opened_as_frames(ref, traces, plain=damaged) as source:
         exported = export_messages(source.path, damaged=damaged)
         if not exported.messages:
             name = str(source.name)

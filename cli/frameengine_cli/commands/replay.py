@@ -248,7 +248,10 @@ def _replayed(source: Source, how: How, output: Path | None, *, quiet: bool) -> 
     from frameengine_cli.refs import last_seal
 
     path = source.path
-    bound, used = choose_graph(read_header(path), how.graph)
+    header = read_header(path)
+    if how.graph is None:
+        _check_runs_code(header, source)
+    bound, used = choose_graph(header, how.graph)
     seal = last_seal(path)
     total = seal.get("inputs") if seal is not None else None
     watcher = Watcher(quiet=quiet)
@@ -286,6 +289,18 @@ def _replayed(source: Source, how: How, output: Path | None, *, quiet: bool) -> 
     watcher.end(same=result.divergence is None)
     result = evolve(with_touch(result, bound=bound, switch=switch, trust=how.trust), path=source.name)
     return Replayed(result=result, source=source, graph=", then ".join([used, *switched]), embedded=bound is None)
+
+
+def _check_runs_code(header: FrozenMap, source: Source) -> None:
+    """Raise `NothingCompared` for recorded HTTP calls: their agent is no graph, and to call them the same would say nothing."""
+    from frameengine.errors import NothingCompared
+    from frameengine_cli.conversing import EXCHANGES
+
+    if (header.get("graph") or {}).get("name") != EXCHANGES:
+        return
+    what = f"{source.name} holds calls of an agent that is no graph: there is no node to run, so nothing would be compared"
+    hint = f"run the agent: frameengine replay --exec {source.typed or 'FILE'} -- COMMAND; is the file whole? frameengine verify"
+    raise NothingCompared(what, hint=hint, path=str(source.name))
 
 
 def switched_graph(name: str, *, trust: bool) -> tuple[BoundGraph, str]:

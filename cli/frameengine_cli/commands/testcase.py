@@ -63,7 +63,8 @@ def make(
     Example: frameengine testcase latest@2.3 -o tests
     """
     from frameengine.errors import UsageError
-    from frameengine_cli.refs import opened, split_place
+    from frameengine_cli.conversing import opened_as_frames
+    from frameengine_cli.refs import split_place
 
     name, place = split_place(ref)
     if name.startswith("-") and name != "-":
@@ -72,7 +73,7 @@ def make(
         first = f"{name}@{1 if place is None else place.message}.1"
         raise UsageError(f"{ref} is no frame", hint=f"frameengine testcase {first}, or another of its frames", ref=ref)
     wanted = Wanted(graph=graph, node=node, folder=output, trust=trust, damaged=damaged, force=force)
-    with opened(name, traces) as source:
+    with opened_as_frames(name, traces, plain=damaged) as source:
         made = make_test(source, place, wanted)
     _tell(made, as_json=as_json)
 
@@ -133,7 +134,7 @@ def make_test(source: Source, place: Place, wanted: Wanted) -> Made:
     found = _cut(source, place, wanted)
     used = _used(found, wanted)
     case = found.case if wanted.node is None else only(found.case, wanted.node)
-    name = name_of("run" if source.name == STDIN else stem(source.path), case, wanted.node)
+    name = name_of("run" if source.name == STDIN else stem(source.name), case, wanted.node)
     test, fixture = wanted.folder / f"{name}.py", wanted.folder / f"{name}.json"
     for file in (test, fixture):
         check_absent(file, force=wanted.force)

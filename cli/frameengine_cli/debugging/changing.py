@@ -145,7 +145,8 @@ def _fork(session: Session, argument: str) -> Answer:
     if not session.edits:
         raise UsageError("there is nothing to fork: no edit waits", hint="edit reply TEXT, edit result JSON, edit /POINTER JSON")
     timeline = session.timeline
-    target = wanted.output or free_name(timeline.path.parent, f"{stem(timeline.path)}-fork")
+    # Where one works, and not beside the run: that may be a folder of approved goldens, or one that goes away.
+    target = wanted.output or free_name(Path(), f"{stem(session.source.name)}-fork")
     result = fork(
         timeline,
         session.edits,

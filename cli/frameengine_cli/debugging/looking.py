@@ -152,6 +152,8 @@ def _who(session: Session, argument: str) -> Answer:
 def _print(session: Session, argument: str) -> Answer:
     if not argument:
         raise UsageError("print what?", hint="print state.memory, or print len(state.history)")
+    if argument.startswith("/"):
+        return _state(session, argument)
     result = compile_expression(argument).evaluate(facts(session.timeline, session.place))
     return Answer(data={"expression": argument, "value": result}, screen=lambda _: value(argument, result))
 
@@ -183,7 +185,8 @@ def _search(session: Session, argument: str) -> Answer:
     if session.debugger.stopped:
         raise stopped_by_hand("search")
     if found is None:
-        raise UnknownRef(f"{text!r} stands nowhere {'before' if back else 'behind'} this place", hint="", text=text)
+        way, other = ("before this place", f"search {text}") if back else ("after this place", f"search ? {text}")
+        raise UnknownRef(f"{text!r} stands nowhere {way}", hint=f"{other} looks the other way", text=text)
     stop = session.debugger.go(found.place)
     return Answer(data={**stop.to_json(), "found": found.to_json()}, stop=stop, screen=lambda _: found_line(found))
 
@@ -193,7 +196,7 @@ def _sections(session: Session) -> list[str]:
 
 
 LOOKING = (
-    Command(name="where", short=("w",), help="say where this is", run=_where),
+    Command(name="where", short=("w", "bt"), help="say where this is", run=_where),
     Command(name="list", short=("l",), argument="[MESSAGE]", help="show this message, frame by frame", run=_list),
     Command(name="messages", short=("ms",), help="list the messages around this one", run=_messages),
     Command(name="frame", short=("f",), help="show the frame whole: nothing is cut", run=_frame),

@@ -176,7 +176,7 @@ def message_table(rows: Sequence[Any], here: int, count: int, look: Look) -> Ren
     for row in rows:
         mark = words((HERE if row.number == here else "", GOOD))
         sign = words((status_sign(row.status), status_style(row.status)))
-        text = words((phrases.cut(row.text), STRONG if row.number == here else ""))
+        text = words((phrases.cut(row.text) or row.type, STRONG if row.number == here else ""))
         table.add_row(mark, f"{row.number:,}", text, words((row.path, "")), str(row.frames), str(row.calls), sign)
     return Group(table, words((f"{phrases.count(count, 'message')} in all", QUIET))) if count > len(rows) else table
 

@@ -16,7 +16,7 @@ from frameengine.jsonvalue import Json
 from frameengine_cli import phrases
 from frameengine_cli.debugging.session import Session
 
-AROUND = 40
+AROUND = 24
 """Code points before and behind what was found that are shown."""
 
 

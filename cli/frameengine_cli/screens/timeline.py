@@ -145,7 +145,7 @@ def _frame(grid: Table, step: Step, gutter: str) -> None:
     took = phrases.duration(phrases.milliseconds(step.meta))
     for record in step.records:
         sign = words((NODE, BAD if record.get("error") is not None or record.get("open") else GOOD))
-        grid.add_row(number, sign, _headline(record), phase, took)
+        grid.add_row(number, sign, _headline(record), words((phase, "")), took)
         number = phase = took = ""
         for call in step.calls_of(str(record["node"])):
             grid.add_row("", gutter, _call(call), *_call_facts(call))

@@ -130,6 +130,13 @@ class Debug(Pressed):
         self.failure.__cause__ = cause
         super()._handle_exception(error)
 
+    def put_away(self) -> None:
+        """End what is under way, and leave the terminal as it was: it is closed, or somebody says that it is."""
+        self.working.abandon()
+        if self._driver is not None:
+            self._driver.stop_application_mode()
+            self._driver.close()
+
     def _print_error_renderables(self) -> None:
         self._exit_renderables.clear()
 

@@ -314,5 +314,5 @@ class Pressed(App[int]):
 
     def leave(self, code: int) -> None:
         """End, with an exit code."""
-        self.working.interrupt()
+        self.working.end()
         self.exit(code, return_code=code)

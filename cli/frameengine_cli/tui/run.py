@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 from typing import Final
 
+from frameengine_cli.debugging.hangup import ending_with_the_terminal
 from frameengine_cli.tui.app import Debug
 from frameengine_cli.tui.style import DARK, LIGHT
 from frameengine_cli.tui.working import Opening
 
-EXIT_HUNG_UP: Final = 129
-"""The terminal was closed: what a shell makes of the signal."""
 _LIGHT_GROUNDS: Final = ("7", "15")
 
 
@@ -22,13 +20,8 @@ def run_screen(opening: Opening, *, theme: str = "") -> int:
     """
     chosen = theme or ("light" if os.environ.get("COLORFGBG", "").rpartition(";")[2] in _LIGHT_GROUNDS else "dark")
     app = Debug(opening, theme=LIGHT if chosen == "light" else DARK)
-    before = signal.getsignal(signal.SIGHUP)
-    # Nobody is left who could read anything: no edit is lost that was forked, and forks are files already.
-    signal.signal(signal.SIGHUP, lambda *_: os._exit(EXIT_HUNG_UP))
-    try:
+    with ending_with_the_terminal(app.put_away):
         app.run()
-    finally:
-        signal.signal(signal.SIGHUP, before)
     if app.failure is not None:
         raise app.failure
     return app.return_code or 0

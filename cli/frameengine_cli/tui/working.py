@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from itertools import islice
-from typing import Final, Protocol, TypeVar
+from ctypes import c_ulong, py_object, pythonapi
+from threading import Event, get_ident
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from attrs import define, field, frozen
 
+from frameengine.debug.matching import Finder
 from frameengine.debug.place import Place
 from frameengine.debug.points import Point
-from frameengine.debug.stop import Hit
+from frameengine.debug.watching import Watcher
 from frameengine.errors import FrameEngineError, UnknownRef
 from frameengine_cli.debugging.commands import dispatch
+from frameengine_cli.debugging.hangup import GRACE_SECONDS
 from frameengine_cli.debugging.living import followed
 from frameengine_cli.debugging.session import Answer, Session
 from frameengine_cli.failures import defect
 
 T = TypeVar("T")
+Act: TypeAlias = Callable[[Session], Answer]
+"""Something that is done in a session as a line is, and cannot be written as one."""
 LINES_AT_ONCE: Final = 2_000
 """Lines of the trace that are read before the screen is asked again whether there is something else to do."""
 TOLD_SECONDS: Final = 0.4
 """Between two reports of how much is read."""
-HITS_AT_ONCE: Final = 20
+PLACES_AT_ONCE: Final = 500
+"""Places that are looked through for a breakpoint before something else has its turn."""
 MARKS_MAX: Final = 5_000
 """Places of one breakpoint that are marked."""
 
@@ -50,8 +56,10 @@ class Marks:
 
     point: Point
     """The breakpoint."""
-    hits: Iterator[Hit]
-    """What was not looked at yet."""
+    finder: Finder | Watcher
+    """What looks for them."""
+    next: int = 1
+    """The first position that was not looked at."""
     positions: list[int] = field(factory=list)
     """Positions of its frames."""
     done: bool = False
@@ -93,10 +101,14 @@ class Working:
         """Breakpoint to where it holds."""
         self._screen = screen
         self._session: Session | None = None
-        self._lines: deque[str] = deque()
+        self._lines: deque[tuple[str, Act | None]] = deque()
         self._wake = asyncio.Event()
         self._goal = opening.place
         self._told = 0.0
+        self._ending = False
+        self._thread = 0
+        self._idle = Event()
+        self._idle.set()
 
     @property
     def session(self) -> Session | None:
@@ -108,9 +120,9 @@ class Working:
         """Whether more lines are to be done."""
         return bool(self._lines)
 
-    def say(self, line: str) -> None:
-        """Do what a line says, after those that were said before."""
-        self._lines.append(line)
+    def say(self, line: str, act: Act | None = None) -> None:
+        """Do what a line says, or *act*, after what was said before."""
+        self._lines.append((line, act))
         self._wake.set()
 
     def interrupt(self) -> bool:
@@ -120,6 +132,18 @@ class Working:
             return False
         self._session.debugger.stop()
         return True
+
+    def end(self) -> None:
+        """Stop whatever is under way: nobody wants it any more."""
+        self._ending = True
+        self.interrupt()
+
+    def abandon(self) -> None:
+        """Break off what is under way, wherever it is, so that it leaves nothing half written; wait until it has."""
+        self.end()
+        if self._thread:
+            pythonapi.PyThreadState_SetAsyncExc(c_ulong(self._thread), py_object(SystemExit))
+            self._idle.wait(GRACE_SECONDS)
 
     async def run(self) -> None:
         """Work until nobody wants it any more."""
@@ -131,7 +155,7 @@ class Working:
         self._screen.opened()
         while True:
             if self._lines:
-                await self._do(self._lines.popleft())
+                await self._do(*self._lines.popleft())
             elif self._session.live is not None and self._session.live.runs:
                 await self._follow(self._session)
             elif not self._session.timeline.loaded:
@@ -144,9 +168,18 @@ class Working:
                 await self._wake.wait()
 
     async def _beside(self, work: Callable[[], T]) -> T:
+        def begun() -> T:
+            self._thread = get_ident()
+            self._idle.clear()
+            try:
+                return work()
+            finally:
+                self._thread = 0
+                self._idle.set()
+
         self.beside = True
         try:
-            return await asyncio.to_thread(work)
+            return await asyncio.to_thread(begun)
         finally:
             self.beside = False
 
@@ -170,12 +203,12 @@ class Working:
         await asyncio.sleep(0)
         return True
 
-    async def _do(self, line: str) -> None:
+    async def _do(self, line: str, act: Act | None) -> None:
         assert self._session is not None  # noqa: S101 - lines are taken once it is open
         session = self._session
         self.line = line
         try:
-            answer = await self._beside(lambda: dispatch(session, line))
+            answer = await self._beside(lambda: dispatch(session, line) if act is None else act(session))
         except FrameEngineError as error:
             self.line = ""
             self._screen.refused(line, error)
@@ -205,9 +238,8 @@ class Working:
         debugger = self._session.debugger
         points = {point.number: point for point in debugger.breakpoints.all() if point.enabled}
         kept = {number: marks for number, marks in self.marks.items() if points.get(number) == marks.point}
-        new = {
-            number: Marks(point, iter(debugger.breakpoints.hits(point))) for number, point in points.items() if number not in kept
-        }
+        finder = debugger.breakpoints.finder
+        new = {number: Marks(point, finder(point)) for number, point in points.items() if number not in kept}
         changed = bool(new) or kept.keys() != self.marks.keys()
         self.marks = {**kept, **new}
         self._wake.set()
@@ -215,16 +247,22 @@ class Working:
             self._screen.marked()
 
     async def _look(self, session: Session, marks: Marks) -> None:
-        def some() -> list[Hit]:
-            return list(islice(marks.hits, HITS_AT_ONCE))
+        behind = marks.next + PLACES_AT_ONCE
+
+        def wanted_elsewhere() -> bool:
+            return self._ending or bool(self._lines)
 
         try:
-            hits = await self._beside(some)
+            hits = await self._beside(lambda: list(marks.finder.hits(wanted_elsewhere, marks.next, behind)))
         except FrameEngineError:
-            hits = []
-        for hit in hits:
-            position = session.timeline.index(hit.place.whole)
-            if not marks.positions or marks.positions[-1] != position:
-                marks.positions.append(position)
-        marks.done = len(hits) < HITS_AT_ONCE or len(marks.positions) >= MARKS_MAX
-        self._screen.marked()
+            marks.done = True
+        else:
+            if wanted_elsewhere():
+                # It may have been broken off: these places are looked through again.
+                return
+            found = [session.timeline.index(hit.place.whole) for hit in hits]
+            marks.positions += dict.fromkeys(found)
+            marks.next = behind
+            marks.done = behind > session.timeline.places or len(marks.positions) >= MARKS_MAX
+        if marks.done or hits:
+            self._screen.marked()

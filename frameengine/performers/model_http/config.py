@@ -192,7 +192,11 @@ def usual_models(environment: Mapping[str, str]) -> Models | None:
         variables = [f"{name.upper()}_{what}" for what in ("BASE_URL", "API_KEY", "MODEL")]
         base, key, model = [environment.get(variable, "") for variable in variables]
         if key or base:
-            endpoint = Endpoint(base_url=base or usual, key=key)
+            try:
+                endpoint = Endpoint(base_url=base or usual, key=key)
+            except UsageError as error:
+                variable = variables[0 if error.fields.get("member") == ["base_url"] else 1]
+                raise UsageError(f"{variable}: {error.message}", hint=error.hint, variable=variable) from None
             named = Named(endpoint=endpoint, key_env=variables[1] if key else "")
             said = [variable for variable, value in zip(variables, (base, key, model), strict=True) if value]
             more: FrozenMap = freeze({"model": model} if model else {})

@@ -63,7 +63,7 @@ class Endpoint:
     def __attrs_post_init__(self) -> None:
         if not _URL.fullmatch(self.base_url):
             hint = "write it as https://host/v1, without a user name; the key has a place of its own"
-            raise UsageError(f"the base URL of {self._host()} is not of the form", hint=hint, member=["base_url"])
+            raise UsageError(f"the base URL {self._fault()}", hint=hint, member=["base_url"])
         for name, value in {**self.headers, "authorization": f"Bearer {self.key}" if self.key else "-"}.items():
             if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
                 key = name == "authorization" and bool(self.key)
@@ -83,14 +83,24 @@ class Endpoint:
         path, mark, query = self.base_url.partition("?")
         return path + mark + "&".join([f"{name}=…" for name, _ in parse_qsl(query)])
 
-    def _host(self) -> str:
-        """Return the host for a message, without what may stand before it."""
-        return repr(re.split(r"[/?#]", self.base_url.partition("://")[2].rpartition("@")[2])[0] or "the endpoint")
+    def _fault(self) -> str:
+        """Say what is wrong with the base URL, and of it no more than the host: a key may stand anywhere else."""
+        scheme, mark, rest = self.base_url.partition("://")
+        if not self.base_url:
+            return "is empty"
+        if not mark or scheme.lower() not in ("http", "https"):
+            return "begins with neither http:// nor https://"
+        _, at, host = re.split(r"[/?#]", rest)[0].rpartition("@")
+        return f"of {host!r} {'has a user name before the host' if at else 'is not of the form'}"
 
     def secrets(self) -> Iterator[str]:
         """Yield what must stand in no text: the key, and what may be one in headers and query; the longest first."""
         hidden = [value.removeprefix("Bearer ") for name, value in self.headers.items() if name.lower() not in _OPEN]
-        hidden += [value for name, value in parse_qsl(self.base_url.partition("?")[2]) if name.lower() not in _OPEN]
+        for member in self.base_url.partition("?")[2].split("&"):
+            # As it is sent, and as it was meant: an endpoint may repeat either.
+            hidden += [
+                secret for name, value in parse_qsl(member) if name.lower() not in _OPEN for secret in (value, member.partition("=")[2])
+            ]
         yield from sorted(
             (secret for secret in {self.key, *hidden} if len(secret) >= _SECRET_MIN), key=lambda one: (-len(one), one)
         )
