@@ -13,6 +13,7 @@ from frameengine.cassette.cassette import Cassette
 from frameengine.effects import ToolCall
 from frameengine.errors import CassetteMiss, NothingCompared, TraceFormat
 from frameengine.exchanges.exchange import Exchange, Request
+from frameengine.exchanges.gather import unkept
 from frameengine.exchanges.near import chain_key, nearest
 from frameengine.exchanges.recorder import GRAPH, redacted_request
 from frameengine.jsonvalue import EMPTY
@@ -164,6 +165,11 @@ class Book:
             if found is None:
                 self.missed += 1
                 raise self._miss(asked, used=bool(equal))
+            if unkept(found.exchange.response):
+                self.missed += 1
+                what = f"{asked.name}: its answer is not in the recording, it was {found.exchange.response.error}"
+                hint = "this call cannot be replayed: let the agent ask for less, or for another encoding"
+                raise CassetteMiss(what, hint=hint, used=False, nearest=[], request=asked.name)
             self.used += 1
             self._secrets.update(self._pairs(found, asked) or {})
             return found.exchange
@@ -175,6 +181,8 @@ class Book:
         wherever it was the same; which one it was nobody can tell, since no recording holds it.
         """
         pairs: dict[str, str] = {}
+        if not place.placeholders:
+            return pairs
         for one, other in zip(place.placeholders, asked.placeholders, strict=True):
             if one in place.exchange.request.lookalikes or other in asked.lookalikes:
                 # What the recording gave out in the place of a secret comes back like that.

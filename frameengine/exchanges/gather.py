@@ -95,6 +95,11 @@ class Gathering:
         )
 
 
+def unkept(response: Response) -> bool:
+    """Return whether an answer came to its reader and is not kept so: no replay can give it."""
+    return response.error == TOO_LONG or response.error.startswith(UNREADABLE)
+
+
 def _sizes(body: bytes, parts: list[bytes]) -> list[int]:
     """Return how much each piece adds: code points where the whole is text, else bytes."""
     try:

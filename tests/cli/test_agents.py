@@ -162,7 +162,7 @@ def test_a_command_that_cannot_be_started_is_the_users_mistake(tmp_path: Path, r
         (("replay", "--exec", "missing.trace.jsonl", "--", "true"), 3, "missing.trace.jsonl"),
         (("replay", "--exec", "a.trace.jsonl", "--runs", "2", "--", "true"), 2, "an agent is run, not a graph"),
         (("replay", "a.trace.jsonl", "--match", "chain"), 2, "are about an agent"),
-        (("record", "--upstream", "nowhere", "--", "true"), 2, "--upstream is no URL"),
+        (("record", "--upstream", "nowhere", "--", "true"), 2, "--upstream: the upstream is no URL"),
         (("record",), 2, "COMMAND"),
     ],
 )

@@ -129,7 +129,7 @@ def test_a_tool_call_is_none_for_a_model() -> None:
 )
 def test_a_base_url_that_is_none_is_refused(url: str) -> None:
     """The error names the host, says the form, and repeats no password."""
-    with pytest.raises(UsageError, match="not of the form") as refused:
+    with pytest.raises(UsageError, match="the base URL") as refused:
         Endpoint(base_url=url)
     assert "https://host/v1" in refused.value.hint
     assert "secret-word" not in str(refused.value)

@@ -122,7 +122,7 @@ def record(agent: Agent, target: Path, *, upstream: str | None, force: bool) -> 
                 exchanges=recorder.count,
                 unanswered=counting.unanswered,
                 cut=counting.cut,
-                too_long=counting.too_long,
+                unkept=counting.unkept,
                 secrets=recorder.secrets,
                 exposed=recorder.exposed,
             ),

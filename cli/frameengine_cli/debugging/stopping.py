@@ -123,7 +123,7 @@ STOPPING = (
         name="watch", short=("wa",), argument="POINTER", help="stop where a value of the state changes",
         more="A JSON pointer into the state. Example: watch /memory/topic", run=_watch,
     ),
-    Command(name="breakpoints", short=("bl", "info"), help="list breakpoints and watchpoints, and how often each stopped", run=_list),
+    Command(name="breakpoints", short=("bl", "info"), help="list breakpoints and watchpoints, and their stops so far", run=_list),
     Command(name="delete", short=("d",), argument="[NUMBERS]", help="delete breakpoints; all, if no number is said", run=_delete),
     Command(
         name="disable", short=("dis",), argument="[NUMBERS]", help="let breakpoints be, and keep them",

@@ -21,7 +21,7 @@ from frameengine.errors import (
 )
 from frameengine.exchanges.book import Book
 from frameengine.exchanges.exchange import Exchange, public_host
-from frameengine.exchanges.gather import TOO_LONG
+from frameengine.exchanges.gather import unkept
 from frameengine.exchanges.recorder import ExchangeRecorder
 from frameengine.performers.proxy_http import Upstream
 from frameengine.trace.redact import Redactor
@@ -47,8 +47,8 @@ class Recorded:
     """Of these, requests to which no answer came."""
     cut: int
     """Answers that did not come to their end."""
-    too_long: int
-    """Answers that the agent had whole, and that are too long to be kept so."""
+    unkept: int
+    """Answers that the agent had, and that are not in the trace: too long, or packed in an unknown way."""
     secrets: int
     """Different secrets that were replaced."""
     exposed: int
@@ -61,17 +61,17 @@ class Counting:
     def __init__(self, verb: str) -> None:
         self._verb = verb
         self._shown = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-        self.calls = self.unanswered = self.cut = self.too_long = self.missed = 0
+        self.calls = self.unanswered = self.cut = self.unkept = self.missed = 0
 
     def kept(self, exchange: Exchange) -> None:
         """Count an exchange."""
         self.calls += 1
         self.unanswered += not exchange.response.status
-        too_long = exchange.response.error == TOO_LONG
-        self.too_long += too_long
-        self.cut += bool(exchange.response.status) and not exchange.response.complete and not too_long
-        if too_long:
-            self.tell(f"too long to be kept: the answer to {exchange.request.name}; a replay cannot give it")
+        lost = unkept(exchange.response)
+        self.unkept += lost
+        self.cut += bool(exchange.response.status) and not exchange.response.complete and not lost
+        if lost:
+            self.tell(f"not kept: the answer to {exchange.request.name} is {exchange.response.error}; no replay can give it")
         self.show()
 
     def tell(self, remark: str) -> None:
@@ -142,7 +142,7 @@ def record(upstream: str, target: Path, listener: socket.socket, *, force: bool,
             exchanges=recorder.count,
             unanswered=counting.unanswered,
             cut=counting.cut,
-            too_long=counting.too_long,
+            unkept=counting.unkept,
             secrets=recorder.secrets,
             exposed=recorder.exposed,
         )

@@ -20,7 +20,7 @@ def recorded(done: Recorded, look: Look) -> RenderableType:
     odd = [
         *([f"{done.unanswered} without an answer"] if done.unanswered else []),
         *([f"{done.cut} cut off"] if done.cut else []),
-        *([f"{done.too_long} too long to be kept"] if done.too_long else []),
+        *([f"{done.unkept} not kept: too long, or packed in an unknown way"] if done.unkept else []),
     ]
     rows: list[tuple[str, RenderableType]] = [
         ("holds", words((", ".join([phrases.count(done.exchanges, "call"), *odd]), ""))),
