@@ -197,7 +197,12 @@ def test_moves_are_measured_at_all_places(tmp_path: Path, monkeypatch: pytest.Mo
     timeline = Timeline(path)
     visited: list[int] = []
     visit = debugging.visit
-    monkeypatch.setattr(debugging, "visit", lambda line, index: (visited.append(index), visit(line, index)))
+
+    def noted(line: Timeline, index: int) -> None:
+        visited.append(index)
+        visit(line, index)
+
+    monkeypatch.setattr(debugging, "visit", noted)
     found = list(debugging.moves(timeline))
     assert [figure.bound for figure in found] == [50, 50, 2]
     assert min(figure.ratio for figure in found) > 0

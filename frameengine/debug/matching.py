@@ -11,6 +11,7 @@ from attrs import frozen
 
 from frameengine.codec import dumps
 from frameengine.debug.facts import Facts, Moment, name_of
+from frameengine.debug.patterns import OutOfTime, Pattern
 from frameengine.debug.place import Place, parse_place
 from frameengine.debug.points import Breakpoint
 from frameengine.debug.stop import Hit
@@ -23,6 +24,15 @@ from frameengine.trace.messages import Made
 
 REGEX_CHARS_MAX: Final = 1 << 20
 """Code points of one text that a pattern runs over. A longer text counts as a hit that says so: nothing is passed over unseen."""
+
+Stopping: TypeAlias = Callable[[], bool]
+"""Says whether what is under way is to end."""
+
+
+def never_stops() -> bool:
+    """Let a search go to its end."""
+    return False
+
 
 Diverges: TypeAlias = Callable[[], Hit | None]
 """Says where strict replay diverges; None where it does not."""
@@ -73,10 +83,14 @@ class Finder:
             found += [self._hit(moment, one) for one in self._closer(moment, each) if self._holds(moment, one)]
         return found
 
-    def hits(self, stopping: Callable[[], bool] = lambda: False) -> Iterator[Hit]:
-        """Yield every hit in the whole run, an unfinished frame at its end included, until *stopping* says so."""
+    def hits(self, stopping: Stopping = never_stops, first: int = 1, behind: int | None = None) -> Iterator[Hit]:
+        """Yield every hit from position *first* up to the one before *behind*, until *stopping* says so.
+
+        Without *behind* to the end of the run, an unfinished frame there included.
+        """
         timeline = self._timeline
-        for position in range(1, timeline.places + (timeline.unfinished is not None)):
+        end = timeline.places + (timeline.unfinished is not None)
+        for position in range(first, end if behind is None else min(behind, end)):
             if stopping():
                 return
             yield from self.at(Moment(timeline, position))
@@ -200,16 +214,23 @@ def _error(_point: Breakpoint, _: Diverges) -> Callable[[Moment], Iterator[Candi
 
 
 def _text(point: Breakpoint, _: Diverges) -> Callable[[Moment], Iterator[Candidate]]:
-    return _in_calls(lambda text: "" if point.argument in text else None)
+    return _in_calls(lambda said: "" if any(point.argument in text for text in said) else None)
 
 
 def _regex(point: Breakpoint, _: Diverges) -> Callable[[Moment], Iterator[Candidate]]:
-    search = compiled(point.argument).search
+    pattern = Pattern(point.argument)
 
-    def found(text: str) -> str | None:
-        if len(text) > REGEX_CHARS_MAX:
-            return f"a text of {len(text):,} characters, which is too long for a pattern: look at it,"
-        return None if search(text) is None else ""
+    def found(said: Iterator[str]) -> str | None:
+        held = list(said)
+        try:
+            if pattern.first([text for text in held if len(text) <= REGEX_CHARS_MAX]) is not None:
+                return ""
+        except OutOfTime:
+            return "the pattern takes too long: look at what stands"
+        longest = max(map(len, held), default=0)
+        if longest <= REGEX_CHARS_MAX:
+            return None
+        return f"a text of {longest:,} characters, which is too long for a pattern: look at it,"
 
     return _in_calls(found)
 
@@ -222,8 +243,8 @@ def compiled(pattern: str) -> re.Pattern[str]:
         return re.compile(pattern)
 
 
-def _in_calls(found: Callable[[str], str | None]) -> Callable[[Moment], Iterator[Candidate]]:
-    """Return where a text is found in what an effect asked, or in what came back.
+def _in_calls(found: Callable[[Iterator[str]], str | None]) -> Callable[[Moment], Iterator[Candidate]]:
+    """Return where something is found in the texts of what an effect asked, or of what came back.
 
     Of a model's request only what the call of the same node before it had not: the rest was found there.
     """
@@ -232,7 +253,7 @@ def _in_calls(found: Callable[[str], str | None]) -> Callable[[Moment], Iterator
         for record in moment.records:
             for made in moment.calls(record):
                 for part, value in (("reply", _reply(made)), ("request", _request(made))):
-                    said = next((said for text in texts(value) if (said := found(text)) is not None), None)
+                    said = found(texts(value))
                     if said is not None:
                         yield Candidate(record=record, made=made, what=f"{said} in the {part} of {_called(made)}".strip())
                         break

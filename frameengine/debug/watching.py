@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from frameengine.debug.facts import Moment
-from frameengine.debug.matching import never_stops
+from frameengine.debug.matching import Stopping, never_stops
 from frameengine.debug.history import at, section, values
 from frameengine.debug.points import Watchpoint
 from frameengine.debug.stop import Hit
@@ -29,7 +29,7 @@ class Watcher:
         index = bisect_left(touched, position)
         return self._hit(position) if index < len(touched) and touched[index] == position else []
 
-    def hits(self, stopping: Callable[[], bool] = never_stops, first: int = 1, behind: int | None = None) -> Iterator[Hit]:
+    def hits(self, stopping: Stopping = never_stops, first: int = 1, behind: int | None = None) -> Iterator[Hit]:
         """Yield every hit from position *first* up to the one before *behind*, else to the end, until *stopping* says so."""
         touched = self._positions()
         start = bisect_left(touched, first)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_. ]+")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_. ]+")
 _HOLDS = re.compile(
     r"(?:^|-)(?:(?:api|app|auth|access|secret|session|csrf|xsrf|id|refresh|client|private|subscription|bearer)?(?:key|token|secret)"
     r"|access-?key-?id|signature|credentials?|passw(?:or)?d|passphrase|sig|jwt|bearer|session|auth|authorization|cookie)$"

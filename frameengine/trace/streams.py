@@ -124,7 +124,7 @@ def _strings(text: str, start: int, end: int) -> Iterator[tuple[str, _Piece]]:
             continue
         if (mark is None and token[0][0] in "\r\n") or not (path or mark == "{"):
             # A further line of the same data, or what stands between objects: the list that they are in too.
-            last = None
+            last = last if path else None
             continue
         if mark == ":" and last is not None:
             names[-1], last = last.text, None

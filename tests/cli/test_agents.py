@@ -156,6 +156,15 @@ def test_a_command_that_cannot_be_started_is_the_users_mistake(tmp_path: Path, r
     assert "Traceback" not in done.err
 
 
+def test_an_agent_that_asks_nothing_costs_no_good_recording(tmp_path: Path, run: Run) -> None:
+    """With --force a program that is missing, or makes no call, leaves what was to be replaced as it was."""
+    assert run("record", "-o", "a.trace.jsonl", *agent(tmp_path)).code == 0
+    before = (tmp_path / "a.trace.jsonl").read_bytes()
+    for command, code in (("no-such-agent", 2), ("true", 5)):
+        assert run("record", "--force", "-o", "a.trace.jsonl", "--", command).code == code
+        assert (tmp_path / "a.trace.jsonl").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 
 from frameengine.exchanges.book import Book, read_exchanges
+from frameengine.exchanges.gather import RESPONSE_BYTES_MAX
 from frameengine.trace.repair import repair
 from frameengine.trace.verify import verify
+from model_scripts import answer
 from model_server import ModelServer
 from proxies import Client, Process, close_clients
 
@@ -128,6 +130,9 @@ def test_the_commands_record_and_replay_and_say_so(tmp_path: Path) -> None:
         (["record", "-o", "{new}"], 2, "--upstream"),
         (["record", "--upstream", "nowhere", "-o", "{new}"], 2, "http://"),
         (["record", "--upstream", "ftp://host", "-o", "{new}"], 2, "http://"),
+        (["record", "--upstream", "http://x:99999/v1", "-o", "{new}"], 2, "no port 99999"),
+        (["record", "--upstream", "https://x/v1?api-version=1", "-o", "{new}"], 2, "query"),
+        (["record", "--upstream", "http://localhost:{free}/v1", "-o", "{new}", "--port", "{free}"], 2, "this proxy itself"),
         (["record", "--upstream", "http://127.0.0.1:1", "-o", "{new}", "--port", "{port}"], 2, "cannot be had"),
         (["record", "--upstream", "http://127.0.0.1:1", "-o", "{new}", "--host", "no such host"], 2, "no address"),
         (["record", "--upstream", "http://127.0.0.1:1", "-o", "{empty}"], 2, "exists"),
@@ -141,10 +146,13 @@ def test_a_mistake_is_told_before_anything_starts(arguments: list[str], code: in
     """No upstream, none that is one, a port in use, a file that is none: each its exit code, one line and a way out."""
     foreign = Path(__file__).parents[2] / "traces" / "conversation-v3-framed.trace.jsonl"
     empty = tmp_path / "empty.trace.jsonl"
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+    with socket.socket() as taken, socket.socket() as free:
+        for one in (taken, free):
+            one.bind(("127.0.0.1", 0))
         taken.listen()
-        names = {"new": tmp_path / "new.trace.jsonl", "empty": empty, "foreign": foreign, "port": taken.getsockname()[1]}
+        ports = {"port": taken.getsockname()[1], "free": free.getsockname()[1]}
+        free.close()
+        names = {"new": tmp_path / "new.trace.jsonl", "empty": empty, "foreign": foreign, **ports}
         (empty.write_text("x") if arguments[0] == "record" else empty.touch())
         typed = [argument.format(**names) for argument in arguments]
         done = subprocess.run(
@@ -172,6 +180,47 @@ def test_two_proxies_cannot_write_one_file(tmp_path: Path) -> None:
         assert Client(process.url).chat("hi")[0] == 200
         assert process.end()[0] == 0
     assert verify(path).counts.calls == 1
+
+
+def test_a_recording_of_nothing_costs_no_good_one(tmp_path: Path) -> None:
+    """With --force and no call the exit code is 5, and what was to be replaced is as it was."""
+    path = tmp_path / "x.trace.jsonl"
+    with ModelServer() as server:
+        process = Process("record", "--upstream", server.url, "-o", str(path))
+        Client(process.url).chat("hi")
+        assert process.end()[0] == 0
+        before = path.read_bytes()
+        assert Process("record", "--upstream", server.url, "-o", str(path), "--force").end()[0] == 5
+        assert path.read_bytes() == before
+        process = Process("record", "--upstream", server.url, "-o", str(path), "--force")
+        Client(process.url).chat("another")
+        assert process.end()[0] == 0
+    assert [one.request.body["json"]["messages"][0]["content"] for one in read_exchanges(path)] == ["another"]
+
+
+def test_a_file_that_was_taken_away_is_not_called_recorded(tmp_path: Path) -> None:
+    """The receipt is an error that says what happened, and promises nothing of a repair."""
+    path = tmp_path / "x.trace.jsonl"
+    with ModelServer() as server:
+        process = Process("record", "--upstream", server.url, "-o", str(path))
+        Client(process.url).chat("hi")
+        path.unlink()
+        code, receipt, _ = process.end()
+    assert (code, receipt["error"]["code"]) == (1, "storage")
+    assert "taken away" in receipt["error"]["message"]
+    assert "repair" not in receipt["error"]["hint"]
+
+
+def test_an_answer_too_long_to_be_kept_is_told_at_once_and_in_the_receipt(tmp_path: Path) -> None:
+    """It counts apart from answers that the upstream cut."""
+    path = tmp_path / "x.trace.jsonl"
+    with ModelServer() as server:
+        server.enqueue(answer(b"y" * (RESPONSE_BYTES_MAX + 1)))
+        process = Process("record", "--upstream", server.url, "-o", str(path))
+        assert len(Client(process.url).chat("hi")[2]) == RESPONSE_BYTES_MAX + 1
+        code, receipt, told = process.end()
+    assert (code, receipt["exchanges"], receipt["cut"], receipt["unkept"]) == (0, 1, 0, 1)
+    assert "no replay can give it" in told
 
 
 def test_the_environment_s_keys_are_known(tmp_path: Path) -> None:

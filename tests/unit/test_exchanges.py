@@ -227,7 +227,8 @@ def test_equal_requests_of_one_lane_are_answered_in_the_order_of_issue() -> None
 @settings(max_examples=100)
 def test_lanes_are_never_crossed(order: list[int]) -> None:
     """However five lanes take turns, each gets the answers of one recorded lane, in order, and each answer is used once."""
-    book = Book([made(f"{lane}.{turn}", lane=f"r{lane}", issued=turn + 1) for turn in range(4) for lane in range(5)])
+    recorded = [made(f"{lane}.{turn}", lane=f"r{lane}", issued=turn + 1) for turn in range(4) for lane in range(5)]
+    book = Book(recorded, tasks=True)
     got: dict[int, list[str]] = {}
     for lane in order:
         got.setdefault(lane, []).append(book.claim(asked(), f"l{lane}").response.body.decode())
@@ -240,10 +241,83 @@ def test_lanes_are_never_crossed(order: list[int]) -> None:
 
 def test_a_lane_stays_with_the_recorded_one_that_its_other_requests_were_of() -> None:
     """A request that only one recorded lane made ties the two: the equal ones that follow are no guess."""
-    book = Book([made("x", lane="one"), made("y", lane="two"), made("mine", content="only two", lane="two", issued=2)])
-    assert book.claim(asked("only two"), "live").response.body == b"mine"
-    assert book.claim(asked(), "live").response.body == b"y"
+    exchanges = [made("x", lane="one"), made("y", lane="two"), made("mine", content="only two", lane="two", issued=2)]
+    for tasks in (False, True):
+        book = Book(exchanges, tasks=tasks)
+        assert book.claim(asked("only two"), "live").response.body == b"mine"
+        assert book.claim(asked(), "live").response.body == b"y"
+        # A client may have handed the connection to another task meanwhile; a task is one and the same.
+        assert book.ambiguous == (0 if tasks else 1)
+
+
+def test_a_task_gets_the_answers_of_its_name_however_the_tasks_take_turns() -> None:
+    """Equal requests of tasks with the recorded names are no guess, in any order; those of other names are."""
+    exchanges = [made(name, lane=f"main/{name}") for name in "123"]
+    book = Book(exchanges, tasks=True)
+    assert [book.claim(asked(), f"main/{name}").response.body for name in "312"] == [b"3", b"1", b"2"]
     assert book.ambiguous == 0
+    book = Book(exchanges, tasks=True)
+    book.claim(asked(), "main/9")
+    assert book.ambiguous == 1
+
+
+def kept_of(requests: list[Request], folder: Path) -> Path:
+    """Record requests, whose answers are their numbers."""
+    exchanges = [Exchange(request=one, response=said(str(n)), issued=n) for n, one in enumerate(requests, start=1)]
+    return recorded(folder / "x.trace.jsonl", exchanges)
+
+
+def test_texts_that_look_like_placeholders_are_told_apart(tmp_path: Path) -> None:
+    """What somebody wrote is compared letter by letter; what the recording gave out in a secret's place stands for that."""
+    key = "sk-proj-Zq8Lm3Vx7Tp2Rk9W"
+    path = kept_of([asked("explain [s:1]"), asked("[secret:1*************]"), asked(f"use {key}")], tmp_path)
+    assert [one.request.lookalikes for one in read_exchanges(path)] == [("[s:1]",), ("[secret:1*************]",), ()]
+    for other in ("explain [s:9]", "[secret:2*************]", "explain [secret]", "use [secret:7*************]", "use [s:1]"):
+        with pytest.raises(CassetteMiss):
+            Book.read(path).claim(asked(other))
+    book = Book.read(path)
+    said_again = [one.request.body["json"]["messages"][0]["content"] for one in read_exchanges(path)]
+    assert said_again[2].startswith("use [secret:")
+    assert [book.claim(asked(text)).response.body for text in said_again] == [b"1", b"2", b"3"]
+    assert book.receipt().verdict == "same"
+
+
+def test_values_of_a_body_are_not_taken_for_one_another(tmp_path: Path) -> None:
+    """A replaced value of another length misses, the same value stands for the same one, and a choice counts as ambiguous."""
+
+    def login(password: str) -> Request:
+        return asked("log in", metadata={"password": password})
+
+    alice, bob, carol = "alice-password-1", "bob-password-222", "carol-has-a-longer-one"
+    path = kept_of([login(alice), login(bob), login(alice), login(carol)], tmp_path)
+    book = Book.read(path)
+    assert book.claim(login(carol)).response.body == b"4"
+    assert book.ambiguous == 0
+    assert [book.claim(login(one)).response.body for one in (alice, bob, alice)] == [b"1", b"2", b"3"]
+    assert book.ambiguous == 1
+    book = Book.read(path)
+    for one in (alice, alice):
+        book.claim(login(one))
+    with pytest.raises(CassetteMiss) as caught:
+        book.claim(login(alice))
+    assert "another secret" in caught.value.fields["nearest"][0]["why"] or caught.value.fields["used"]
+    with pytest.raises(CassetteMiss):
+        Book.read(path).claim(login("eve-is-somebody-else-who-says-more"))
+
+
+def test_a_key_that_is_known_may_have_become_another_one(tmp_path: Path) -> None:
+    """A key of a header or of the environment that stands in a body too answers for the recorded one, whatever its length."""
+
+    def own(key: str, header: str) -> Request:
+        body = json.dumps({"messages": [], "key_of_tool": f"sk-{key}"}).encode()
+        return Request.of("POST", "/v1", "", [*JSON, ("authorization", f"Bearer {header}")], body)
+
+    old, new = "Zq8Lm3Vx7Tp2Rk9Wq1", "Hn4Jd6Fs0Ba5Cg8Ye2-longer"
+    path = kept_of([own(old, f"sk-{old}")], tmp_path)
+    assert Book.read(path).claim(own(new, f"sk-{new}")).response.body == b"1"
+    assert Book.read(path, secrets=[f"sk-{new}"]).claim(own(new, "")).response.body == b"1"
+    with pytest.raises(CassetteMiss):
+        Book.read(path).claim(own(new, ""))
 
 
 def test_equal_answers_are_not_ambiguous() -> None:

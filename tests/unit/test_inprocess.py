@@ -461,7 +461,7 @@ def test_equal_requests_one_after_another_keep_their_order(file: Path) -> None:
 
 
 def test_equal_requests_at_once_get_each_answer_once(file: Path) -> None:
-    """50 byte-equal requests made at once get the 50 recorded answers, each once, and all that could be others are counted."""
+    """50 byte-equal requests made at once get the 50 recorded answers, each task its own, however the answers are combined."""
     numbers = iter(range(10_000))
 
     async def numbered(_: Any) -> httpx2.Response:
@@ -476,9 +476,36 @@ def test_equal_requests_at_once_get_each_answer_once(file: Path) -> None:
         live = asyncio.run(agent(run, httpx2.MockTransport(numbered)))
     with frameengine.replaying(file) as replay:
         replayed = asyncio.run(agent(replay))
-    assert sorted(replayed) == sorted(live)
-    # The last one has no choice left.
-    assert replay.receipt.ambiguous == COUNT - 1
+    assert replayed == live
+    assert replay.receipt.ambiguous == 0
+
+
+def test_a_block_is_used_once(file: Path) -> None:
+    """A second entry is refused, in whichever way the first ended: receipt and problems would be those of both."""
+    with frameengine.recording(file) as run, httpx2.Client(transport=run.transport(httpx2.MockTransport(echoing))) as client:
+        client.post(URL, json=chat("x"))
+    replay = frameengine.replaying(file)
+    with pytest.raises(NothingCompared), replay:
+        pass
+    for block in (run, replay):
+        with pytest.raises(UsageError, match="used once"), block:
+            pass
+
+
+def test_headers_beyond_ascii_come_back(file: Path) -> None:
+    """A kept header of an answer may hold any text."""
+
+    def model(_: Any) -> httpx2.Response:
+        return httpx2.Response(200, headers=[(b"x-request-id", "größe-é".encode())], json={})
+
+    def agent(run: Any) -> str:
+        with httpx2.Client(transport=run.transport(httpx2.MockTransport(model))) as client:
+            return client.post(URL, json=chat("x")).headers["x-request-id"]
+
+    with frameengine.recording(file) as run:
+        assert agent(run) == "größe-é"
+    with frameengine.replaying(file) as replay:
+        assert agent(replay) == "größe-é"
 
 
 def test_lanes_are_named_by_who_started_whom(file: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import math
 import os
 import random
 import secrets
@@ -296,7 +297,7 @@ def test_a_recording_with_draws_is_an_ordinary_trace(file: Path) -> None:
     assert Replayer(file).run().divergence is None
 
 
-VALUES = [0.1, 17, -(10**40), "text", b"\x00\xff", True, None, [1, 2], uuid.UUID(int=7), time.localtime(0)]
+VALUES = [0.1, 17, -(10**40), "text", b"\x00\xff", True, None, [1, 2], uuid.UUID(int=7), time.localtime(0), float("inf"), -float("inf")]
 
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
@@ -308,3 +309,16 @@ def test_values_come_back_as_they_were(value: Any) -> None:
     found = from_json(foreign.parse(dumps(to_json(value))))
     assert found == value
     assert type(found) is type(value)
+
+
+def test_what_is_no_number_and_whether_an_id_is_safe_come_back() -> None:
+    """NaN, which JSON has not, and what the system said of an id made by the clock."""
+    from frameengine import foreign
+    from frameengine.codec import dumps
+
+    def back(value: Any) -> Any:
+        return from_json(foreign.parse(dumps(to_json(value))))
+
+    assert math.isnan(back(float("nan")))
+    for safe in uuid.SafeUUID:
+        assert back(uuid.UUID(int=7, is_safe=safe)).is_safe is safe

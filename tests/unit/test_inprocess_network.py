@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,97 @@ def test_every_other_way_out_is_refused(way: Callable[[ModelServer], None], file
     assert where.endswith("test_inprocess_network.py")
     assert int(line) in range(way.__code__.co_firstlineno, way.__code__.co_firstlineno + 9)
     assert (server.requests, server.connections) == ([], 0)
+
+
+def by_reverse_lookup(_: ModelServer) -> None:
+    """Ask for the name of an address."""
+    socket.getnameinfo(("192.0.2.1", 443), 0)
+
+
+def by_reverse_lookup_of_a_host(_: ModelServer) -> None:
+    """Ask for the name of an address in the older way."""
+    socket.gethostbyaddr("192.0.2.1")
+
+
+@pytest.mark.parametrize("way", [by_reverse_lookup, by_reverse_lookup_of_a_host], ids=lambda way: way.__name__)
+def test_names_of_addresses_are_not_asked_for(way: Callable[[ModelServer], None], file: Path, server: ModelServer) -> None:
+    """A lookup of a number goes to a name server like any other."""
+    with pytest.raises(LiveCallRefused, match=r"192\.0\.2\.1"), frameengine.replaying(file):
+        way(server)
+
+
+@pytest.fixture
+def opened(server: ModelServer) -> Iterator[HTTPConnection]:
+    """Use a connection, which stays open."""
+    connection = HTTPConnection("127.0.0.1", server.port)
+    connection.request("GET", "/v1/models")
+    connection.getresponse().read()
+    yield connection
+    connection.close()
+
+
+def test_a_connection_that_was_open_before_is_refused_in_a_replay(
+    file: Path, server: ModelServer, opened: HTTPConnection
+) -> None:
+    """Nobody sees it being made: it is refused where it is written to, with address, file and line, and the server sees nothing."""
+    block = frameengine.replaying(file)
+
+    def agent() -> None:
+        httpx2.post(URL, json=chat("x"))
+        opened.request("GET", "/v1/models")
+
+    with pytest.raises(LiveCallRefused) as caught, block:
+        agent()
+    assert caught.value.fields["address"] == f"127.0.0.1:{server.port}"
+    assert "test_inprocess_network.py" in caught.value.fields["where"]
+    assert len(server.requests) == 1
+    assert "sendall" not in vars(socket.socket)
+
+
+def test_a_connection_that_was_open_before_is_told_of_by_a_recording(
+    file: Path, server: ModelServer, opened: HTTPConnection
+) -> None:
+    """Once, however often it is used; those of recorded clients are not told of."""
+    with httpx2.Client() as client:
+        client.get(f"{server.url}/models")
+
+        def agent() -> None:
+            client.get(f"{server.url}/models")
+            for _ in range(2):
+                opened.request("GET", "/v1/models")
+                opened.getresponse().read()
+
+        block = frameengine.recording(file, replace=True)
+        with pytest.warns(UnrecordedConnection, match="not recorded: 1, "), block:
+            agent()
+    assert [touch.address for touch in block.receipt.past] == [f"127.0.0.1:{server.port}"]
+    assert block.receipt.recorded == 1
+
+
+def test_what_c_code_sends_over_an_open_connection_fails_the_block(
+    file: Path, server: ModelServer, opened: HTTPConnection
+) -> None:
+    """Nothing of Python sees it; the system counts the bytes."""
+    block = frameengine.replaying(file)
+
+    def agent() -> None:
+        httpx2.post(URL, json=chat("x"))
+        os.write(opened.sock.fileno(), b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+
+    with pytest.raises(LiveCallRefused, match=r"36 bytes went to 127\.0\.0\.1:\d+ during the replay"), block:
+        agent()
+    assert len(server.requests) <= 2
+
+
+def test_open_connections_that_are_allowed_or_taken_by_a_server_of_this_process_are_let_be(
+    file: Path, server: ModelServer, opened: HTTPConnection
+) -> None:
+    """An allowed address stays reachable over them; what a server answers is no call."""
+    with frameengine.replaying(file, allow=(f"127.0.0.1:{server.port}",)) as replay:
+        httpx2.post(URL, json=chat("x"))
+        opened.request("GET", "/v1/models")
+        assert opened.getresponse().read()
+    assert replay.receipt.past == ()
 
 
 def test_a_refusal_that_is_swallowed_fails_the_block(file: Path, server: ModelServer) -> None:

@@ -68,10 +68,92 @@ def test_an_existing_trace_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "b").touch()
     assert verify(record(tmp_path / "b", messages=1)).counts.inputs == 1
     with TraceWriter(path, members(), replace=True) as writer:
-        assert len(path.read_bytes()) < len(before)
         list(converse(writer, 1))
         writer.seal()
     assert path.read_bytes() == before
+
+
+def test_a_file_that_is_to_be_replaced_stays_until_there_is_something_to_put_there(tmp_path: Path) -> None:
+    """Neither opening nor closing nor discarding costs it a byte; the first line behind the header does."""
+    path = record(tmp_path / "a", messages=2)
+    before = path.read_bytes()
+    with TraceWriter(path, members(), replace=True) as writer:
+        assert path.read_bytes() == before
+        writer.discard()
+    with TraceWriter(path, members(), replace=True):
+        pass
+    assert path.read_bytes() == before
+    with TraceWriter(path, members(), replace=True) as writer:
+        list(converse(writer, 1))
+    assert path.read_bytes() != before
+    with TraceWriter(tmp_path / "new", members()) as writer:
+        writer.discard()
+    assert not (tmp_path / "new").exists()
+    with TraceWriter(path, members(), replace=True) as writer:
+        writer.seal()
+    assert path.read_bytes().count(b"\n") == 2
+
+
+@pytest.mark.parametrize("change", ["taken", "truncated", "replaced"])
+def test_a_file_that_another_hand_was_at_is_not_sealed(change: str, tmp_path: Path) -> None:
+    """What was acknowledged is not there, so the seal is refused, with what happened."""
+    path = tmp_path / "a"
+    with TraceWriter(path, members()) as writer:
+        list(converse(writer, 1))
+        if change == "truncated":
+            os.truncate(path, 10)
+        else:
+            path.unlink()
+        if change == "replaced":
+            path.write_bytes(b"x")
+        with pytest.raises(StorageError, match="while it was written") as caught:
+            writer.seal()
+        assert caught.value.hint
+
+
+def test_the_folder_may_change_while_a_trace_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative name stays the one that was meant when the file was opened."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    with TraceWriter(Path("a"), members()) as writer:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        list(converse(writer, 1))
+        writer.seal()
+    assert verify(tmp_path / "a").counts.inputs == 1
+
+
+def test_a_fork_writes_nothing_and_is_told(tmp_path: Path) -> None:
+    """Two processes would write one chain: the child is refused, and the parent goes on undisturbed."""
+    path = tmp_path / "a"
+    with TraceWriter(path, members()) as writer:
+        child = os.fork()
+        if child == 0:
+            refused = 0
+            for attempt in (writer.seal, writer.discard, lambda: list(converse(writer, 1))):
+                try:
+                    attempt()
+                except UsageError:
+                    refused += 1
+                except Exception:  # noqa: BLE001 - nothing of the test may go on in the child
+                    break
+            os._exit(refused)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+        list(converse(writer, 1))
+        writer.seal()
+    assert verify(path).counts.inputs == 1
+
+
+def test_a_reader_says_that_a_trace_is_still_being_written(tmp_path: Path) -> None:
+    """No seal yet is no damage: whoever reads is told who is at it and to wait; afterwards it is a file without a seal."""
+    path = tmp_path / "a"
+    with TraceWriter(path, members()) as writer:
+        list(converse(writer, 1))
+        with pytest.raises(TraceIncomplete, match="being written by test") as caught:
+            verify(path)
+        assert "wait" in caught.value.hint
+    with pytest.raises(TraceIncomplete, match="no seal") as caught:
+        verify(path)
+    assert "repair" in caught.value.hint
 
 
 def test_a_second_writer_is_refused_and_told_who_is_first(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from frameengine.errors import CassetteMiss
 from frameengine.exchanges.book import Book
+from frameengine.exchanges.ends import STREAMS
 from frameengine.exchanges.exchange import CLIENT_LEFT, Exchange, Request, Response, header_bytes
 from frameengine_cli.proxying.record import unanswered
 from frameengine_cli.proxying.wire import (
@@ -28,8 +29,6 @@ from frameengine_cli.proxying.wire import (
 
 PATIENCE = 5.0
 """Seconds beyond the recorded ones for which an answer that a client did not wait for is kept back."""
-STREAMS = ("text/event-stream", "application/x-ndjson", "application/stream+json", "application/jsonl")
-"""Types of answers that were sent piece by piece."""
 
 
 class ReplayApp:

@@ -1,0 +1,78 @@
+"""Regular expressions with a bound: Python's can take for ever on some texts, and nothing in the same process can end them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import weakref
+from collections.abc import Sequence
+
+from frameengine.debug import pattern_child
+from frameengine.debug.pattern_child import NONE, NUMBER
+from frameengine.errors import InternalError
+
+
+class OutOfTime(Exception):
+    """A pattern takes too long on a text."""
+
+
+class Pattern:
+    """A pattern, and a process that looks for it; one at a time may ask."""
+
+    def __init__(self, pattern: str) -> None:
+        """Take a pattern that compiles. The process begins when something is asked."""
+        self._pattern = pattern
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def first(self, texts: Sequence[str]) -> int | None:
+        """Return the position of the first text that has the pattern; None where none has. Raises `OutOfTime`."""
+        if not texts:
+            return None
+        asked = [_packed(text) for text in texts]
+        try:
+            answer = self._asked(NUMBER.pack(len(texts)) + b"".join(asked))
+        except BaseException:
+            # Whoever breaks this off leaves a process in the midst of an answer.
+            self._end()
+            raise
+        if len(answer) < NUMBER.size:
+            self._end()
+            raise OutOfTime
+        found: int = NUMBER.unpack(answer)[0]
+        return None if found == NONE else found
+
+    def _asked(self, batch: bytes) -> bytes:
+        process = self._process
+        if process is None:
+            process = self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own program
+                [sys.executable, "-I", "-S", pattern_child.__file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                # Ctrl-C, and a terminal that is closed, are for this process.
+                process_group=0,
+            )
+            weakref.finalize(self, _ended, process)
+            batch = _packed(self._pattern) + batch
+        if process.stdin is None or process.stdout is None:
+            raise InternalError("a pattern has no pipes", hint="please report it")
+        try:
+            process.stdin.write(batch)
+            process.stdin.flush()
+        except BrokenPipeError:
+            return b""
+        return process.stdout.read(NUMBER.size)
+
+    def _end(self) -> None:
+        if self._process is not None:
+            _ended(self._process)
+            self._process = None
+
+
+def _packed(text: str) -> bytes:
+    data = text.encode("utf-8", "surrogatepass")
+    return NUMBER.pack(len(data)) + data
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.communicate()
