@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import weakref
@@ -36,8 +37,10 @@ class Pattern:
             self._end()
             raise
         if len(answer) < NUMBER.size:
-            self._end()
-            raise OutOfTime
+            code = self._end()
+            if code == -signal.SIGVTALRM:
+                raise OutOfTime
+            raise InternalError(f"the process that looks for a pattern ended with {code}", hint="please report it")
         found: int = NUMBER.unpack(answer)[0]
         return None if found == NONE else found
 
@@ -48,6 +51,7 @@ class Pattern:
                 [sys.executable, "-I", "-S", pattern_child.__file__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
                 # Ctrl-C, and a terminal that is closed, are for this process.
                 process_group=0,
             )
@@ -62,10 +66,9 @@ class Pattern:
             return b""
         return process.stdout.read(NUMBER.size)
 
-    def _end(self) -> None:
-        if self._process is not None:
-            _ended(self._process)
-            self._process = None
+    def _end(self) -> int | None:
+        process, self._process = self._process, None
+        return None if process is None else _ended(process)
 
 
 def _packed(text: str) -> bytes:
@@ -73,6 +76,8 @@ def _packed(text: str) -> bytes:
     return NUMBER.pack(len(data)) + data
 
 
-def _ended(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.communicate()
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """End a process, unless it has ended; return its exit code, or less than 0 the signal that ended it."""
+    process.stdin = None if process.stdin is None else process.stdin.close()
+    code = process.wait()
+    return code

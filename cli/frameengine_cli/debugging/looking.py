@@ -121,10 +121,15 @@ def _state(session: Session, argument: str) -> Answer:
     except (KeyError, IndexError, TypeError):
         known = ", ".join([f"/{name}" for name in sections]) or "none"
         raise UnknownRef(f"the state has nothing at {argument!r} here", hint=f"its sections are {known}", at=argument) from None
-    data = {"at": argument, "value": held}
-    if argument:
-        return Answer(data=data, screen=lambda _: value(argument, held))
-    return Answer(data=data, screen=lambda _: state_rows(sections))
+    doubt = session.timeline.doubt(session.place)
+    data = {"at": argument, "value": held, "doubt": doubt or None}
+    shown = value(argument, held) if argument else state_rows(sections)
+    return Answer(data=data, screen=lambda _: Group(shown, *doubts(doubt)))
+
+
+def doubts(doubt: str) -> list[RenderableType]:
+    """Return the line that says why the state may be another one than the run had; none where it is known."""
+    return [noted(f"the state may be another one than the run had: {doubt}")] if doubt else []
 
 
 def _changes(session: Session, argument: str) -> Answer:
@@ -146,7 +151,9 @@ def _who(session: Session, argument: str) -> Answer:
     if found is None:
         text = f"nothing has changed {pointer} up to here: it is as the run began"
         return Answer(data={"at": pointer, "changed": None}, screen=lambda _: noted(text))
-    return Answer(data={"at": pointer, "changed": found.to_json()}, screen=lambda _: one_change(pointer, found))
+    doubt = session.timeline.doubt(found.place)
+    data = {"at": pointer, "changed": found.to_json(), "doubt": doubt or None}
+    return Answer(data=data, screen=lambda _: Group(one_change(pointer, found), *doubts(doubt)))
 
 
 def _print(session: Session, argument: str) -> Answer:
