@@ -126,7 +126,7 @@ def cut_short(plain: bytes, encoding: str) -> bytes:
     for name in listed(encoding):
         if name == "zstd":
             packer = zstd(Path("body")).ZstdCompressor()
-            plain = packer.compress(plain) + packer.flush(packer.FLUSH_BLOCK)
+            plain = packer.compress(plain) + packer.flush(packer.FLUSH_BLOCK) or MAGIC
         elif name not in ("", "identity"):
             deflater = zlib.compressobj(wbits=zlib.MAX_WBITS if name == "deflate" else 16 + zlib.MAX_WBITS)
             plain = deflater.compress(plain) + deflater.flush(zlib.Z_SYNC_FLUSH)

@@ -11,11 +11,11 @@ from typing import Self
 
 from attrs import evolve
 
+from frameengine.codec import written
 from frameengine.effects import Answer, Outcome
 from frameengine.engine.driver import Run
 from frameengine.engine.message import Engine
 from frameengine.engine.stops import Ask
-from frameengine.codec import written
 from frameengine.errors import FrameEngineError
 from frameengine.exchanges.encoding import cut_short, decoded
 from frameengine.exchanges.exchange import Exchange, Request, Response
@@ -176,7 +176,7 @@ def redacted(exchange: Exchange, redactor: Redactor) -> Exchange:
         response=Response(
             status=response.status,
             headers=redactor.value(response.headers),
-            body=_unpacked(response.body, packed, redactor) if packed else _bytes(response.body, redactor),
+            body=_unpacked(response.body, packed, redactor) if packed and response.body else _bytes(response.body, redactor),
             complete=response.complete,
             error=redactor.text(response.error),
             chunks=response.chunks,
@@ -208,10 +208,11 @@ def redacted_request(request: Request, redactor: Redactor) -> Request:
 
 
 def _unpacked(data: bytes, encoding: str, redactor: Redactor) -> bytes:
-    """Return a body that ends too early for its encoding without its secrets; it ends too early then as well."""
-    plain = decoded(data, encoding) or b""
-    clean = _bytes(plain, redactor)
-    return data if clean == plain else cut_short(clean, encoding)
+    """Return a body that ends too early for its encoding without its secrets; it ends too early then as well.
+
+    It is packed anew even where none was seen: what comes behind the part that can be unpacked may hold letters in the clear.
+    """
+    return cut_short(_bytes(decoded(data, encoding) or b"", redactor), encoding)
 
 
 def _bytes(data: bytes, redactor: Redactor) -> bytes:

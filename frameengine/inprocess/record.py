@@ -131,8 +131,9 @@ class Recording(Block):
                 self._draws.flush()
                 recorder.seal()
         if recorder.exposed:
-            told = f"{self.path}: {recorder.exposed} secrets stand in it, since they were used as keys only after they were written"
-            warnings.warn(f"{told}. Name them in secrets=, or keep the file to yourself", ExposedSecret, stacklevel=4)
+            count = f"{recorder.exposed} secret{'s stand' if recorder.exposed > 1 else ' stands'}"
+            told = f"{self.path}: {count} in it, written before it was seen to be a key"
+            warnings.warn(f"{told}. Name it in secrets=, or keep the file to yourself", ExposedSecret, stacklevel=4)
         if not self._count and leaving is None:
             hint = "use an httpx or httpx2 client inside the block, or record by proxy: frameengine record -- python agent.py"
             self._fail(NothingCompared(f"{self.path}: no HTTP call was recorded{self._told()}", hint=hint))

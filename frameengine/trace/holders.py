@@ -5,26 +5,29 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_. ]+")
 _HOLDS = re.compile(
-    r"(?:^|-)(?:(?:api|app|auth|access|secret|session|csrf|xsrf|id|refresh|client|private|subscription|bearer)?(?:key|token|secret)"
+    r"(?:^|-)(?:(?:api|app|auth|access|secret|session|csrf|xsrf|id|refresh|client|private|subscription|bearer)?"
+    r"(?:key|token|secret)"
     r"|access-?key-?id|signature|credentials?|passw(?:or)?d|passphrase|sig|jwt|bearer|session|auth|authorization|cookie)$"
 )
 _HARMLESS = re.compile(
     r"(?:^|-)(?:page|next|prev|previous|continuation|sync|cache|idempotency|sort|partition|primary|foreign|public|object|row"
-    r"|stop|first|last|per|max|min|eos|bos|pad|special)-?(?:key|token)$"
+    r"|ratelimit|rate-limit|stop|first|last|per|max|min|eos|bos|pad|special)-?(?:key|token)$"
 )
 _OPEN_HEADERS = re.compile(
-    r"accept(?:-.*)?|host|connection|content-.*|date|age|via|te|trailer|upgrade.*|range|expect|if-.*|cache-control|pragma|origin|dnt"
-    r"|etag|expires|last-modified|server|server-timing|vary|alt-svc|allow|link|strict-transport-security|transfer-encoding|cf-ray"
-    r"|user-agent|referer|http-referer|priority|keep-alive|x-title|anthropic-version|anthropic-beta|anthropic-dangerous-.*"
+    r"accept(?:-.*)?|host|connection|content-.*|date|age|via|te|trailer|upgrade.*|range|expect|if-.*|cache-control|pragma|origin"
+    r"|dnt|etag|expires|last-modified|server|server-timing|vary|alt-svc|allow|link|transfer-encoding|cf-ray"
+    r"|strict-transport-security|user-agent|referer|http-referer|priority|keep-alive|x-title|anthropic-version|anthropic-beta|anthropic-dangerous-.*"
     r"|openai-beta|openai-organization|openai-project|openai-version|openai-model|openai-processing-ms|x-stainless-.*"
-    r"|x-forwarded-.*|sec-.*|x-requested-with|traceparent|tracestate|baggage|.*(?:date|version|nonce|region|model|model-override)"
-    r"|.*(?:request|trace|span|correlation|event|run|thread|message|invocation)-?id|idempotency-key|x-amz-content-sha256"
+    r"|x-forwarded-.*|sec-.*|x-requested-with|traceparent|tracestate|baggage"
+    r"|.*(?:date|version|nonce|region|model|model-override)|x-amz-content-sha256|idempotency-key"
+    r"|.*(?:request|trace|span|correlation|event|run|thread|message|invocation)-?id"
 )
 """Headers whose value is never a key, though some of them look like one: ids that are new in each request would pile up."""
 _WORDS = re.compile(r"[A-Za-z]{0,20}\d{0,3}|\d{1,8}[A-Za-z]{0,2}")
@@ -80,7 +83,8 @@ def secrets_of(environment: Mapping[str, str]) -> list[str]:
 def header_secrets(headers: Iterable[tuple[str, str]], *, answer: bool = False) -> list[str]:
     """Return what is secret in headers: in those of a request all that is not known to be harmless, nor looks it.
 
-    Of an *answer* only what stands behind the name of a key, and in addresses.
+    Of an *answer* only cookies, keys in addresses, and what stands behind the name of a key and looks like one: there is a
+    ``x-ratelimit-key`` that holds the name of the model.
     """
     found: list[str] = []
     for raw, value in headers:
@@ -91,7 +95,7 @@ def header_secrets(headers: Iterable[tuple[str, str]], *, answer: bool = False) 
         elif name in ("location", "content-location"):
             found += public_url(value)[1]
         elif holds_key(name) or not (answer or _OPEN_HEADERS.fullmatch(name)):
-            found += _credentials(value, sure=holds_key(name))
+            found += _credentials(value, sure=holds_key(name) and not answer)
     return [secret for secret in found if secret]
 
 
@@ -102,10 +106,8 @@ def _credentials(value: str, *, sure: bool) -> Iterator[str]:
     if sure or _unlike_words(secret):
         yield secret
     if scheme.lower() == "basic":
-        try:
+        with suppress(ValueError):
             yield from b64decode(rest, validate=True).decode().split(":", 1)
-        except ValueError:
-            pass
 
 
 def _unlike_words(value: str) -> bool:
@@ -114,7 +116,8 @@ def _unlike_words(value: str) -> bool:
 
 def public_query(query: str) -> tuple[str, list[str]]:
     """Return a query without the members that hold keys, and what these were."""
-    kept, secrets = [], []
+    kept: list[str] = []
+    secrets: list[str] = []
     for member in query.split("&") if query else ():
         name, value = (parse_qsl(member, keep_blank_values=True) or [("", "")])[0]
         if holds_key(name):

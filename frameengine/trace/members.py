@@ -41,8 +41,10 @@ def values(text: str) -> Iterator[Value]:
         slashes = found[1]
         quote = text.rfind('"', max(0, found.start() - _NAME_MAX), found.start())
         # The quote before the name must be escaped as the one behind it is.
-        if quote < 0 or text[max(0, quote - len(slashes)) : quote] != slashes or text[quote - len(slashes) - 1 : quote] == "\\" * (
-            len(slashes) + 1
+        if (
+            quote < 0
+            or text[max(0, quote - len(slashes)) : quote] != slashes
+            or text[quote - len(slashes) - 1 : quote] == "\\" * (len(slashes) + 1)
         ):
             continue
         name = text[quote + 1 : found.start(1)]

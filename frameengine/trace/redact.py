@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from operator import is_
 from typing import Any
 
 from attrs import evolve
@@ -220,7 +221,9 @@ class Redactor:
         if isinstance(value, FrozenMap):
             members = {self._text(key, place): self._member(key, item, place) for key, item in value.items()}
             # What is clean stays as it is: it is frozen, and may remember its digest.
-            return value if all([members.get(key) is item for key, item in value.items()]) else freeze(members)
+            return (
+                value if all(map(is_, value.values(), members.values())) and members.keys() == value.keys() else freeze(members)
+            )
         if isinstance(value, tuple):
             return _unchanged(value, tuple([self._clean(item, place) for item in value]))
         return value
@@ -302,7 +305,7 @@ class Redactor:
 
 
 def _unchanged(before: tuple[Json, ...], after: tuple[Json, ...]) -> tuple[Json, ...]:
-    return before if all([one is other for one, other in zip(before, after, strict=True)]) else after
+    return before if all(map(is_, before, after)) else after
 
 
 def neutral(text: str) -> str:

@@ -1,4 +1,4 @@
-"""How else a secret may be written: in base64, hex, a URL, UTF-16, backwards, in another case, or with escapes of JSON and HTML."""
+"""How else a secret may be written: in base64, hex, a URL or UTF-16, backwards, in another case, with escapes of JSON or HTML."""
 
 from __future__ import annotations
 

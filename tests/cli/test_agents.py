@@ -158,7 +158,7 @@ def test_a_command_that_cannot_be_started_is_the_users_mistake(tmp_path: Path, r
 
 def test_an_agent_that_asks_nothing_costs_no_good_recording(tmp_path: Path, run: Run) -> None:
     """With --force a program that is missing, or makes no call, leaves what was to be replaced as it was."""
-    assert run("record", "-o", "a.trace.jsonl", *agent(tmp_path)).code == 0
+    assert run("record", "-o", "a.trace.jsonl", *agent(tmp_path), "one").code == 0
     before = (tmp_path / "a.trace.jsonl").read_bytes()
     for command, code in (("no-such-agent", 2), ("true", 5)):
         assert run("record", "--force", "-o", "a.trace.jsonl", "--", command).code == code
@@ -324,7 +324,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_agent_once(tmp_path: Path, server: Mod
     """Ctrl-C is the agent's, once, and the recording is sealed when the agent has ended by it."""
     counts = "import signal, sys\nheard = []\nsignal.signal(signal.SIGINT, lambda *_: heard.append(1))\n"
     code = (
-        counts + TALK + "print('ready', flush=True)\nsignal.pause()\nimport time; time.sleep(0.3)\nprint('heard', len(heard))\n"
+        counts + TALK + "import time\nprint('ready', flush=True)\nwhile not heard: time.sleep(0.01)\ntime.sleep(0.3)\nprint('heard', len(heard))\n"
     )
     terminal = Terminal("record", "-o", "a.trace.jsonl", *agent(tmp_path, code), "one", cwd=tmp_path, env=environment(server))
     terminal.wait_for("ready")

@@ -78,6 +78,19 @@ def test_endpoints_and_models_are_shown_without_keys(frameengine: Frameengine, m
     assert frameengine("doctor").code == 1
 
 
+def test_what_a_configuration_is_called_cannot_move_the_cursor(frameengine: Frameengine) -> None:
+    """A name from a file that was found in the folder is shown as text, in every place where it stands."""
+    Path("frameengine.toml").write_text(
+        '[endpoints."a\\u001b[2J\\u0007[bold]"]\nbase_url = "http://h/v1"\nkey_env = "UNSET_KEY"\n[models."n\\u001b[31m"]\n',
+        encoding="utf-8",
+    )
+    shown = frameengine("doctor").out
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert shown.count(r"a\x1b[2J\x07[bold]") >= 2
+    assert r"n\x1b[31m" in shown
+
+
 def test_reach_asks_each_endpoint_for_its_models(frameengine: Frameengine, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --reach an endpoint that answers, one that refuses the key and one that is not there are told apart."""
     with ModelServer() as server:

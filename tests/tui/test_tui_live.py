@@ -207,6 +207,7 @@ def test_a_run_is_begun_talked_to_and_sealed_in_a_terminal(tmp_path: Path) -> No
     with Terminal(*options, cwd=tmp_path, columns=100, lines=30) as terminal:
         terminal.wait_for("recording")
         terminal.press("m")
+        terminal.wait_for("say ")
         terminal.press("hello\r")
         terminal.wait_for("done  here I am")
         terminal.press("q")
@@ -222,6 +223,7 @@ def test_a_terminal_that_is_closed_loses_nothing(tmp_path: Path) -> None:
     with Terminal(*options, cwd=tmp_path, columns=100, lines=30) as terminal:
         terminal.wait_for("recording")
         terminal.press("m")
+        terminal.wait_for("say ")
         terminal.press("hello\r")
         terminal.wait_for("done  here I am")
         terminal.hang_up()

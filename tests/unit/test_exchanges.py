@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
+from base64 import b64decode
 from collections.abc import Callable, Iterable
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,13 +20,15 @@ from hypothesis import strategies as st
 
 from frameengine.errors import CassetteMiss, NothingCompared, StorageError, TraceFormat, TraceIncomplete
 from frameengine.exchanges.book import Book, read_exchanges
+from frameengine.exchanges.encoding import Decoder
 from frameengine.exchanges.exchange import REQUEST_BYTES_MAX, Exchange, Request, Response, public_host
 from frameengine.exchanges.gather import CHUNKS_MAX, RESPONSE_BYTES_MAX, Gathering
-from frameengine.exchanges.recorder import ExchangeRecorder
+from frameengine.exchanges.recorder import ExchangeRecorder, redacted
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
 from frameengine.replay.replayer import Replayer
 from frameengine.trace.header import header
+from frameengine.trace.redact import Redactor
 from frameengine.trace.verify import verify
 from frameengine.trace.writer import TraceWriter
 
@@ -171,13 +176,75 @@ def test_a_stale_header_of_packing_is_dropped(encoding: str, body: bytes) -> Non
     assert (response.body, response.headers) == (body, {})
 
 
-@pytest.mark.parametrize(("encoding", "body"), [("br", b"\x8b\x02\x80abc\x03"), ("gzip", gzip.compress(b"x" * 99)[:-9])])
-def test_what_cannot_be_unpacked_is_kept_packed(encoding: str, body: bytes) -> None:
-    """Bytes of an unknown encoding, or of one that ends too early, come back with the header that names it."""
+KEY = "Zq7Xw9canaryKd93hfPl2"
+
+
+def held(path: Path) -> bytes:
+    """Return all that a recording holds, with what is in base64 read."""
+    data = path.read_bytes()
+    return data + b"".join([b64decode(one + b"=" * (-len(one) % 4)) for one in re.findall(rb"[A-Za-z0-9+/]{16,}", data)])
+
+
+@pytest.mark.parametrize("left", [1, 5, 30])
+@pytest.mark.parametrize("encoding", ["gzip", "zstd", "gzip, gzip", "deflate", "gzip, zstd"])
+def test_no_key_is_in_an_answer_that_ends_too_early_for_its_packing(encoding: str, left: int, tmp_path: Path) -> None:
+    """What can be unpacked of it is cleaned and packed again, without an end as before, under the header that names that."""
+    data = f'{{"error": "wrong key {KEY}", "more": "{"x" * 40}"}}'.encode()
+    for name in encoding.split(", "):
+        data = ENCODINGS[name](data)
+    gathering = Gathering(401, [("content-encoding", encoding)])
+    whole = Decoder(encoding)
+    said_then = whole.feed(data[:-left])
+    gathering.add(0.0, data[:-left])
+    request = Request.of("GET", "/", "", [("authorization", f"Bearer {KEY}")], b"")
+    path = recorded(tmp_path / "x.trace.jsonl", [Exchange(request=request, response=gathering.response(1.0))])
+    response = next(read_exchanges(path)).response
+    assert (response.complete, response.headers) == (True, {"content-encoding": encoding})
+    decoder = Decoder(encoding)
+    plain = decoder.feed(response.body)
+    assert len(plain) == len(said_then)
+    assert KEY.encode() not in plain
+    assert (decoder.failed, decoder.inside) == (False, True)
+    assert KEY.encode() not in held(path)
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip, br", "gzip"])
+def test_of_what_cannot_be_unpacked_the_digest_is_kept(encoding: str, tmp_path: Path) -> None:
+    """Nobody can see whether a key stands in it: an answer becomes one that was cut, with a note, and a request its digest."""
+    body = b"\x8b\x02\x80" + KEY.encode()
     gathering = Gathering(200, [("content-encoding", encoding)])
     gathering.add(0.0, body)
+    request = Request.of("POST", "/", "", [("content-encoding", encoding)], body)
+    path = recorded(tmp_path / "x.trace.jsonl", [Exchange(request=request, response=gathering.response(1.0))])
+    response = next(read_exchanges(path)).response
+    assert (response.body, response.complete) == (b"", False)
+    assert sha256(body).hexdigest() in response.error
+    assert KEY.encode() not in held(path)
+    with pytest.raises(CassetteMiss, match="its answer is not in the recording"):
+        Book.read(path).claim(request)
+    with pytest.raises(CassetteMiss, match="no recorded request equals it"):
+        Book.read(path).claim(Request.of("POST", "/", "", [("content-encoding", encoding)], body + b"x"))
+
+
+def test_packings_in_turn_are_taken_off() -> None:
+    """A body that was packed twice is kept unpacked, in requests and answers."""
+    data = gzip.compress(zlib.compress(b'{"a": 1}'))
+    assert Request.of("POST", "/", "", [("content-encoding", "deflate, gzip")], data).body == {"json": {"a": 1}}
+    gathering = Gathering(200, [("content-encoding", "deflate,gzip")])
+    for start in range(len(data)):
+        gathering.add(0.0, data[start : start + 1])
     response = gathering.response(1.0)
-    assert (response.body, response.headers) == (body, {"content-encoding": encoding})
+    assert (response.body, response.headers) == (b'{"a": 1}', {})
+
+
+def test_a_body_that_ends_too_early_says_as_much_as_it_did() -> None:
+    """Who unpacks it gets the same, and misses the end as then."""
+    encoding, body = "gzip", gzip.compress(b"x" * 99)[:-9]
+    gathering = Gathering(200, [("content-encoding", encoding)])
+    gathering.add(0.0, body)
+    response = redacted(Exchange(request=asked(), response=gathering.response(1.0)), Redactor([KEY])).response
+    assert response.headers == {"content-encoding": encoding}
+    assert zlib.decompressobj(31).decompress(response.body) == zlib.decompressobj(31).decompress(body)
     assert (
         Exchange.from_outcome("GET /", asked().wire(), Exchange(request=asked(), response=response).outcome()).response
         == response
@@ -421,6 +488,52 @@ def test_after_a_failed_write_nothing_is_acknowledged(tmp_path: Path, monkeypatc
         for attempt in attempts:
             with pytest.raises(StorageError, match="No space left"):
                 attempt()
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("x-auth-token", KEY),
+        ("Ocp-Apim-Subscription-Key", KEY),
+        ("Helicone-Auth", f"Bearer {KEY}"),
+        ("x-own", KEY),
+        ("Cookie", f"a=1; s={KEY}"),
+    ],
+)
+def test_a_key_of_any_header_is_known_wherever_it_comes_back(header: str, value: str, tmp_path: Path) -> None:
+    """An answer that repeats it holds a placeholder, though another header of that name came behind it."""
+    request = Request.of("GET", "/", "X-Amz-Signature=abc123abc123abc&n=1", [(header, value), (header, "b=2")], b"")
+    path = recorded(tmp_path / "x.trace.jsonl", [Exchange(request=request, response=said(f"wrong: {KEY}, abc123abc123abc"))])
+    assert KEY.encode() not in held(path)
+    assert b"abc123" not in held(path)
+    assert next(read_exchanges(path)).request.query == "n=1"
+
+
+def test_a_key_in_an_address_that_is_answered_is_known_from_there_on(tmp_path: Path) -> None:
+    """A redirect is kept without user, password and token, and the next request that names them holds placeholders."""
+    gathering = Gathering(302, [("Location", f"https://me:{KEY}@cdn.example/f?n=1&token={KEY}-too")])
+    first = Exchange(request=asked(), response=gathering.response(1.0))
+    path = recorded(tmp_path / "x.trace.jsonl", [first, made("ok", content=f"{KEY} and {KEY}-too", issued=2)])
+    assert KEY.encode() not in held(path)
+    assert next(read_exchanges(path)).response.headers["location"] == "https://cdn.example/f?n=1"
+
+
+def test_a_text_in_utf_16_stays_one(tmp_path: Path) -> None:
+    """The key in it is replaced by letters of the same width."""
+    gathering = Gathering(400, [])
+    gathering.add(0.0, f"wrong: sk-proj-{KEY}".encode("utf-16"))
+    path = recorded(tmp_path / "x.trace.jsonl", [Exchange(request=asked(), response=gathering.response(1.0))])
+    assert next(read_exchanges(path)).response.body.decode("utf-16").startswith("wrong: [secret:1")
+
+
+def test_a_key_that_was_written_before_it_was_known_is_counted(tmp_path: Path) -> None:
+    """What only a later request shows to be a key cannot be taken back: the recorder says how many of these stand in the file."""
+    late = Request.of("GET", "/", "", [("authorization", f"Bearer {KEY}"), ("x-other", "never-said-7f3a9b2c4d")], b"")
+    with ExchangeRecorder(tmp_path / "x.trace.jsonl", provenance={}) as recorder:
+        recorder.keep(made(f"your word is {KEY}"))
+        recorder.keep(Exchange(request=late, response=said(f"hello {KEY}"), issued=2))
+        recorder.seal()
+        assert recorder.exposed == 1
 
 
 def test_of_an_address_only_the_host_is_told() -> None:

@@ -14,10 +14,10 @@ KEY = "Zq7Xw9canaryKd93hfPl2"
 @pytest.mark.parametrize(
     "name",
     (
-        "key api_key apiKey API-KEY apikey subscription-key Ocp-Apim-Subscription-Key access_token refreshToken id_token token auth "
-        "x-auth-token Helicone-Auth sig signature X-Amz-Signature X-Amz-Security-Token X-Amz-Credential AWSAccessKeyId password "
-        "passwd passphrase client_secret clientSecret CF-Access-Client-Secret x-litellm-api-key jwt session cookie Set-Cookie "
-        "authorization csrftoken"
+        "key api_key apiKey API-KEY apikey subscription-key Ocp-Apim-Subscription-Key access_token refreshToken id_token token "
+        "auth x-auth-token Helicone-Auth sig signature X-Amz-Signature X-Amz-Security-Token X-Amz-Credential AWSAccessKeyId "
+        "password passwd passphrase client_secret clientSecret CF-Access-Client-Secret x-litellm-api-key jwt session "
+        "cookie Set-Cookie authorization csrftoken"
     ).split(),
 )
 def test_names_of_keys_are_known(name: str) -> None:
@@ -56,13 +56,21 @@ def test_members_that_hold_other_things_too_stay(name: str) -> None:
     [
         ([("Cookie", f"sess={KEY}"), ("cookie", "b=2")], [KEY, "2"]),
         ([("Authorization", "Bearer first-key"), ("authorization", "Bearer other-key")], ["first-key", "other-key"]),
-        ([("authorization", f"Basic {b64encode(b'me:' + KEY.encode()).decode()}")], [b64encode(b"me:" + KEY.encode()).decode(), "me", KEY]),
+        (
+            [("authorization", f"Basic {b64encode(b'me:' + KEY.encode()).decode()}")],
+            [b64encode(b"me:" + KEY.encode()).decode(), "me", KEY],
+        ),
         ([("x-auth-token", KEY), ("Ocp-Apim-Subscription-Key", KEY)], [KEY, KEY]),
         ([("Helicone-Auth", f"Bearer {KEY}"), ("CF-Access-Client-Secret", "plain words")], [KEY, "words"]),
-        ([("x-whatever", KEY), ("x-other", "550e8400-e29b-41d4-a716-446655440000")], [KEY, "550e8400-e29b-41d4-a716-446655440000"]),
+        (
+            [("x-whatever", KEY), ("x-other", "550e8400-e29b-41d4-a716-446655440000")],
+            [KEY, "550e8400-e29b-41d4-a716-446655440000"],
+        ),
     ],
 )
-def test_headers_of_a_request_are_secret_unless_they_are_known_not_to_be(headers: list[tuple[str, str]], secrets: list[str]) -> None:
+def test_headers_of_a_request_are_secret_unless_they_are_known_not_to_be(
+    headers: list[tuple[str, str]], secrets: list[str]
+) -> None:
     """Every line of a header counts, schemes are left off, and so does a header of no known name whose value looks like a key."""
     assert header_secrets(headers) == secrets
 
@@ -88,11 +96,12 @@ def test_headers_of_an_answer_tell_of_keys() -> None:
     """A cookie that is set, a token in a header and keys in an address are known from the answer on; its ids are not."""
     headers = [
         ("Set-Cookie", f"sid={KEY}; Path=/; HttpOnly"),
-        ("x-auth-token", "tok"),
+        ("x-auth-token", f"{KEY}y"),
+        ("x-ratelimit-token", "gpt-5.2-chat"),
         ("Location", f"https://u:pw@cdn.example/f?n=1&token={KEY}x"),
         ("x-id", KEY),
     ]
-    assert header_secrets(headers, answer=True) == [KEY, "tok", f"{KEY}x", "u", "pw"]
+    assert header_secrets(headers, answer=True) == [KEY, f"{KEY}y", f"{KEY}x", "u", "pw"]
 
 
 def test_addresses_lose_what_proves_who_asks() -> None:
@@ -113,5 +122,13 @@ def test_queries_keep_the_rest_as_it_was() -> None:
 
 def test_variables_are_known_by_the_ends_of_their_names() -> None:
     """Values of variables that are called as keys are, and no others, whatever is in them."""
-    environment = {"A_API_KEY": "1", "PGPASSWORD": "2", "MY_TOKEN": "3", "X_SECRET": "4", "KEYS": "5", "TOKENIZERS": "6", "PWD": "7"}
+    environment = {
+        "A_API_KEY": "1",
+        "PGPASSWORD": "2",
+        "MY_TOKEN": "3",
+        "X_SECRET": "4",
+        "KEYS": "5",
+        "TOKENIZERS": "6",
+        "PWD": "7",
+    }
     assert secrets_of(environment) == ["1", "2", "3", "4"]

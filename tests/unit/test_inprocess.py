@@ -376,6 +376,45 @@ def test_keys_are_in_no_file(file: Path) -> None:
     assert reply.startswith("your key is [s")
 
 
+def test_keys_of_the_environment_are_in_no_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a variable that is called as a key holds is replaced wherever it stands, and a replay with another key is answered."""
+    monkeypatch.setenv("MY_DB_PASSWORD", "hunter2-hunter2-hunter2")
+    record(file, "the password is hunter2-hunter2-hunter2")
+    assert "hunter2" not in file.read_text(encoding="utf-8")
+    monkeypatch.setenv("MY_DB_PASSWORD", "another-one-altogether")
+    with frameengine.replaying(file), httpx2.Client() as client:
+        assert ask(client, "the password is another-one-altogether").startswith("the password is [s")
+
+
+def test_a_key_that_is_used_after_it_was_written_is_told(file: Path) -> None:
+    """A login answer in words of its own stands in the file already when its key is sent as one: the block warns."""
+    key = "Zq7Xw9canaryKd93hfPl2"
+
+    def late() -> None:
+        with frameengine.recording(file) as run, httpx2.Client(transport=run.transport(httpx2.MockTransport(echoing))) as client:
+            ask(client, f"the door opens with {key}")
+            client.headers["authorization"] = f"Bearer {key}"
+            ask(client, "hello")
+
+    with pytest.warns(frameengine.inprocess.ExposedSecret, match="1 secret "):
+        late()
+
+
+def test_a_packing_that_cannot_be_undone_is_not_asked_for(file: Path) -> None:
+    """Of what the client takes, the server is offered what can be unpacked: else a key in an answer would not be seen."""
+    offered: list[str] = []
+
+    def answering(request: httpx2.Request) -> httpx2.Response:
+        offered.append(request.headers.get("accept-encoding", "(none)"))
+        return httpx2.Response(200, json={"said": "hi"})
+
+    with frameengine.recording(file) as run, httpx2.Client(transport=run.transport(httpx2.MockTransport(answering))) as client:
+        for accepted in ("gzip, deflate, br, zstd;q=0.5", "br"):
+            client.headers["accept-encoding"] = accepted
+            ask(client, "hello")
+    assert offered == ["gzip, deflate, zstd;q=0.5", "identity"]
+
+
 @pytest.mark.parametrize("text", ["", "{}\n", "no trace at all\n"])
 def test_a_foreign_file_is_refused(text: str, file: Path) -> None:
     """A file that is no recording is refused with the exit status of bad files, and nothing stays replaced."""

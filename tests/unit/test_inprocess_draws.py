@@ -297,7 +297,20 @@ def test_a_recording_with_draws_is_an_ordinary_trace(file: Path) -> None:
     assert Replayer(file).run().divergence is None
 
 
-VALUES = [0.1, 17, -(10**40), "text", b"\x00\xff", True, None, [1, 2], uuid.UUID(int=7), time.localtime(0), float("inf"), -float("inf")]
+VALUES = [
+    0.1,
+    17,
+    -(10**40),
+    "text",
+    b"\x00\xff",
+    True,
+    None,
+    [1, 2],
+    uuid.UUID(int=7),
+    time.localtime(0),
+    float("inf"),
+    -float("inf"),
+]
 
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)

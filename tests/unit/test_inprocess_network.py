@@ -125,7 +125,7 @@ def opened(server: ModelServer) -> Iterator[HTTPConnection]:
 def test_a_connection_that_was_open_before_is_refused_in_a_replay(
     file: Path, server: ModelServer, opened: HTTPConnection
 ) -> None:
-    """Nobody sees it being made: it is refused where it is written to, with address, file and line, and the server sees nothing."""
+    """It is refused where it is written to, with address, file and line, and the server sees nothing of it."""
     block = frameengine.replaying(file)
 
     def agent() -> None:

@@ -220,6 +220,31 @@ def test_the_usual_variables_make_one_endpoint(environment: dict[str, str], told
     assert (models.source, endpoint.base_url, endpoint.key, endpoint.model) == told
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("localhost:99", "OPENAI_BASE_URL: the base URL begins with neither http:// nor https://"),
+        (f"https://me:{KEY}@h.example/v1", "OPENAI_BASE_URL: the base URL of 'h.example' has a user name before the host"),
+        ("http://h.example/v1#x", "OPENAI_BASE_URL: the base URL of 'h.example' is not of the form"),
+    ],
+)
+def test_a_usual_variable_that_is_no_base_url_is_named(value: str, told: str) -> None:
+    """The error names the variable and what is wrong with its value, and repeats no more of that than the host."""
+    with pytest.raises(UsageError) as refused:
+        usual_models({"OPENAI_BASE_URL": value})
+    assert refused.value.message == told
+    with pytest.raises(UsageError, match="OPENAI_API_KEY: the key cannot be sent"):
+        usual_models({"OPENAI_API_KEY": "a b\n"})
+
+
+def test_a_key_in_the_query_of_a_base_url_is_scrubbed_in_both_forms() -> None:
+    """An endpoint may repeat it as it was sent, with escapes, or as it was meant."""
+    models = usual_models({"OPENAI_BASE_URL": "https://gw/v1?api_key=SUPER%2Fsecret%2B1&api-version=2024-10-21"})
+    assert models is not None
+    said = models.endpoint("any").scrub("no: ?api_key=SUPER%2Fsecret%2B1&api-version=2024-10-21, that is SUPER/secret+1")
+    assert said == "no: ?api_key=[key]&api-version=2024-10-21, that is [key]"
+
+
 def test_without_any_variable_nothing_is_configured() -> None:
     """A model's name alone, or empty variables, configure nothing."""
     assert usual_models({}) is None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import json
+import lzma
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from frameengine.effects import Answer, Call, EffectKey, ModelReply, Outcome, ToolCall, ToolReply
 from frameengine.engine.driver import Run, virtual_at
@@ -20,6 +25,7 @@ from frameengine.jsonvalue import freeze
 from frameengine.replay.replayer import Replayer
 from frameengine.trace.header import header
 from frameengine.trace.redact import Redactor
+from frameengine.trace.spellings import unescaped
 from frameengine.trace.writer import TraceWriter
 
 SECRETS = (
@@ -224,3 +230,88 @@ def test_forms_of_secrets(content: Any) -> None:
     """Keys with headers or escapes, more names of members, lists below them, and keys without end are found."""
     cleaned = Redactor().outcome(KEY, Outcome(value=ToolReply(content=content))).value
     assert "MIIEow" not in repr(cleaned)
+
+
+KNOWN = "Kq7Xw9canary&Kd93<hfPl2"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "".join([f"\\u{ord(letter):04x}" for letter in KNOWN]),
+        KNOWN.replace("7", "\\u0037").replace("X", "\\\\u0058"),
+        html.escape(KNOWN),
+        "".join([f"&#{ord(letter)};" for letter in KNOWN]),
+        KNOWN.encode("utf-16-le").decode("latin-1"),
+        KNOWN.encode("utf-16-be").decode("latin-1"),
+        KNOWN.lower(),
+        KNOWN.upper(),
+        KNOWN[::-1],
+    ],
+)
+def test_a_known_secret_is_found_in_other_spellings(written: str) -> None:
+    """Escapes of JSON and HTML, UTF-16, another case and backwards: replaced at equal length, and nothing beside it."""
+    clean = Redactor([KNOWN]).text(f"it is {written}\u00e9 &amp; so on \\u0041")
+    assert len(clean) == len(f"it is {written}\u00e9 &amp; so on \\u0041")
+    assert clean.strip("\0").startswith("it is ")
+    assert clean.endswith("\u00e9 &amp; so on \\u0041")
+    assert written.strip("\0")[4:-4] not in clean
+
+
+@given(st.lists(st.sampled_from(["\\u0041", "\\\\u007a", "&amp;", "&#39;", "é", "x", "\\", "&", ";", "\\u00"]), max_size=20))
+def test_places_without_escapes_lead_back_to_the_text(parts: list[str]) -> None:
+    """Each letter of the short text comes from where its place says, an escape being one letter."""
+    text = "".join(parts)
+    found = unescaped(text)
+    if found is None:
+        assert not re.search(r"\\u00[2-7][0-9a-f]|&amp;|&#39;", text)
+        return
+    short, place = found
+    assert (place(0), place(len(short))) == (0, len(text))
+    for at, letter in enumerate(short):
+        piece = text[place(at) : place(at + 1)]
+        assert piece == letter or (len(piece) > 1 and unescaped(piece) is not None and unescaped(piece)[0] == letter)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    "shape", ['{"a": 1, "password" : %s}', '{"client_secret":["x", %s], "b": 2}', '[{"x": {"session": %s}}]']
+)
+def test_members_of_json_in_json_are_found(depth: int, shape: str) -> None:
+    """However deep a text of JSON stands in another, its password goes, and what is left is the same JSON with a placeholder."""
+    secret = "Zq7Xw9Kd93hfPl2-Ab"
+    text = shape % json.dumps(secret)
+    for _ in range(depth):
+        text = json.dumps({"arguments": text})
+    clean = Redactor().text(text)
+    assert secret not in clean
+    assert len(clean) == len(text)
+    value: Any = clean
+    for _ in range(depth):
+        value = json.loads(value)["arguments"]
+    assert re.fullmatch(re.escape(shape).replace("%s", r'"\[s[^"]*\]"'), value)
+
+
+@given(st.dictionaries(st.sampled_from(["password", "secret", "name", "token"]), st.text(min_size=12, max_size=30), max_size=4))
+def test_texts_and_values_are_cleaned_alike(members: dict[str, str]) -> None:
+    """A text of JSON loses the same values as the JSON itself does."""
+    whole, text = Redactor().value(freeze(members)), Redactor().text(json.dumps(members))
+    assert isinstance(whole, dict)
+    changed = {name for name, value in members.items() if whole[name] != value}
+    assert {name for name, value in json.loads(text).items() if value != members[name]} == changed
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("folder", ["http-openai-chat", "http-other-protocols"])
+def test_real_answers_stay_as_they_are(folder: str, data_dir: Path) -> None:
+    """Signatures in base64, log probabilities and ids of real exchanges are no keys: not a letter of a body is replaced."""
+    signed = 0
+    with lzma.open(data_dir / folder / "exchanges.jsonl.xz", "rt", encoding="utf-8") as lines:
+        for line in lines:
+            exchange = json.loads(line)
+            for part in ("request", "response"):
+                body = exchange[part].get("body")
+                text = body if isinstance(body, str) else json.dumps(body)
+                assert Redactor().text(text) == text
+                signed += text.count('ignature"')
+    assert signed

@@ -85,7 +85,9 @@ class ReplayApp:
     async def _send(self, exchange: Exchange, method: str, send: Send, started: float) -> None:
         response = exchange.response
         if not response.status:
-            await self._keep_back(response, started)
+            if await self._kept_back(response, started):
+                what = "no answer is recorded: the client left here, and this one waits for longer"
+                raise Refused(MISS_STATUS, what, "give it the timeout that it had, or record again")
             await self._wait(response.ms, started)
             raise unanswered(response)
         headers: Headers = [(name.encode("latin-1"), header_bytes(value)) for name, value in response.headers.items()]
@@ -104,14 +106,16 @@ class ReplayApp:
             await self._wait(response.ms, started)
             await send({"type": "http.response.body", "body": b""})
             return
-        await self._keep_back(response, started)
+        await self._kept_back(response, started)
         # It stops here, unended: the connection is cut, as it was.
 
-    async def _keep_back(self, response: Response, started: float) -> None:
-        """Keep silent where the client left when it was recorded; one that waits for longer than then is counted."""
-        if response.error == CLIENT_LEFT:
-            await asyncio.sleep(started + response.ms / 1000 + PATIENCE - time.monotonic())
-            self._book.outwait()
+    async def _kept_back(self, response: Response, started: float) -> bool:
+        """Keep silent where the client left when it was recorded; return whether this one waits for longer, and count that."""
+        if response.error != CLIENT_LEFT:
+            return False
+        await asyncio.sleep(started + response.ms / 1000 + PATIENCE - time.monotonic())
+        self._book.outwait()
+        return True
 
     async def _wait(self, ms: float, started: float) -> None:
         if self._speed is not None:

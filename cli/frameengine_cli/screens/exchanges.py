@@ -28,7 +28,7 @@ def recorded(done: Recorded, look: Look) -> RenderableType:
         ("secrets", words((f"{done.secrets} replaced; headers that carry keys are never kept", QUIET))),
     ]
     if done.exposed:
-        told = f"{phrases.count(done.exposed, 'secret')} in the trace: written before it was used as a key, so keep the file to yourself"
+        told = f"{phrases.count(done.exposed, 'secret')} in the trace, written before it was seen to be a key: do not hand it on"
         rows.append(("exposed", words((f"{DIFFERS} {told}", BAD))))
     return look.panel(pairs(rows), f"{SAME} recorded", str(done.path), style=GOOD)
 

@@ -98,9 +98,8 @@ class Endpoint:
         hidden = [value.removeprefix("Bearer ") for name, value in self.headers.items() if name.lower() not in _OPEN]
         for member in self.base_url.partition("?")[2].split("&"):
             # As it is sent, and as it was meant: an endpoint may repeat either.
-            hidden += [
-                secret for name, value in parse_qsl(member) if name.lower() not in _OPEN for secret in (value, member.partition("=")[2])
-            ]
+            closed = [value for name, value in parse_qsl(member) if name.lower() not in _OPEN]
+            hidden += [*closed, member.partition("=")[2]] if closed else []
         yield from sorted(
             (secret for secret in {self.key, *hidden} if len(secret) >= _SECRET_MIN), key=lambda one: (-len(one), one)
         )
