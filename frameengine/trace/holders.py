@@ -22,8 +22,8 @@ _HARMLESS = re.compile(
 )
 _OPEN_HEADERS = re.compile(
     r"accept(?:-.*)?|host|connection|content-.*|date|age|via|te|trailer|upgrade.*|range|expect|if-.*|cache-control|pragma|origin"
-    r"|dnt|etag|expires|last-modified|server|server-timing|vary|alt-svc|allow|link|transfer-encoding|cf-ray"
-    r"|strict-transport-security|user-agent|referer|http-referer|priority|keep-alive|x-title|anthropic-version|anthropic-beta|anthropic-dangerous-.*"
+    r"|dnt|http-referer|etag|expires|last-modified|server|server-timing|vary|alt-svc|allow|link|transfer-encoding|cf-ray"
+    r"|strict-transport-security|user-agent|referer|priority|keep-alive|x-title|anthropic-(?:version|beta|dangerous-.*)"
     r"|openai-beta|openai-organization|openai-project|openai-version|openai-model|openai-processing-ms|x-stainless-.*"
     r"|x-forwarded-.*|sec-.*|x-requested-with|traceparent|tracestate|baggage"
     r"|.*(?:date|version|nonce|region|model|model-override)|x-amz-content-sha256|idempotency-key"

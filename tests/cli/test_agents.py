@@ -324,7 +324,10 @@ def test_ctrl_c_in_a_terminal_reaches_the_agent_once(tmp_path: Path, server: Mod
     """Ctrl-C is the agent's, once, and the recording is sealed when the agent has ended by it."""
     counts = "import signal, sys\nheard = []\nsignal.signal(signal.SIGINT, lambda *_: heard.append(1))\n"
     code = (
-        counts + TALK + "import time\nprint('ready', flush=True)\nwhile not heard: time.sleep(0.01)\ntime.sleep(0.3)\nprint('heard', len(heard))\n"
+        counts
+        + TALK
+        + "import time\nprint('ready', flush=True)\nwhile not heard:\n    time.sleep(0.01)\n"
+        + "time.sleep(0.3)\nprint('heard', len(heard))\n"
     )
     terminal = Terminal("record", "-o", "a.trace.jsonl", *agent(tmp_path, code), "one", cwd=tmp_path, env=environment(server))
     terminal.wait_for("ready")

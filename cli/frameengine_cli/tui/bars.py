@@ -123,7 +123,9 @@ class CommandLine(Input):
         self.cursor_position = len(text)
         self.add_class("open")
         self.screen.add_class("typing")
-        self.focus()
+        # At once, and not when the classes have come to be: keys that were typed ahead are for this line.
+        self.display = True
+        self.screen.set_focus(self)
 
     def keep(self, line: str) -> None:
         """Remember a line."""
@@ -145,6 +147,7 @@ class CommandLine(Input):
     def shut(self) -> None:
         """Close, and give the keys back to the panels."""
         self.remove_class("open")
+        self.display = False
         self.screen.remove_class("typing")
         self.value = ""
         self.post_message(self.Closed())

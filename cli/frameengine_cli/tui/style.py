@@ -114,7 +114,6 @@ RowView:nocolor:focus { border: heavy ansi_default; border-title-style: bold; }
 #scrubber { height: 2; padding: 0 1; }
 #status { height: 1; padding: 0 1; }
 #command { height: 1; display: none; border: none; padding: 0 1; background: $panel; color: $foreground; }
-#command.open { display: block; }
 #command:focus { border: none; }
 .typing #status { display: none; }
 #keys { height: 1; background: $panel; }
