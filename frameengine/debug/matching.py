@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from attrs import frozen
@@ -63,7 +63,7 @@ class Finder:
         self.error: ExpressionError | None = None
         """Why, the last time."""
         self._about: Callable[[Moment], Iterator[Candidate]] = _ABOUT[point.on](point, diverges)
-        self._needle = _needle(point)
+        self._needle = needle(point)
         self._each_call = point.condition is not None and "call" in point.condition.names
 
     @property
@@ -213,24 +213,32 @@ def _error(_point: Breakpoint, _: Diverges) -> Callable[[Moment], Iterator[Candi
     return about
 
 
+Said: TypeAlias = tuple[str, str]
+"""Part of an effect, request or reply, and a text in it."""
+
+
 def _text(point: Breakpoint, _: Diverges) -> Callable[[Moment], Iterator[Candidate]]:
-    return _in_calls(lambda said: "" if any(point.argument in text for text in said) else None)
+    def found(said: Sequence[Said]) -> str | None:
+        return next((f"in the {part}" for part, text in said if point.argument in text), None)
+
+    return _in_calls(found)
 
 
 def _regex(point: Breakpoint, _: Diverges) -> Callable[[Moment], Iterator[Candidate]]:
     pattern = Pattern(point.argument)
 
-    def found(said: Iterator[str]) -> str | None:
-        held = list(said)
+    def found(said: Sequence[Said]) -> str | None:
+        fitting = [(part, text) for part, text in said if len(text) <= REGEX_CHARS_MAX]
         try:
-            if pattern.first([text for text in held if len(text) <= REGEX_CHARS_MAX]) is not None:
-                return ""
+            first = pattern.first([text for _, text in fitting])
         except OutOfTime:
-            return "the pattern takes too long: look at what stands"
-        longest = max(map(len, held), default=0)
-        if longest <= REGEX_CHARS_MAX:
+            return "the pattern takes too long: look at request and reply"
+        if first is not None:
+            return f"in the {fitting[first][0]}"
+        if len(fitting) == len(said):
             return None
-        return f"a text of {longest:,} characters, which is too long for a pattern: look at it,"
+        part, text = next((part, text) for part, text in said if len(text) > REGEX_CHARS_MAX)
+        return f"a text of {len(text):,} characters, which is too long for a pattern: look at it, in the {part}"
 
     return _in_calls(found)
 
@@ -243,8 +251,8 @@ def compiled(pattern: str) -> re.Pattern[str]:
         return re.compile(pattern)
 
 
-def _in_calls(found: Callable[[Iterator[str]], str | None]) -> Callable[[Moment], Iterator[Candidate]]:
-    """Return where something is found in the texts of what an effect asked, or of what came back.
+def _in_calls(found: Callable[[Sequence[Said]], str | None]) -> Callable[[Moment], Iterator[Candidate]]:
+    """Return where something is found in the texts of what came back for an effect, or of what it asked.
 
     Of a model's request only what the call of the same node before it had not: the rest was found there.
     """
@@ -252,11 +260,10 @@ def _in_calls(found: Callable[[Iterator[str]], str | None]) -> Callable[[Moment]
     def about(moment: Moment) -> Iterator[Candidate]:
         for record in moment.records:
             for made in moment.calls(record):
-                for part, value in (("reply", _reply(made)), ("request", _request(made))):
-                    said = found(texts(value))
-                    if said is not None:
-                        yield Candidate(record=record, made=made, what=f"{said} in the {part} of {_called(made)}".strip())
-                        break
+                parts = (("reply", _reply(made)), ("request", _request(made)))
+                what = found([(part, text) for part, value in parts for text in texts(value)])
+                if what is not None:
+                    yield Candidate(record=record, made=made, what=f"{what} of {_called(made)}")
 
     return about
 
@@ -315,7 +322,7 @@ _ABOUT: Final[Mapping[str, Callable[[Breakpoint, Diverges], Callable[[Moment], I
 }
 
 
-def _needle(point: Breakpoint) -> bytes | None:
+def needle(point: Breakpoint) -> bytes | None:
     """Return bytes that stand in the line of every frame in which the breakpoint can hold; None where there are none such."""
     if point.on == "error":
         return b'"error"'

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from frameengine.debug.facts import near
 from frameengine.debug.history import first_change
-from frameengine.debug.matching import Diverges, Finder, frame_of
+from frameengine.debug.matching import Diverges, Finder, frame_of, needle
 from frameengine.debug.place import START, Place
 from frameengine.debug.points import Breakpoint
 from frameengine.debug.timeline import Timeline
@@ -18,7 +18,9 @@ from frameengine.expr import Expression
 from frameengine.jsonvalue import EMPTY, FrozenMap
 
 LOOKED_THROUGH: Final = 2_000
-"""Places up to which a run is looked through for texts, patterns and conditions at once; for names any run is."""
+"""Places up to which a run is looked through at once; a longer one for names that stand nowhere in its file."""
+STRETCHES: Final = 20
+"""Parts all over a long run from which names are listed."""
 
 Why: TypeAlias = tuple[str, str]
 """Why something can never hit, and the way out."""
@@ -29,7 +31,7 @@ def never(point: Breakpoint, timeline: Timeline, diverges: Diverges) -> Why | No
     if point.on == "divergence" and diverges() is None:
         return "the code of now does everywhere what was recorded", "break on what looks wrong instead, such as: error"
     small = timeline.places <= LOOKED_THROUGH
-    if (small or point.on not in ("text", "regex")) and not any(Finder(evolve(point, condition=None), timeline, diverges).hits()):
+    if _nowhere(evolve(point, condition=None), timeline, diverges, small=small):
         return _WHY[point.on](point.argument, timeline)
     if point.condition is None:
         return None
@@ -39,6 +41,14 @@ def never(point: Breakpoint, timeline: Timeline, diverges: Diverges) -> Why | No
         return why
     asked = "once" if finder.asked == 1 else f"{finder.asked} times"
     return finder.trouble or f"its condition does not hold anywhere (asked {asked})", "try it at one place with: print EXPRESSION"
+
+
+def _nowhere(point: Breakpoint, timeline: Timeline, diverges: Diverges, *, small: bool) -> bool:
+    """Return whether a breakpoint without a condition holds nowhere; of a long run, whether that can be told by its bytes."""
+    if small or point.on in ("path", "status", "frame", "divergence", "if"):
+        return not any(Finder(point, timeline, diverges).hits())
+    sought = needle(point)
+    return sought is not None and not timeline.mentions(sought)
 
 
 def _node(name: str, timeline: Timeline) -> Why:
@@ -103,8 +113,11 @@ _WHY: Final[Mapping[str, Callable[[str, Timeline], Why]]] = {
 
 
 def _names(timeline: Timeline, of: Callable[[FrozenMap], list[str]]) -> list[str]:
-    places = map(timeline.place, range(1, timeline.places))
-    return [name for place in places for record in timeline.records(place) for name in of(record)]
+    """Return the names in the records of a run; of a long one those of some stretches of it."""
+    apart = max(timeline.places // STRETCHES, 1)
+    long = min(apart, LOOKED_THROUGH // STRETCHES)
+    positions = [at for start in range(1, timeline.places, apart) for at in range(start, min(start + long, timeline.places))]
+    return [name for at in positions for record in timeline.records(timeline.place(at)) for name in of(record)]
 
 
 def _unknown_section(condition: Expression, timeline: Timeline) -> Why | None:

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
+from threading import Lock
 
 from frameengine.debug import pattern_child
-from frameengine.debug.pattern_child import NONE, NUMBER
+from frameengine.debug.pattern_child import NONE, NUMBER, packed
 from frameengine.errors import InternalError
 
 
@@ -18,20 +20,25 @@ class OutOfTime(Exception):
 
 
 class Pattern:
-    """A pattern, and a process that looks for it; one at a time may ask."""
+    """A pattern, and a process that looks for it."""
 
     def __init__(self, pattern: str) -> None:
         """Take a pattern that compiles. The process begins when something is asked."""
         self._pattern = pattern
         self._process: subprocess.Popen[bytes] | None = None
+        # A run under way asks in its own thread.
+        self._lock = Lock()
 
     def first(self, texts: Sequence[str]) -> int | None:
         """Return the position of the first text that has the pattern; None where none has. Raises `OutOfTime`."""
         if not texts:
             return None
-        asked = [_packed(text) for text in texts]
+        with self._lock:
+            return self._first(texts)
+
+    def _first(self, texts: Sequence[str]) -> int | None:
         try:
-            answer = self._asked(NUMBER.pack(len(texts)) + b"".join(asked))
+            answer = self._asked(packed(texts))
         except BaseException:
             # Whoever breaks this off leaves a process in the midst of an answer.
             self._end()
@@ -56,7 +63,7 @@ class Pattern:
                 process_group=0,
             )
             weakref.finalize(self, _ended, process)
-            batch = _packed(self._pattern) + batch
+            batch = packed([self._pattern]) + batch
         if process.stdin is None or process.stdout is None:
             raise InternalError("a pattern has no pipes", hint="please report it")
         try:
@@ -71,13 +78,12 @@ class Pattern:
         return None if process is None else _ended(process)
 
 
-def _packed(text: str) -> bytes:
-    data = text.encode("utf-8", "surrogatepass")
-    return NUMBER.pack(len(data)) + data
-
-
 def _ended(process: subprocess.Popen[bytes]) -> int:
     """End a process, unless it has ended; return its exit code, or less than 0 the signal that ended it."""
-    process.stdin = None if process.stdin is None else process.stdin.close()
-    code = process.wait()
-    return code
+    if process.poll() is None:
+        process.kill()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+    return process.wait()

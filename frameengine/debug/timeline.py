@@ -288,6 +288,10 @@ class Timeline:
         position = self._layout.position(place)
         return self._index.raw(self._layout.line(position)) if position and place.frame else b""
 
+    def mentions(self, sought: bytes) -> bool:
+        """Return whether bytes stand anywhere in what was read so far, whoever may have said them. Raises `StorageError`."""
+        return self._index.contains(sought)
+
     def effects(self, place: Place) -> tuple[Made, ...]:
         """Return the effects of the place's frame in the order in which their outcomes arrived."""
         return tuple([each for each in self.arrivals(place) if isinstance(each, Made)])

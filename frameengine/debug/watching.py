@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from frameengine.debug.facts import Moment
-from frameengine.debug.matching import Stopping, never_stops
 from frameengine.debug.history import at, section, values
+from frameengine.debug.matching import Stopping, never_stops
 from frameengine.debug.points import Watchpoint
 from frameengine.debug.stop import Hit
 from frameengine.debug.timeline import Timeline

@@ -35,6 +35,7 @@ _SHOWN: Final[Mapping[str, str]] = {
     "plankiste_expert": _EXPERT,
     "output_v1": "reflex_path streaming done text context parse_failed",
     "ui": "controls control_refused state_refused machine_refused machine_transition text",
+    "http_exchange": "",
     "memorizer_v1": "thinking updated error context parse_failed",
 }
 SHOWN: Final[Mapping[str, frozenset[str]]] = {name: frozenset(events.split()) for name, events in _SHOWN.items()}

@@ -28,6 +28,8 @@ _CHAIN_AT = -67
 _PIN = 16
 """Of those as many are remembered: what is read again leads to the same ones, or was changed."""
 _PINNED = slice(_CHAIN_AT, _CHAIN_AT + _PIN)
+_BLOCK = 1 << 20
+"""Bytes that are looked through at a time."""
 _CONTENT = b'{"kind":"content"'
 
 
@@ -120,6 +122,16 @@ class TraceIndex:
     def raw(self, number: int) -> bytes:
         """Return the bytes of a line. Raises `TraceIntegrity` where they are not those that were read first."""
         return next(self._proven(number, number))[1]
+
+    def contains(self, sought: bytes) -> bool:
+        """Return whether bytes stand anywhere in what was read. It goes over all of it at once, and proves none of it."""
+        if self._unpacked is not None:
+            self._unpacked.flush()
+        size = _BLOCK + len(sought) - 1
+        try:
+            return any(sought in os.pread(self._lines, size, start) for start in range(0, self.end, _BLOCK))
+        except OSError as error:
+            raise storage_error(self.path, error) from error
 
     def line(self, number: int) -> Line:
         """Return a line. Raises `TraceError`."""

@@ -97,7 +97,7 @@ class TraceWriter:
         Raises `UsageError` inside a message, because a sealed trace says of each message how it ended, and `StorageError` where
         the file is not what was written.
         """
-        self._begin()
+        self.begin()
         if self._file is not None:
             self._check_file(self._file)
         self._write(self._seal(), None, None, sync=True)
@@ -109,7 +109,7 @@ class TraceWriter:
 
         Raises `UsageError` inside a message and where *target* exists, `StorageError`, and `TraceLocked`.
         """
-        self._begin()
+        self.begin()
         line, _ = linked(self._chain, dumps(self._seal())[:-1])
         with published(target, replace=replace) as sink:
             with self._place.open("rb") as source:
@@ -220,8 +220,8 @@ class TraceWriter:
             start = end
         return lines
 
-    def _begin(self) -> None:
-        """Write the header where it waits for a line behind it."""
+    def begin(self) -> None:
+        """Write the header where it waits for a line behind it: for whoever reads along from the beginning."""
         if self._waiting:
             self._put(b"", sync=False)
 

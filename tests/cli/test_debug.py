@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from cli_runs import JACKET, WEATHER, Done, Frameengine, Record
 from frameengine.replay.replayer import Replayer
 from frameengine.trace.verify import verify
 from frameengine_cli.debugging.commands import COMMANDS
-from pseudo_terminal import Terminal
+from pseudo_terminal import HANG_SECONDS, Terminal
 
 DEMO = Path(__file__).parents[2] / "traces" / "demo.trace.jsonl"
 GOLDEN = Path(__file__).parents[2] / "traces" / "conversation-v4-eras.trace.jsonl"
@@ -339,3 +340,77 @@ def test_a_person_has_a_prompt_with_the_place_and_ctrl_c_leaves_nothing_behind(w
     terminal.press("q\r")
     assert terminal.end() == 0
     assert "step" in (tmp_path / "state" / "frameengine" / "debug_history").read_text(encoding="utf-8")
+
+
+def test_the_second_ctrl_c_ends_the_command_and_keeps_the_session(weather: Path, tmp_path: Path) -> None:
+    """A command that goes on after the first one is broken off by the second, and what was set up before waits as it did."""
+    slow = (
+        "import time; import frameengine_cli.debugging.changing as c; c.fork = lambda *_, **__: time.sleep(600); "
+        "from frameengine_cli.app import main; main()"
+    )
+    with Terminal("debug", weather, "--plain", cwd=tmp_path, program=("-c", slow)) as terminal:
+        terminal.wait_for("(start) ")
+        terminal.press("goto 2.1\r")
+        terminal.wait_for("(2.1) ")
+        terminal.press("edit reply other\r")
+        terminal.wait_for("(2.1) ")
+        terminal.press("fork\r")
+        terminal.wait_for("fork")
+        for _ in range(2):
+            sleep(0.3)
+            terminal.press("\x03")
+        terminal.wait_for("fork was broken off")
+        terminal.wait_for("(2.1) ")
+        terminal.press("edits\r")
+        terminal.wait_for("reply of 2.1")
+        terminal.press("q\r")
+        terminal.end()
+
+
+def test_a_pattern_that_takes_for_ever_does_not_hold_the_session(frameengine: Frameengine, record: Record) -> None:
+    """It is given up after its time, and the place where it was counts as a hit that says so."""
+    done = frameengine(
+        "debug", record("slow", ("a" * 60 + "!", ["yes"])), "-c", "break regex (a+)+$", "-c", "continue", "-c", "where"
+    )
+    assert done.code == 0
+    assert "the pattern takes too long" in done.out
+
+
+def test_a_file_that_is_another_one_by_now_is_told_once(weather: Path, tmp_path: Path) -> None:
+    """The next command says that the file is no longer the run that is open, a fork of it is refused, and the rest goes on."""
+    trace = tmp_path / "x.trace.jsonl"
+    trace.write_bytes(weather.read_bytes())
+    with Terminal("debug", trace.name, "--plain", cwd=tmp_path) as terminal:
+        terminal.wait_for("(start) ")
+        terminal.press("goto 2.1\r")
+        terminal.wait_for("(2.1) ")
+        terminal.press("edit reply other\r")
+        terminal.wait_for("(2.1) ")
+        (tmp_path / "other").write_bytes(GOLDEN.read_bytes())
+        (tmp_path / "other").rename(trace)
+        terminal.press("fork --policy slot\r")
+        shown = terminal.wait_for("(2.1) ")
+        assert shown.count("is no longer the run that is open: another file stands in its place") == 2
+        terminal.press("where\r")
+        assert "no longer" not in terminal.wait_for("(2.1) ")
+        terminal.press("q\r")
+        terminal.end()
+    assert list(tmp_path.glob("*.jsonl*")) == [trace]
+
+
+def test_a_terminal_that_is_closed_during_a_fork_leaves_no_draft(weather: Path, tmp_path: Path) -> None:
+    """What the fork has written so far is removed, and the command ends with the code of a hang-up."""
+    slow = (
+        "import time; import frameengine.debug.fork as f; f._prove = lambda *_: (print('proving', flush=True), "
+        "[time.sleep(0.05) for _ in range(9999)]); from frameengine_cli.app import main; main()"
+    )
+    with Terminal("debug", f"{weather}@2.1", "--plain", cwd=tmp_path, program=("-c", slow)) as terminal:
+        terminal.wait_for("(2.1) ")
+        terminal.press("edit reply 1 other\r")
+        terminal.wait_for("(2.1) ")
+        terminal.press("fork\r")
+        terminal.wait_for("proving")
+        assert list(tmp_path.glob(".*.draft"))
+        terminal.hang_up()
+        assert terminal.process.wait(HANG_SECONDS) == 129
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]

@@ -174,6 +174,18 @@ def test_where_nothing_is_said_no_trace_is_kept(live: Any, tmp_path: Path) -> No
     assert (done.code, "nothing was said" in done.err, (tmp_path / TRACE).exists()) == (0, True, False)
 
 
+def test_a_trace_that_is_replaced_is_never_read(live: Any, tmp_path: Path, frameengine: Frameengine) -> None:
+    """Without --force a file stays as it is; with it the session sees the new run from its first line on."""
+    live("say hello", "say more")
+    assert (live("say hello").code, len(recorded(tmp_path / TRACE))) == (2, 2)
+    done = frameengine(
+        "debug", *LOOP, "-o", TRACE, "--force", "-b", "if frame == 2", "-c", "messages", "-c", "say anew", "-c", "a"
+    )
+    assert done.code == 0
+    assert "hello" not in done.out
+    assert [message.status for message in recorded(tmp_path / TRACE)] == ["done"]
+
+
 def test_a_run_that_breaks_off_says_how_to_go_on(live: Any, tmp_path: Path, frameengine: Frameengine) -> None:
     """Where replies are used up the run ends: looks still work, nothing more can be said, and repair keeps the good part."""
     done = live("say one", "say two", "say three", "where", "say four")

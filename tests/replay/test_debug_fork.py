@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frameengine.cassette.match import Policy
+from frameengine.debug.breakpoints import Breakpoints
 from frameengine.debug.edit import Edit, EditReply, EditState, parse_edit
 from frameengine.debug.fork import ForkResult, compare, fork
 from frameengine.debug.place import START, Place
@@ -27,6 +29,7 @@ from frameengine.errors import (
     InternalError,
     TraceError,
     TraceIncomplete,
+    TraceIntegrity,
     UsageError,
 )
 from frameengine.graph.loader import load_graph
@@ -34,6 +37,7 @@ from frameengine.graph.registry import BoundGraph, bind, fingerprint
 from frameengine.inputs import Body, Cancel, Clear, Given, StateEdit, SwitchGraph, Tick
 from frameengine.jsonvalue import freeze
 from frameengine.node import NodeContext, NodeResult
+from frameengine.replay.replayer import Replayer
 from frameengine.rerun.edited import Edited
 from frameengine.rerun.stage import Stage
 from frameengine.rerun.supply import Supply
@@ -365,9 +369,58 @@ def test_a_parent_that_was_changed_meanwhile_is_not_forked(parent: Path) -> None
     edit = parse_edit(timeline, START, "/mood", "cross")
     parent.unlink()
     record(parent, desk(), ["something", "else"])
-    with pytest.raises(TraceError, match="not the file that the edits were written in"):
+    with pytest.raises(TraceIntegrity, match="no longer the run that is open: another file stands in its place"):
         fork(timeline, [edit], parent.with_name("new"), bound=desk())
     assert [file.name for file in parent.parent.iterdir()] == [parent.name]
+    with pytest.raises(TraceIntegrity, match="no longer the run that is open"):
+        compare(timeline, parent)
+    with pytest.raises(TraceIntegrity, match="no longer the run that is open"):
+        Breakpoints(timeline, replay=lambda: Replayer(parent, bound=desk()).run()).parse("divergence")
+
+
+def test_a_parent_that_passes_for_the_same_file_is_told_by_its_end(parent: Path) -> None:
+    """Another run of the same size, written into the same file with its time put back, is not forked either."""
+    timeline = Timeline(parent)
+    edit = parse_edit(timeline, START, "/mood", "cross")
+    other = parent.with_name("other.trace.jsonl")
+    record(other, desk(), ["One", "Two", "Three"], late=lambda made: Meanwhile(made, Tick(readings={"clock": 7})))
+    times = parent.stat()
+    assert other.stat().st_size == times.st_size
+    parent.write_bytes(other.read_bytes())
+    other.unlink()
+    os.utime(parent, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert timeline.changed_on_disk() == ""
+    with pytest.raises(TraceIntegrity, match="it ends with another chain value"):
+        fork(timeline, [edit], parent.with_name("new"), bound=desk())
+    assert [file.name for file in parent.parent.iterdir()] == [parent.name]
+
+
+def test_a_parent_that_changes_while_it_is_forked_leaves_no_fork(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that gets another file's place while the fork runs is noticed before the fork gets its name."""
+    timeline = Timeline(parent)
+    edit = parse_edit(timeline, timeline.last, "/mood", "cross")
+
+    def replaced(*_: Any) -> None:
+        data = parent.read_bytes()
+        parent.unlink()
+        parent.write_bytes(data)
+
+    monkeypatch.setattr(Stage, "perform", _before(Stage.perform, replaced))
+    with pytest.raises(TraceIntegrity, match="another file stands in its place"):
+        fork(timeline, [edit], parent.with_name("new"), bound=desk())
+    assert [file.name for file in parent.parent.iterdir()] == [parent.name]
+
+
+def _before(method: Any, act: Callable[..., None]) -> Any:
+    """Return a method that does something first, the first time."""
+    acts = [act]
+
+    def both(*given_: Any, **named: Any) -> Any:
+        while acts:
+            acts.pop()()
+        return method(*given_, **named)
+
+    return both
 
 
 def test_a_parent_whose_code_is_gone_is_not_forked(parent: Path) -> None:

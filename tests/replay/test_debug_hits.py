@@ -232,7 +232,7 @@ def test_the_random_runs_have_something_of_every_kind(tmp_path: Path) -> None:
 def planted(monkeypatch: pytest.MonkeyPatch, defect: str) -> None:
     """Put a defect into the search."""
     if defect == "a filter that is too narrow":
-        monkeypatch.setattr(matching, "_needle", lambda point: b'"never written"' if point.on == "tool" else None)
+        monkeypatch.setattr(matching, "needle", lambda point: b'"never written"' if point.on == "tool" else None)
     elif defect == "only the first hit of a frame":
         found = matching.Finder.at
         monkeypatch.setattr(matching.Finder, "at", lambda finder, moment: found(finder, moment)[:1])

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual.events import Paste
 
 from cli_runs import JACKET, WEATHER, record_run
+from frameengine.debug.edit import EditReply
+from frameengine.effects import ModelCall, ModelReply
+from frameengine.inputs import Action, Tick
+from frameengine.jsonvalue import freeze
+from frameengine.node import NodeContext, NodeResult
+from frameengine.state import Change
+from frameengine_cli.tui.bars import CommandLine
 from frameengine_cli.tui.scrubber import Scrubber
 from screens import Screen, opening, play
+from toy import Meanwhile, bound, record
 
 HERE = Path(__file__).parents[2]
 ERAS = HERE / "traces" / "conversation-v4-eras.trace.jsonl"
@@ -270,8 +280,9 @@ def test_a_mistake_is_told_with_a_way_out_and_takes_nothing_away(weather: Path) 
     play(weather, scene)
 
 
-def test_a_reply_is_edited_forked_and_compared(weather: Path, tmp_path: Path) -> None:
+def test_a_reply_is_edited_forked_and_compared(weather: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The editor opens what is under the cursor; Ctrl-S keeps it; a fork makes a run of it and shows what differs."""
+    monkeypatch.chdir(tmp_path)
     trace = tmp_path / weather.name
     trace.write_bytes(weather.read_bytes())
 
@@ -288,13 +299,130 @@ def test_a_reply_is_edited_forked_and_compared(weather: Path, tmp_path: Path) ->
         await screen.press("f")
         forked = screen.app.opened_session.forked
         assert forked is not None
-        assert forked.path == tmp_path / "weather-fork.trace.jsonl"
+        assert forked.source.path.resolve() == tmp_path / "weather-fork.trace.jsonl"
         assert any("No, it stays warm." in row or "No" in row for row in screen.rows("answer"))
         assert "compare" in screen.text
         assert "unforked" not in screen.bar("head")
 
     assert play(trace, scene).return_code == 0
     assert trace.read_bytes() == weather.read_bytes()
+
+
+UNSEEN = "Here \U0001f468\u200d\U0001f469 you are "
+
+
+def test_an_edit_keeps_every_sign_that_is_not_changed(tmp_path: Path) -> None:
+    """What cannot be seen, white space at the ends, quotes and JSON in a text are in the edit as they were in the reply."""
+    replies = [UNSEEN, "  ends\n\n", '"quoted"', '{"plan": "else"}', "-x 42"]
+    trace = record_run(tmp_path / "signs.trace.jsonl", [("go", [reply]) for reply in replies])
+
+    async def scene(screen: Screen) -> None:
+        for number, reply in enumerate(replies, 1):
+            await screen.type(f"goto {number}.1")
+            await screen.press("2", "e")
+            editor = screen.app.screen.query_one("#text")
+            shown = editor.text  # type: ignore[attr-defined]
+            assert ("\u200d" in reply) == (shown != reply)
+            editor.text = shown.replace("e", "E").replace("4", "5")  # type: ignore[attr-defined]
+            await screen.press("ctrl+s")
+            edit = screen.app.opened_session.edits[-1]
+            assert isinstance(edit, EditReply)
+            assert isinstance(edit.outcome.value, ModelReply)
+            assert edit.outcome.value.text == reply.replace("e", "E").replace("4", "5")
+
+    play(trace, scene)
+
+
+def test_the_editor_keeps_what_is_no_json_until_it_is(tmp_path: Path) -> None:
+    """A text that stands there as JSON, and is broken, is not taken: the editor says so and stays, and nothing is lost."""
+    trace = record_run(tmp_path / "signs.trace.jsonl", [("go", [UNSEEN])])
+
+    async def scene(screen: Screen) -> None:
+        await screen.type("goto 1.1")
+        await screen.press("2", "e")
+        editor = screen.app.screen.query_one("#text")
+        whole = editor.text  # type: ignore[attr-defined]
+        editor.text = whole[:-1]  # type: ignore[attr-defined]
+        await screen.press("ctrl+s")
+        assert "no JSON" in screen.text
+        assert not screen.app.opened_session.edits
+        editor.text = whole.replace("Here", "There")  # type: ignore[attr-defined]
+        await screen.press("ctrl+s")
+        [edit] = screen.app.opened_session.edits
+        assert isinstance(edit, EditReply)
+        assert isinstance(edit.outcome.value, ModelReply)
+        assert edit.outcome.value.text == UNSEEN.replace("Here", "There")
+
+    play(trace, scene)
+
+
+def test_inputs_of_every_kind_and_odd_pointers_are_edited(tmp_path: Path) -> None:
+    """An input is opened at any frame, with its fields where it is no text; a late one, and a name with spaces, too."""
+    path = tmp_path / "kinds.trace.jsonl"
+    work = {"work": _remembers, "note": _rests}
+    graph = bound(work, [], entry={"UserMessage": "work", "Action": "note", "Tick": "note"}, state={"history": []})
+    click = Action(name="click", data=freeze({"x": 1}))
+    record(path, graph, ["hello", click], late=lambda made: Meanwhile(made, Tick(readings={"clock": 1})))
+
+    async def scene(screen: Screen) -> None:
+        seen = {}
+        for place, panel, row, old, new in (
+            ("1.1", "frames", "hello", "hello", " bye "),
+            ("1.1", "frames", "tick", '"clock": 1', '{"readings": {"clock": 2}}'),
+            ("3.1", "frames", "⇢", '"x": 1', '{"data": {"x": 2}}'),
+            ("1.1", "state", "a b", "  two  words  ", "  two  Words  "),
+        ):
+            await screen.type(f"goto {place}")
+            await screen.press("3")
+            await screen.on({"state": "lower"}.get(panel, panel), row)
+            await screen.press("e")
+            editor = screen.app.screen.query_one("#text")
+            assert old in editor.text  # type: ignore[attr-defined]
+            editor.text = new  # type: ignore[attr-defined]
+            await screen.press("ctrl+s")
+            seen[row] = screen.app.opened_session.edits[-1].to_json()
+        assert seen["hello"]["data"]["message"]["content"] == " bye "
+        assert (seen["tick"]["number"], seen["tick"]["data"]) == (2, {"readings": {"clock": 2}})
+        assert seen["⇢"]["data"] == {"name": "click", "data": {"x": 2}}
+        assert seen["a b"]["changes"] == [{"op": "set", "at": "/a b", "value": "  two  Words  "}]
+
+    play(path, scene)
+
+
+async def _remembers(_message: Any, ctx: NodeContext) -> NodeResult:
+    """Ask, and keep a text under a name with a space."""
+    await ctx.perform(ModelCall(model="m", messages=freeze([{"role": "user", "content": "hi"}])))
+    return NodeResult(None, [Change.set("/a b", "  two  words  ")])
+
+
+async def _rests(_message: Any, _ctx: NodeContext) -> NodeResult:
+    """Do nothing."""
+    return NodeResult()
+
+
+def test_lines_that_are_pasted_are_done_one_by_one(weather: Path) -> None:
+    """Several lines are as many commands; the last one waits for Enter where it has no end; one line is put in as ever."""
+
+    async def scene(screen: Screen) -> None:
+        line = screen.app.query_one(CommandLine)
+        await screen.pilot.press("colon")
+        line.post_message(Paste("to 2.1\r\nprint node\nst"))
+        line.value = "go"
+        line.cursor_position = 2
+        await screen.settle()
+        assert (screen.place, line.value, screen.app.focused) == ("2.1", "st", line)
+        assert line.history == ["goto 2.1", "print node"]
+        await screen.press("enter")
+        line.open("")
+        line.post_message(Paste("goto 1.1\ngoto 1.2\n"))
+        await screen.settle()
+        assert (screen.place, line.display) == ("1.2", False)
+        line.open("go")
+        line.post_message(Paste("to 1.1"))
+        await screen.settle()
+        assert (screen.place, line.value) == ("1.2", "goto 1.1")
+
+    play(weather, scene)
 
 
 def test_an_edit_that_is_given_up_changes_nothing(weather: Path) -> None:

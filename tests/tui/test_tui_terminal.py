@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -51,6 +52,39 @@ def test_a_terminal_that_is_closed_ends_it(weather: Path, wait: bool) -> None:
             terminal.wait_for("of 2.2")
         terminal.hang_up()
         assert terminal.process.wait(HANG_SECONDS) in (129, -signal.SIGHUP)
+
+
+def test_a_terminal_that_is_closed_during_a_fork_leaves_no_draft(weather: Path, tmp_path: Path) -> None:
+    """What the fork has written so far is removed, though another thread writes it."""
+    trace, proving = tmp_path / weather.name, tmp_path / "proving"
+    trace.write_bytes(weather.read_bytes())
+    slow = (
+        f"import time; import frameengine.debug.fork as f; f._prove = lambda *_: (open({str(proving)!r}, 'w').close(), "
+        "[time.sleep(0.05) for _ in range(9999)]); from frameengine_cli.app import main; main()"
+    )
+    with Terminal("debug", f"{trace.name}@2.1", cwd=tmp_path, program=("-c", slow)) as terminal:
+        terminal.wait_for("sealed")
+        terminal.wait_for("2.1 of 2.2")
+        terminal.press(":edit reply 1 other\r")
+        terminal.wait_for("1 edit unforked")
+        terminal.press("f")
+        while not proving.exists():
+            assert terminal.process.poll() is None
+            sleep(0.02)
+        assert list(tmp_path.glob(".*.draft"))
+        terminal.hang_up()
+        assert terminal.process.wait(HANG_SECONDS) == 129
+    assert sorted(tmp_path.iterdir()) == sorted([trace, proving])
+
+
+def test_a_signal_to_hang_up_leaves_the_terminal_as_it_was(weather: Path) -> None:
+    """Where the terminal is still there, its modes are those from before and the other screen is gone."""
+    with Terminal("debug", weather.name, cwd=weather.parent, columns=80, lines=24) as terminal:
+        terminal.wait_for("of 2.2")
+        terminal.process.send_signal(signal.SIGHUP)
+        assert terminal.end() == 129
+    assert terminal.left == terminal.modes
+    assert terminal.raw.rfind("\x1b[?1049l") > terminal.raw.rfind("\x1b[?1049h")
 
 
 def test_a_defect_is_told_in_a_line_without_a_traceback(weather: Path) -> None:

@@ -13,16 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from documents import edited
-from frameengine.debug import matching
+from frameengine.debug import matching, never
 from frameengine.debug.breakpoints import Breakpoint, Breakpoints, Watchpoint, parse_breakpoint
 from frameengine.debug.debugger import Debugger
-from frameengine.debug.facts import NAMES, facts
+from frameengine.debug.facts import NAMES, check_names, facts
 from frameengine.debug.history import changes, who
 from frameengine.debug.place import START, Place
 from frameengine.debug.points import KINDS, split_argument
 from frameengine.debug.stop import Stop
 from frameengine.debug.timeline import Timeline
 from frameengine.errors import ExpressionError, FrameEngineError, UnknownRef, UsageError
+from frameengine.expr import compile_expression
 from frameengine.inputs import Clear, StateEdit, SwitchGraph, UserMessage
 from frameengine.jsonvalue import thaw
 from frameengine.node import NodeResult
@@ -360,6 +361,56 @@ def _said(text: str) -> Any:
         return NodeResult(Note(text=text))
 
     return work
+
+
+def test_a_pattern_that_takes_for_ever_counts_as_a_hit_that_says_so(tmp_path: Path) -> None:
+    """After its time a pattern is given up at this effect, which counts as a hit; the next effects are looked at as ever."""
+    path = tmp_path / "a.trace.jsonl"
+    record(path, bound({"a": _said("so far"), "b": _said("a" * 60 + "!"), "c": _said("aab")}))
+    points = Breakpoints(Timeline(path))
+    assert [(hit.node, hit.what) for hit in points.hits(points.parse("regex ^(a+)+b?$"))] == [
+        ("b", "the pattern takes too long: look at request and reply of tool say"),
+        ("c", "in the request of tool say"),
+    ]
+
+
+def test_a_long_run_is_asked_by_its_bytes_for_a_name_that_is_nowhere(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that stands nowhere in the file is refused without looking into a frame; one that does may still be typed."""
+    monkeypatch.setattr(never, "LOOKED_THROUGH", 1)
+    monkeypatch.setattr(matching.Finder, "at", None)
+    points = Breakpoints(Timeline(path))
+    for text in ("tool nowhere", "node nowhere", "emission nowhere", "model nowhere", "error", "tool nowhere if frame == 1"):
+        with pytest.raises(UsageError, match="can never hit"):
+            points.parse(text)
+    for text in ("tool find", "node tools", "tool model", "text nowhere"):
+        assert points.parse(text)
+
+
+def test_an_expression_at_a_place_names_only_what_can_be_there(path: Path) -> None:
+    """An unknown name is refused with its column and the nearest; call, which only a condition knows, with what is there."""
+    check_names(compile_expression("len(calls) > 1 and state.history"))
+    with pytest.raises(UsageError, match=r"no 'nothere', at column 9 of 'node == nothere'"):
+        check_names(compile_expression("node == nothere"))
+    with pytest.raises(UsageError, match="no 'call'") as caught:
+        check_names(compile_expression("call.name"))
+    assert "calls[0]" in caught.value.hint
+
+
+def test_names_with_the_signs_of_pointers_are_followed(tmp_path: Path) -> None:
+    """A section whose name has a tilde or a stroke is found however it is written, and its changes have who made them."""
+
+    async def work(_message: Any, _ctx: Any) -> NodeResult:
+        return NodeResult(None, [Change.set("/~2x", 1), Change.set("/a~1b~0c", {"d": 2})])
+
+    path = tmp_path / "a.trace.jsonl"
+    record(path, bound({"w": work}, state={"x": 0}))
+    timeline = Timeline(path)
+    for pointer in ("/~2x", "/~02x", "/a~1b~0c", "/a~1b~0c/d"):
+        last = who(timeline, pointer, timeline.last)
+        assert last is not None, pointer
+        assert last.node == "w"
+        points = Breakpoints(timeline)
+        assert [str(hit.place) for hit in points.hits(points.watch(pointer))] == ["1.1"]
 
 
 def test_a_text_too_long_for_a_pattern_counts_as_a_hit_that_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

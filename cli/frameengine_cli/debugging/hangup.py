@@ -15,9 +15,18 @@ GRACE_SECONDS: Final = 2.0
 """What is put away until then is; then the process ends."""
 
 
+class _HungUp(BaseException):
+    """Unwinds what is under way."""
+
+
+def unwind() -> None:
+    """Put away what is under way in the main thread, by leaving it."""
+    raise _HungUp
+
+
 @contextmanager
 def ending_with_the_terminal(put_away: Callable[[], None]) -> Iterator[None]:
-    """Let a closed terminal end the process once *put_away*, which may raise to that end, is done; who ignores it goes on doing so.
+    """Let a closed terminal end the process once *put_away* is done; whoever ignores the signal goes on doing so.
 
     Nobody is left who could read anything, so nothing is said.
     """
@@ -37,6 +46,8 @@ def ending_with_the_terminal(put_away: Callable[[], None]) -> Iterator[None]:
     signal.signal(signal.SIGHUP, hung_up)
     try:
         yield
+    except _HungUp:
+        os._exit(EXIT_HUNG_UP)
     finally:
         if signal.getsignal(signal.SIGHUP) is hung_up:
             signal.signal(signal.SIGHUP, signal.SIG_DFL)

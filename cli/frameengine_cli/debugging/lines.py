@@ -16,8 +16,9 @@ from frameengine_cli import output
 from frameengine_cli.chatting.reading import is_interactive
 from frameengine_cli.debugging.command import find, split
 from frameengine_cli.debugging.commands import COMMANDS, completions, dispatch, screen
+from frameengine_cli.debugging.hangup import ending_with_the_terminal, unwind
 from frameengine_cli.debugging.session import Answer, Session
-from frameengine_cli.failures import defect, error_members, report
+from frameengine_cli.failures import Interrupted, defect, error_members, report
 
 HISTORY_MAX = 1_000
 """Lines that are remembered for the next time."""
@@ -33,6 +34,7 @@ class Lines:
         """Exit code of the last command that failed; 0 where none did."""
         self.last = ""
         """The last line that an empty one repeats."""
+        self._changed = ""
 
     def run(self, lines: Iterable[str]) -> None:
         """Do what *lines* say, until they end or one of them leaves."""
@@ -47,15 +49,22 @@ class Lines:
         """Do what one line says; return whether it leaves."""
         if not line:
             return False
+        self._warn()
         try:
-            with stopping(self.session.interrupt):
+            with stopping(self.session.interrupt), ending_with_the_terminal(unwind):
                 answer = dispatch(self.session, line)
                 self._show(line, answer)
                 self.code = answer.code or self.code
         except FrameEngineError as error:
             self._fail(line, error)
             return False
-        except (KeyboardInterrupt, BrokenPipeError):
+        except KeyboardInterrupt:
+            if not is_interactive():
+                raise
+            # The second Ctrl-C: what a person has set up, and the edits that wait, stay.
+            self._fail(line, Interrupted(f"{line} was broken off", hint="where says where this is; quit leaves"))
+            return False
+        except BrokenPipeError:
             raise
         except Exception as error:  # noqa: BLE001 - a defect in one command does not take the session, and its edits, with it
             self._fail(line, defect(error))
@@ -64,6 +73,14 @@ class Lines:
         with suppress(UsageError):
             self.last = line if find(COMMANDS, word).repeats else ""
         return answer.leave
+
+    def _warn(self) -> None:
+        """Say once that the file is no longer the run that is open."""
+        changed = self.session.timeline.changed_on_disk()
+        if changed and changed != self._changed:
+            path = self.session.timeline.path
+            output.remark(f"{path} is no longer the run that is open: {changed}. What was read stays in sight; open it again")
+        self._changed = changed
 
     def _show(self, line: str, answer: Answer) -> None:
         if self.as_json:
@@ -87,7 +104,7 @@ class Lines:
 
 @contextmanager
 def stopping(stop: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl-C end the move under way; the second one ends the session."""
+    """Let Ctrl-C end the move under way; the second one ends the command, wherever it is."""
     if current_thread() is not main_thread():
         yield
         return

@@ -94,6 +94,7 @@ class LiveRun:
             bound, seed=who.seed, clock="virtual" if who.clock is None else "recorded", provenance=dict(who.provenance)
         )
         self.writer = TraceWriter(path, facts, durability="durable", replace=replace)
+        self.writer.begin()
         self._performer = Paused(who.performer, self._decide, clock=who.clock)
         engine = Engine(bound, seed=who.seed, switch=lambda name: bind(load_graph(name)))
         recorder = Held(self.writer, self._committed)
@@ -230,10 +231,9 @@ class LiveRun:
         whole = not self.under_way and self.broken is None
         if whole and self.writer.inputs:
             self.writer.seal()
+        self.writer.discard()
         self.writer.close()
         self.timeline.close()
-        if not self.writer.inputs:
-            self.writer.path.unlink()
         return whole
 
     def _pump(self, seconds: float) -> None:

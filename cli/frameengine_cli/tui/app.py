@@ -222,6 +222,9 @@ class Debug(Pressed):
     def _name_busy(self) -> None:
         if self.working.line:
             self.status((f"{OPEN} {self.working.line}", STRONG), ("  esc stops it", QUIET))
+        elif self.working.waiting:
+            # What is looked for beside it ends first.
+            self._busy = self.set_timer(BUSY_SECONDS, self._name_busy)
 
     def _idle(self) -> None:
         if self._busy is not None:

@@ -121,7 +121,6 @@ class CommandLine(Input):
         self._at, self._drawn_up = len(self.history), text
         self.value = text
         self.cursor_position = len(text)
-        self.add_class("open")
         self.screen.add_class("typing")
         # At once, and not when the classes have come to be: keys that were typed ahead are for this line.
         self.display = True
@@ -146,7 +145,6 @@ class CommandLine(Input):
 
     def shut(self) -> None:
         """Close, and give the keys back to the panels."""
-        self.remove_class("open")
         self.display = False
         self.screen.remove_class("typing")
         self.value = ""
@@ -170,7 +168,7 @@ class CommandLine(Input):
         text = "\n".join(event.text.splitlines())
         if "\n" not in text:
             return
-        event.prevent_default()
+        event.prevent_default().stop()
         start, end = sorted(self.selection)
         if event.text[-1] in "\r\n":
             text += "\n"

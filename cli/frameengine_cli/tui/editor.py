@@ -51,7 +51,7 @@ class Written:
         return cls(value=value, text=shown, coded=isinstance(value, str))
 
     def typed(self, text: str) -> str:
-        """Return what was made of the text as an edit takes it: what was a text stays one, sign by sign, unless it is an object now.
+        """Return what was made of the text as an edit takes it: a text stays one, sign by sign, unless it is an object now.
 
         Raises `UsageError` for what is no JSON where JSON stood, or was meant.
         """

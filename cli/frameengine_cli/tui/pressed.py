@@ -31,13 +31,16 @@ from frameengine_cli.tui.style import DARK, LIGHT
 from frameengine_cli.tui.working import Act, Working
 
 COLUMNS = ("left", "middle", "right")
+OPENING = tuple(key.action for key in keys.ALL if key.action.startswith("type("))
+"""Actions that open the command line."""
 
 
 class Pressed(App[int]):
     """The screen's keys, without what it shows."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *[Binding(key.keys, key.action, show=False) for key in keys.ALL if key.keys],
+        # What is typed behind a key that opens the command line is for that line, however fast it comes: such keys go first.
+        *[Binding(key.keys, key.action, show=False, priority=key.action in OPENING) for key in keys.ALL if key.keys],
         Binding("ctrl+c", "interrupt", show=False, priority=True),
         Binding("ctrl+q", "leave", show=False, priority=True),
     ]
@@ -53,6 +56,10 @@ class Pressed(App[int]):
         """Whether n and N go through what a search finds."""
         self.asked_to_leave = False
         """Whether the last key was one to leave, and edits wait."""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Return whether a key does what it stands for; where somebody types, it is a sign."""
+        return action != "type" or (len(self.screen_stack) == 1 and not isinstance(self.focused, CommandLine))
 
     @property
     def opened_session(self) -> Session:
