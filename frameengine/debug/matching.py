@@ -228,17 +228,19 @@ def _regex(point: Breakpoint, _: Diverges) -> Callable[[Moment], Iterator[Candid
     pattern = Pattern(point.argument)
 
     def found(said: Sequence[Said]) -> str | None:
-        fitting = [(part, text) for part, text in said if len(text) <= REGEX_CHARS_MAX]
+        # Names of members stand in every message: each text is looked at once.
+        parts = {text: part for part, text in reversed(said)}
+        fitting = [text for text in parts if len(text) <= REGEX_CHARS_MAX]
         try:
-            first = pattern.first([text for _, text in fitting])
+            first = pattern.first(fitting)
         except OutOfTime:
             return "the pattern takes too long: look at request and reply"
         if first is not None:
-            return f"in the {fitting[first][0]}"
-        if len(fitting) == len(said):
+            return f"in the {parts[fitting[first]]}"
+        long = next((text for text in parts if len(text) > REGEX_CHARS_MAX), None)
+        if long is None:
             return None
-        part, text = next((part, text) for part, text in said if len(text) > REGEX_CHARS_MAX)
-        return f"a text of {len(text):,} characters, which is too long for a pattern: look at it, in the {part}"
+        return f"a text of {len(long):,} characters, which is too long for a pattern: look at it, in the {parts[long]}"
 
     return _in_calls(found)
 
@@ -263,7 +265,7 @@ def _in_calls(found: Callable[[Sequence[Said]], str | None]) -> Callable[[Moment
                 parts = (("reply", _reply(made)), ("request", _request(made)))
                 what = found([(part, text) for part, value in parts for text in texts(value)])
                 if what is not None:
-                    yield Candidate(record=record, made=made, what=f"{what} of {_called(made)}")
+                    yield Candidate(record=record, made=made, what=f"{what} of {_called(made)}".rstrip())
 
     return about
 
