@@ -229,7 +229,9 @@ def _regex(point: Breakpoint, _: Diverges) -> Callable[[Moment], Iterator[Candid
 
     def found(said: Sequence[Said]) -> str | None:
         # Names of members stand in every message: each text is looked at once.
-        parts = {text: part for part, text in reversed(said)}
+        parts: dict[str, str] = {}
+        for part, text in said:
+            parts.setdefault(text, part)
         fitting = [text for text in parts if len(text) <= REGEX_CHARS_MAX]
         try:
             first = pattern.first(fitting)

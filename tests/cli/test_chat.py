@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from importlib.util import module_from_spec, spec_from_file_location
@@ -549,8 +550,11 @@ def test_ctrl_c_cancels_the_message_under_way_and_the_conversation_goes_on(
     terminal.type("And now?\n")
     terminal.expect("Fine.")
     terminal.expect(PROMPT)
+    # The line editor shows its prompt a moment before it listens for keys.
+    time.sleep(0.3)
     terminal.type("\x03")
     terminal.expect("once more")
+    time.sleep(0.3)
     terminal.type("\x03")
     assert terminal.wait() == 130
     with TraceReader(tmp_path / "chat.trace.jsonl") as reader:
