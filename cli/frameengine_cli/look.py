@@ -77,7 +77,8 @@ class Look:
         )
         for name in columns:
             table.add_column(
-                words((name, "")),
+                # A heading may have two lines.
+                block(name),
                 justify="right" if name in numbers else "left",
                 no_wrap=not fold,
                 overflow="fold" if fold else "ellipsis",

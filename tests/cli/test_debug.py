@@ -334,6 +334,8 @@ def test_a_person_has_a_prompt_with_the_place_and_ctrl_c_leaves_nothing_behind(w
     terminal.wait_for("(start) ")
     terminal.press("ste\t\r")
     terminal.wait_for("(1.0) ")
+    # The line editor shows its prompt a moment before it listens for keys.
+    sleep(0.3)
     terminal.press("\x03")
     terminal.wait_for("quit leaves")
     terminal.wait_for("(1.0) ")
