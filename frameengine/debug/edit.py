@@ -216,10 +216,10 @@ def _made(timeline: Timeline, place: Place, kind: str, argument: str, key: Effec
     rows = [f"{number} {made.key.node}[{made.key.call}] {made.effect}" for number, made in enumerate(effects[:12], 1)]
     if found and not fitting:
         other = "result" if wanted == "model" else "reply"
-        way = f"edit {other} {effects.index(found[0]) + 1} {'TEXT' if other == 'reply' else 'JSON'}"
+        way = f"edit {other} #{effects.index(found[0]) + 1} {'TEXT' if other == 'reply' else 'JSON'}"
         raise UsageError(f"{found[0].key} is a {found[0].effect} call, which has no {kind}", hint=way, kind=kind)
     what = f"has {len(fitting)} effects that could be meant" if fitting else "has no such effect"
-    raise UsageError(f"frame {place.whole} {what}", hint=f"edit {kind} NUMBER; it has {', '.join(rows)}", kind=kind)
+    raise UsageError(f"frame {place.whole} {what}", hint=f"edit {kind} #NUMBER; it has {', '.join(rows)}", kind=kind)
 
 
 def _written(effects: Sequence[Made], argument: str) -> list[Made]:

@@ -114,3 +114,20 @@ def _codes(part: str) -> list[str]:
     """Return the numbers of a colour sequence; none of another one."""
     numbers = part.split("m", 1)[0]
     return numbers.split(";") if all(char.isdigit() or char == ";" for char in numbers) else []
+
+
+def test_a_pattern_that_takes_for_ever_holds_no_key(tmp_path: Path) -> None:
+    """While its hits are looked for and marked, keys do what they do, and q leaves."""
+    trace = record_run(tmp_path / "slow.trace.jsonl", [("a" * 60 + "!", ["yes"])] * 20)
+    with Terminal("debug", trace.name, cwd=tmp_path, columns=80, lines=24) as terminal:
+        terminal.wait_for("sealed")
+        terminal.press(":break regex (a+)+$\r")
+        terminal.wait_for("1: regex")
+        terminal.press("s")
+        terminal.wait_for("1.0 of 20.2")
+        terminal.press(":hits 1\r")
+        terminal.wait_for("esc stops it")
+        terminal.press("\x03")
+        terminal.wait_for("hits was stopped")
+        terminal.press("q")
+        assert terminal.end() == 0

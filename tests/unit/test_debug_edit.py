@@ -180,8 +180,8 @@ def test_the_call_is_found_or_asked_for(timeline: Timeline) -> None:
         (AT, "result 0", "no such effect", ""),
         (AT, "result " + "9" * 30, "no such effect", ""),
         (AT, "result nobody[0]", "no such effect", ""),
-        (AT, "reply 2", "is a tool call, which has no reply", "edit result 2"),
-        (AT, "result 1", "is a model call, which has no result", "edit reply 1"),
+        (AT, "reply 2", "is a tool call, which has no reply", "edit result #2"),
+        (AT, "result 1", "is a model call, which has no result", "edit reply #1"),
         (Place(1, 0), "reply", "no effect was asked for", "step"),
         (Place(3, 1), "reply", "no effect was asked for", "step"),
         (START, "reply", "no effect was asked for", "step"),
@@ -355,7 +355,7 @@ def test_an_edit_says_where_it_took_a_text_for_json_or_not(timeline: Timeline, w
 def test_the_way_out_of_a_wrong_kind_is_an_edit_that_can_be_typed(timeline: Timeline) -> None:
     """The hint names the effect by its number among those of the frame, and has a word where the value belongs."""
     calls = timeline.effects(AT)
-    for number, kind, way in ((1, "result", "edit reply 1 TEXT"), (2, "reply", "edit result 2 JSON")):
+    for number, kind, way in ((1, "result", "edit reply #1 TEXT"), (2, "reply", "edit result #2 JSON")):
         for what, key in ((f"{kind} {number}", None), (kind, calls[number - 1].key)):
             with pytest.raises(UsageError, match="which has no") as caught:
                 parse_edit(timeline, AT, what, "{}", key=key)

@@ -172,7 +172,7 @@ def _compare(session: Session, argument: str) -> Answer:
     other = Path(argument) if argument else None if session.forked is None else session.forked.source.path
     if other is None:
         raise UsageError("compare with what? no fork was made in this session", hint="fork, or compare FILE")
-    found = compare(session.timeline.path, other)
+    found = compare(session.timeline, other)
     shown = Shown(found=found, facts=("", ""), every=False, width=output.width())
     return Answer(data={"compare": found.to_json()}, screen=lambda look: screen(shown, look))
 
