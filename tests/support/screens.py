@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from unittest.mock import patch
 
 from textual.geometry import Offset
 from textual.pilot import Pilot
@@ -111,8 +113,13 @@ def opening(trace: Path, *, damaged: bool = False) -> Opening:
 def play(
     trace: Path | Opening, scene: Callable[[Screen], Awaitable[None]], *, size: tuple[int, int] = (120, 40), theme: str = DARK
 ) -> Debug:
-    """Open a trace on a screen, do what *scene* does, and leave; return the screen that was left."""
-    app = Debug(trace if isinstance(trace, Opening) else opening(trace), theme=theme)
+    """Open a trace on a screen, do what *scene* does, and leave; return the screen that was left.
+
+    The theme is the one asked for: what the tests were started with (NO_COLOR) does not change it.
+    """
+    with patch.dict(os.environ):
+        os.environ.pop("NO_COLOR", None)
+        app = Debug(trace if isinstance(trace, Opening) else opening(trace), theme=theme)
 
     async def run() -> None:
         async with app.run_test(size=size) as pilot:
