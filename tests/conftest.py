@@ -6,6 +6,7 @@ A skipped test proves nothing, so a run with ``CI=true`` fails when a test was s
 from __future__ import annotations
 
 import os
+import signal
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,10 @@ settings.register_profile("house", deadline=None, suppress_health_check=[HealthC
 settings.register_profile("ci", settings.get_profile("house"), derandomize=True, print_blob=True)
 settings.register_profile("nightly", settings.get_profile("house"), max_examples=2000, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "house")
+
+# A shell gives what it starts in the background an ignored Ctrl-C, and children inherit that; tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
