@@ -19,9 +19,9 @@ from frameengine.rerun.supply import Supply
 from frameengine.rerun.versions import Matrix
 from frameengine.tools.sql import Database
 from frameengine.trace.reader import read_header
-from frameengine_cli.commands.replay import choose_graph, switched_graph
 from frameengine_cli.endpoints import configured, supply
 from frameengine_cli.failures import Interrupted, report
+from frameengine_cli.graphs import choose_graph, switched_graph
 from frameengine_cli.progress import patience
 from frameengine_cli.refs import Source, last_seal, typed
 
@@ -62,11 +62,16 @@ class Terms:
             raise UsageError("--models says which models are asked, and none is", hint="add --on-miss live")
         if wanted == "script" and self.script is None:
             raise UsageError("--on-miss script needs a script", hint="add --script FILE; --template FILE writes one to fill in")
-        models = configured(self.models) if wanted == "live" else None
+        models = self._asked if wanted == "live" else None
         if wanted == "live" and models is None and not self.databases:
             hint = "write frameengine.toml (docs/live.md), say --models FILE, or add --database NAME=FILE"
             raise UsageError("--on-miss live asks models that are configured and tools on databases: there are none", hint=hint)
         return supply(self.script, self.databases, models)
+
+    @cached_property
+    def _asked(self) -> ModelsOf | None:
+        """The live models, looked for once however many runs there are."""
+        return configured(self.models)
 
 
 @frozen

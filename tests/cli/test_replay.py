@@ -23,7 +23,7 @@ from frameengine.replay.replayer import ReplayResult
 from frameengine.trace.header import header
 from frameengine.trace.reader import Counts
 from frameengine.trace.writer import TraceWriter
-from frameengine_cli.commands.replay import choose_graph
+from frameengine_cli.graphs import choose_graph
 from frameengine_cli.look import Look
 from frameengine_cli.output import plain
 from frameengine_cli.screens.divergence import difference, report
@@ -333,7 +333,7 @@ def test_a_command_that_wants_to_leave_the_process_is_a_defect(
     def leaves(*_: object, **__: object) -> None:
         raise SystemExit(0)
 
-    monkeypatch.setattr("frameengine_cli.commands.replay.choose_graph", leaves)
+    monkeypatch.setattr("frameengine_cli.graphs.choose_graph", leaves)
     done = frameengine("replay", weather)
     assert done.code == 70
     assert "SystemExit" in done.err

@@ -38,7 +38,7 @@ def bisect(
     """
     from frameengine.rerun.bisect import Bisect, untestable, versions
     from frameengine_cli import output
-    from frameengine_cli.commands.replay import switched_graph
+    from frameengine_cli.graphs import switched_graph
     from frameengine_cli.progress import patience
     from frameengine_cli.refs import opened
 

@@ -334,7 +334,7 @@ def _session(source: Source, wanted: Wanted, *, whole: bool) -> Session:
 def _replayed(source: Source, header: FrozenMap, wanted: Wanted) -> ReplayResult:
     """Replay the run, with the same graph as its forks, to find out where it diverges."""
     from frameengine.replay.replayer import Replayer
-    from frameengine_cli.commands.replay import choose_graph, switched_graph
+    from frameengine_cli.graphs import choose_graph, switched_graph
 
     bound, _ = choose_graph(header, wanted.graph)
     replayer = Replayer(

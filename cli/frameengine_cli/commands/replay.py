@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from frameengine_cli.refs import Source
     from frameengine_cli.reporting import ReplayReports
 
-RECORDED = "recorded"
-"""What --graph says for the definition that stands in the trace."""
-
+EXIT_FLAKY = 1
 Graph: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -109,13 +107,11 @@ def replay(
     if github and as_json:
         raise UsageError("--github and --json both go to stdout", hint="choose one; --junit and --sarif write files")
     if runs > 1:
-        from frameengine_cli.commands.runs import compare_runs
-
         if len(refs) > 1 or output is not None:
             raise UsageError("--runs is about one trace, and keeps none", hint="name one trace, and leave out -o")
         if reports.wanted:
             raise UsageError("--runs has no reports", hint="leave out --junit, --github and --sarif, or --runs")
-        compare_runs(refs[0], how, runs, traces, as_json=as_json)
+        _repeat(refs[0], how, runs, traces, as_json=as_json)
         return
     if len(refs) > 1 and output is not None:
         raise UsageError(f"-o takes the replay of one trace, and there are {len(refs)}", hint="leave out -o, or name one trace")
@@ -125,6 +121,26 @@ def replay(
             _each(refs, how, traces, reports, as_json=as_json)
         else:
             _one(refs[0], how, traces, reports, output=output, force=force, quiet=quiet, as_json=as_json)
+
+
+def _repeat(ref: str, how: How, runs: int, folder: Path | None, *, as_json: bool) -> None:
+    """Replay in several processes; leave with 1 where they do not all end alike, else with the code that all have."""
+    from frameengine_cli import output
+    from frameengine_cli.refs import opened
+    from frameengine_cli.repeating import repeated
+    from frameengine_cli.screens.runs import screen
+
+    with opened(ref, folder) as source:
+        endings = repeated(source.path, how.options(), runs)
+    flaky = len(endings) > 1
+    code = EXIT_FLAKY if flaky else endings[0].code
+    if as_json:
+        members = {"verdict": "flaky" if flaky else endings[0].document.get("verdict", "error"), "path": str(source.name)}
+        output.document({**members, "runs": runs, "endings": [one.to_json() for one in endings]}, ok=not code)
+    else:
+        output.show(screen(endings, runs, str(source.name), output.look()))
+    if code:
+        raise typer.Exit(code)
 
 
 def _one(
@@ -163,6 +179,11 @@ class How:
     """Whether what only the trace names may be imported."""
     speed: float | None = None
     """How many times as fast as it was the conversation is shown; None for at once, and not shown."""
+
+    def options(self) -> list[str]:
+        """Return what says the same on the command line; how fast it is shown is left out."""
+        graph = ["--graph", self.graph] if self.graph is not None else []
+        return ["--guard", self.guard, *graph, *(["--trust"] if self.trust else [])]
 
 
 _USUAL = How(graph=None, guard="on", trust=False)
@@ -243,6 +264,7 @@ def _replayed(source: Source, how: How, output: Path | None, *, quiet: bool) -> 
     from frameengine.trace.reader import read_header
     from frameengine_cli.chatting.people import People
     from frameengine_cli.failures import Interrupted
+    from frameengine_cli.graphs import choose_graph, switched_graph
     from frameengine_cli.playing import Player, Watcher
     from frameengine_cli.progress import patience
     from frameengine_cli.refs import last_seal
@@ -301,45 +323,6 @@ def _check_runs_code(header: FrozenMap, source: Source) -> None:
     what = f"{source.name} holds calls of an agent that is no graph: there is no node to run, so nothing would be compared"
     hint = f"run the agent: frameengine replay --exec {source.typed or 'FILE'} -- COMMAND; is the file whole? frameengine verify"
     raise NothingCompared(what, hint=hint, path=str(source.name))
-
-
-def switched_graph(name: str, *, trust: bool) -> tuple[BoundGraph, str]:
-    """Return the graph that an input of a trace switches to, and how to call it: a shipped one, unless the trace is trusted.
-
-    The name is the trace's, and one that is a path would load any file, and import the code that it names.
-    """
-    from frameengine.errors import GraphError
-    from frameengine.graph.loader import list_graphs, load_graph
-    from frameengine.graph.registry import bind
-
-    shipped = name in [known for known, _ in list_graphs()]
-    if not (shipped or trust):
-        raise GraphError(
-            f"the trace switches to graph {name!r}, which is not a shipped one",
-            hint="say --trust to load the graphs, and import the code, that the trace names",
-            name=name,
-        )
-    other = bind(load_graph(name))
-    version = f"{other.graph.name} v{other.graph.version}"
-    return other, f"{version} (as shipped with this version)" if shipped else f"{version} ({name}, which the trace names)"
-
-
-def choose_graph(header: FrozenMap, wanted: str | None) -> tuple[BoundGraph | None, str]:
-    """Return the graph to replay with, None for the one in the header, and how to call it.
-
-    A shipped graph of the recorded name goes before the recorded definition, so that a graph that was changed is noticed.
-    """
-    from frameengine.graph.loader import list_graphs, load_graph
-    from frameengine.graph.registry import bind
-
-    name = str((header.get("graph") or {}).get("name", ""))
-    if wanted is not None and wanted != RECORDED:
-        bound = bind(load_graph(wanted))
-        return bound, f"{bound.graph.name} v{bound.graph.version} (--graph {wanted})"
-    if wanted is None and name in [shipped for shipped, _ in list_graphs()]:
-        bound = bind(load_graph(name))
-        return bound, f"{name} v{bound.graph.version} (as shipped with this version)"
-    return None, f"{name} (the definition in the trace)"
 
 
 def _members(replayed: Replayed) -> dict[str, Any]:

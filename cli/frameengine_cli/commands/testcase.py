@@ -178,7 +178,7 @@ def _finder(wanted: str | None) -> Callable[[str], Graph]:
     """Return what finds a graph that an input switches to: the one that the user names, if it is called so, or a shipped one."""
     from frameengine.errors import GraphError
     from frameengine.graph.loader import list_graphs, load_graph
-    from frameengine_cli.commands.replay import RECORDED
+    from frameengine_cli.graphs import RECORDED
 
     def find(name: str) -> Graph:
         given = None if wanted in (None, RECORDED) else load_graph(str(wanted))
@@ -197,7 +197,7 @@ def _used(found: Cut, wanted: Wanted) -> Used:
     from frameengine.errors import UsageError
     from frameengine.graph.registry import bind
     from frameengine.jsonvalue import freeze
-    from frameengine_cli.commands.replay import choose_graph
+    from frameengine_cli.graphs import choose_graph
 
     bound, called = choose_graph(freeze({"graph": {"name": found.graph.name}}), wanted.graph)
     if bound is None:

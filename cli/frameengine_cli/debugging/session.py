@@ -15,7 +15,7 @@ from frameengine.debug.stop import Stop
 from frameengine.debug.timeline import Timeline
 from frameengine.errors import UsageError
 from frameengine.graph.registry import BoundGraph
-from frameengine.trace.messages import Message, Step
+from frameengine.trace.messages import Made, Message, Step
 from frameengine_cli.failures import Interrupted
 from frameengine_cli.look import Look
 from frameengine_cli.refs import Source
@@ -94,21 +94,36 @@ class Session:
 
     def message(self) -> Message:
         """Return the message that the session stands in. Raises `UsageError` at the start of the run."""
-        if not self.place.message:
-            raise UsageError("this is the start of the run: no message has entered", hint="step")
+        self._check_entered()
         return self.timeline.message(self.place.message)
 
+    def effects(self) -> tuple[Made, ...]:
+        """Return the effects of the frame that the session stands in, in order of arrival. Raises `UsageError` where none has begun."""
+        self._check_entered()
+        if not self.place.frame:
+            raise UsageError(f"message {self.place.message} has just entered: no frame of it has begun", hint="step")
+        return self.timeline.effects(self.place)
+
     def frame(self) -> Step:
-        """Return the frame that the session stands in. Raises `UsageError` where none has begun."""
-        message = self.message()
+        """Return the frame that the session stands in. Raises `UsageError` where none has begun, or it is not committed."""
+        self.effects()
         step = self.timeline.frame(self.place)
         if step is None:
-            raise UsageError(f"message {message.number} has just entered: no frame of it has run", hint="step")
+            raise UsageError(f"frame {self.place.whole} {self.uncommitted}: only its effects are there", hint="effects")
         return step
+
+    @property
+    def uncommitted(self) -> str:
+        """What is to be said of a frame that has effects and no record."""
+        return "is under way" if self.timeline.growing else "was never committed"
+
+    def _check_entered(self) -> None:
+        if not self.place.message:
+            raise UsageError("this is the start of the run: no message has entered", hint="step")
 
     def bound(self) -> BoundGraph | None:
         """Return the graph that forks run, chosen as a replay does; None for the definition in the trace."""
-        from frameengine_cli.commands.replay import choose_graph
+        from frameengine_cli.graphs import choose_graph
 
         return choose_graph(self.timeline.header, self.graph)[0]
 

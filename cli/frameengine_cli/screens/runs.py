@@ -13,7 +13,7 @@ from frameengine_cli.look import BAD, DIFFERS, GOOD, QUIET, SAME, STRONG, Look, 
 from frameengine_cli.screens.divergence import difference
 
 if TYPE_CHECKING:
-    from frameengine_cli.commands.runs import Ending
+    from frameengine_cli.repeating import Ending
 
 _SEEDS_SHOWN = 12
 

@@ -1,4 +1,4 @@
-"""``frameengine replay --runs``: the same replay in several fresh processes, and what differs between them."""
+"""The same replay in several fresh processes, each with another hash seed, and how they ended."""
 
 from __future__ import annotations
 
@@ -6,19 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import typer
 from attrs import frozen
 
 from frameengine.errors import InternalError
-
-if TYPE_CHECKING:
-    from frameengine_cli.commands.replay import How
-    from frameengine_cli.refs import Source
-
-EXIT_FLAKY = 1
+from frameengine_cli.progress import patience
 
 
 @frozen(kw_only=True)
@@ -49,35 +44,13 @@ class Ending:
         return {"seeds": list(self.seeds), "exit": self.code, "what": self.what, **told}
 
 
-def compare_runs(ref: str, how: How, runs: int, folder: Path | None, *, as_json: bool) -> None:
-    """Replay *ref* in *runs* processes; leave with 1 where they do not all end alike, else with the code that all have."""
-    from frameengine_cli import output
-    from frameengine_cli.refs import opened
-
-    with opened(ref, folder) as source:
-        endings = _endings(source, how, runs)
-    flaky = len(endings) > 1
-    code = EXIT_FLAKY if flaky else endings[0].code
-    if as_json:
-        members = {"verdict": "flaky" if flaky else endings[0].document.get("verdict", "error"), "path": str(source.name)}
-        output.document({**members, "runs": runs, "endings": [one.to_json() for one in endings]}, ok=not code)
-    else:
-        from frameengine_cli.screens.runs import screen
-
-        output.show(screen(endings, runs, str(source.name), output.look()))
-    if code:
-        raise typer.Exit(code)
-
-
-def _endings(source: Source, how: How, runs: int) -> list[Ending]:
-    """Return every way in which a run ended, those of most runs first."""
-    from frameengine_cli.progress import patience
-
+def repeated(path: Path, options: Sequence[str], runs: int) -> list[Ending]:
+    """Replay a trace in *runs* processes with these options; return every way in which one ended, those of most runs first."""
     by_ending: dict[str, list[int]] = {}
     told: dict[str, tuple[int, dict[str, Any]]] = {}
     with patience("replaying", runs) as done:
         for seed in range(1, runs + 1):
-            code, document = _run(source.path, how, seed)
+            code, document = _run(path, options, seed)
             key = json.dumps([code, document], sort_keys=True)
             by_ending.setdefault(key, []).append(seed)
             told[key] = (code, document)
@@ -86,13 +59,10 @@ def _endings(source: Source, how: How, runs: int) -> list[Ending]:
     return sorted(endings, key=lambda one: (-len(one.seeds), one.seeds))
 
 
-def _run(path: Path, how: How, seed: int) -> tuple[int, dict[str, Any]]:
-    command = [sys.executable, "-m", "frameengine_cli", "replay", "--json", "--guard", how.guard]
-    command += ["--graph", how.graph] if how.graph is not None else []
-    command += ["--trust"] if how.trust else []
+def _run(path: Path, options: Sequence[str], seed: int) -> tuple[int, dict[str, Any]]:
     # The last name may look like an option or a place in a trace; a whole path does not.
     done = subprocess.run(  # noqa: S603 - this very program
-        [*command, str(path.absolute())],
+        [sys.executable, "-m", "frameengine_cli", "replay", "--json", *options, str(path.absolute())],
         env={**os.environ, "PYTHONHASHSEED": str(seed)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
