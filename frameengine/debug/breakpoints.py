@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from attrs import evolve
 
@@ -19,6 +20,7 @@ from frameengine.errors import GraphError, NothingCompared, UsageError
 from frameengine.replay.replayer import Replayer, ReplayResult
 
 __all__ = ["Breakpoint", "Breakpoints", "Watchpoint", "parse_breakpoint"]
+P = TypeVar("P", bound=Point)
 
 
 class Breakpoints:
@@ -53,15 +55,13 @@ class Breakpoints:
 
     def watch(self, pointer: str, *, once: bool = False, ignore: int = 0) -> Watchpoint:
         """Add a watchpoint on a JSON pointer. Raises `UsageError` where nothing is there, or the value never changes."""
-        point = parse_watchpoint(pointer, self._timeline, growing=self.growing)
-        self._added(added := evolve(point, number=self._newest + 1, once=once, ignore=ignore))
-        return added
+        return self._added(evolve(parse_watchpoint(pointer, self._timeline, growing=self.growing), once=once, ignore=ignore))
 
-    def _added(self, point: Point) -> Point:
+    def _added(self, point: P) -> P:
         self._newest += 1
-        point = self._points[self._newest] = evolve(point, number=self._newest)
-        self._counts[self._newest] = 0
-        return point
+        added = evolve(point, number=self._newest)
+        self._points[self._newest], self._counts[self._newest] = added, 0
+        return added
 
     def all(self) -> list[Point]:
         """Return all, in order of their numbers."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from threading import Event
 
 from frameengine.debug.breakpoints import Breakpoints
-from frameengine.debug.facts import tail
 from frameengine.debug.place import START, Place
 from frameengine.debug.points import Point, Watchpoint
 from frameengine.debug.stop import Hit, Reason, Stop
@@ -46,7 +45,7 @@ class Debugger:
             return self._arrive(Place(place.message, place.frame, inside - 1)) if inside else self.step(back=True)
         if place.effects is None:
             index = timeline.index(place) + 1
-            following = timeline.place(index) if index < timeline.places else timeline.unfinished or START
+            following = timeline.place(index) if self._there(index) else START
             return self._arrive(Place(following.message, following.frame, 0)) if following.frame else self.step()
         if place.effects == len(timeline.effects(place)):
             return self.step()
@@ -54,12 +53,14 @@ class Debugger:
 
     def next(self, *, back: bool = False) -> Stop:
         """Go to the end of the message, or, from there, of the next one; backwards to the end of the message before."""
-        message = self.place.message
+        message, timeline = self.place.message, self.timeline
 
         def ends(index: int) -> bool:
             if back:
-                return self._at(index).message != message
-            return index == self._last or self._at(index + 1).message != self._at(index).message
+                return timeline.place(index).message != message
+            if not self._there(index + 1):
+                return timeline.loaded
+            return timeline.place(index + 1).message != timeline.place(index).message
 
         return self._move(ends, back=back)
 
@@ -67,19 +68,21 @@ class Debugger:
         """Go on until something is hit, or to the end of the run; backwards to its start."""
         if self.breakpoints.active:
             return self._move(lambda _: False, back=back)
-        return self._arrive(START, "start") if back else self._arrive(self._at(self._last), "end")
+        if not back:
+            self.read_all()
+        return self._ended(self.timeline.end, back=back)
 
     def run_to(self, place: Place) -> Stop:
         """Go on, or back, to a place or to what is hit on the way. Raises `UnknownRef` where the run has no such place."""
-        target = self.timeline.index(place)
+        target = self._position(place)
         if place == self.place:
             return self._arrive(place)
         back = place < self.place
-        if place == self._at(target):
+        if place == self.timeline.place(target):
             return self._move(lambda index: index == target, back=back)
         # The end of the frame that it lies in is passed on the way back, and not on the way there.
         here = self.timeline.index(self.place)
-        passed = here - (self.place != self._at(here))
+        passed = here - (self.place != self.timeline.place(here))
         if here > target if back else passed < target - 1:
             last = target if back else target - 1
             stop = self._move(lambda index: index == last, back=back)
@@ -89,15 +92,20 @@ class Debugger:
 
     def go(self, place: Place) -> Stop:
         """Go straight to a place, whatever lies on the way. Raises `UnknownRef` where the run has no such place."""
-        self.timeline.index(place)
+        self._position(place)
         return self._arrive(place)
 
     # ------------------------------------------------------------------ what stops them
 
     def hits(self, point: Point) -> Iterator[Hit]:
         """Yield every hit of a breakpoint or watchpoint in the whole run, or up to a `stop`, without moving or counting."""
-        self._stopping.clear()
+        self.read_all()
         return self.breakpoints.hits(point, self._stopping.is_set)
+
+    def read_all(self) -> None:
+        """Read the rest of a run that is not read to its end so far, up to a `stop`."""
+        self._stopping.clear()
+        self.timeline.load_all(self._stopping.is_set)
 
     def while_wanted(self, positions: Iterable[int]) -> Iterator[int]:
         """Yield *positions* one after another, up to a `stop`."""
@@ -116,26 +124,18 @@ class Debugger:
         """End what is under way, at a frame boundary; to be called from another thread or a signal's handler."""
         self._stopping.set()
 
-    @property
-    def _last(self) -> int:
-        """The last position: behind the last boundary, where the recording ends inside a frame."""
-        return self.timeline.places - (self.timeline.unfinished is None)
-
-    def _at(self, index: int) -> Place:
-        return self.timeline.place(index) if index < self.timeline.places else tail(self.timeline) or self.timeline.last
-
     def _move(self, done: Callable[[int], bool], *, back: bool) -> Stop:
         """Go from boundary to boundary until *done* says so of one, or something is hit there."""
         self._stopping.clear()
         way, passed, here = -1 if back else 1, self.place, self.timeline.index(self.place)
         # From inside a frame its own end lies ahead, and the boundary it began at behind.
-        index = here if not back and passed != self._at(here) else here + way
+        index = here if not back and passed != self.timeline.place(here) else here + way
         try:
-            while 0 <= index <= self._last:
+            while self._there(index):
                 if self._stopping.is_set():
                     return self._arrive(passed, "interrupted")
                 met = self.breakpoints.met(index) if index and self.breakpoints.active else []
-                passed = self._at(index)
+                passed = self.timeline.place(index)
                 if met:
                     return self._stopped(passed, met)
                 if done(index):
@@ -145,7 +145,26 @@ class Debugger:
                 index += way
         except KeyboardInterrupt:
             return self._arrive(passed, "interrupted")
-        return self._arrive(START, "start") if back else self._arrive(self._at(self._last), "end")
+        return self._ended(passed, back=back)
+
+    def _position(self, place: Place) -> int:
+        """Return the position of a place; a run that is not read to its end so far is read on for it. Raises `UnknownRef`."""
+        self._stopping.clear()
+        while place > self.timeline.end and not self.timeline.loaded and not self._stopping.is_set():
+            self.timeline.load()
+        return self.timeline.index(place)
+
+    def _there(self, index: int) -> bool:
+        """Return whether there is such a position; a run that is not read to its end so far is read on for it."""
+        while index >= self.timeline.positions and not self.timeline.loaded and not self._stopping.is_set():
+            self.timeline.load()
+        return 0 <= index < self.timeline.positions
+
+    def _ended(self, passed: Place, *, back: bool) -> Stop:
+        """Arrive at an end of the run; where somebody wanted a `stop` before all of it was read, at what was *passed* last."""
+        if back:
+            return self._arrive(START, "start")
+        return self._arrive(self.timeline.end, "end") if self.timeline.loaded else self._arrive(passed, "interrupted")
 
     def _stopped(self, place: Place, met: list[tuple[Point, list[Hit]]]) -> Stop:
         """Arrive where something was met."""

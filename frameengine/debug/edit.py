@@ -124,6 +124,18 @@ class EditState:
 Edit: TypeAlias = EditReply | EditInput | EditState
 
 
+def same_thing(one: Edit, other: Edit) -> bool:
+    """Return whether two edits are of one call, of one input, or of one value of the state at one place."""
+    if isinstance(one, EditReply) and isinstance(other, EditReply):
+        return one.key == other.key
+    if isinstance(one, EditInput) and isinstance(other, EditInput):
+        return one.number == other.number
+    if isinstance(one, EditState) and isinstance(other, EditState):
+        at, there = ([change.at for change in each.changes if change.op != "append"] for each in (one, other))
+        return one.place == other.place and at == there != []
+    return False
+
+
 def parse_edit(timeline: Timeline, place: Place, what: str, value: str, *, key: EffectKey | None = None) -> Edit:
     """Return the edit that is written as *what* and *value* at a place.
 
@@ -190,9 +202,10 @@ def _reply(made: Made, kind: str, value: str) -> EditReply:
 
 
 def _same(before: Outcome, after: Outcome) -> bool:
-    """Return whether a node would get the same: token counts, which nobody types, are not looked at."""
+    """Return whether a node would get the same; token counts, and a reason for the end that nobody knows, are not looked at."""
     if isinstance(before.value, ModelReply) and isinstance(after.value, ModelReply):
-        return first_difference(before.value.message, after.value.message) is None
+        ends = before.value.finish_reason in ("unknown", after.value.finish_reason)
+        return ends and first_difference(before.value.message, after.value.message) is None
     return before.digest == after.digest
 
 
@@ -233,8 +246,7 @@ def _written(effects: Sequence[Made], argument: str) -> list[Made]:
 def _input(timeline: Timeline, place: Place, argument: str, value: str) -> EditInput:
     if not place.message:
         raise UsageError("this is the start of the run: no input has come in", hint="next")
-    message = timeline.message(place.message)
-    known = [message.input, *[late for step in message.steps for late in step.late]]
+    known = timeline.message(place.message).entered
     found = [entered for entered in known if str(entered.number) == (argument or str(place.message))]
     if not found:
         listed = ", ".join([f"{entered.number} {entered.type}" for entered in known])

@@ -8,8 +8,6 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Final
 
-from attrs import evolve
-
 from frameengine.codec import loads
 from frameengine.debug.layout import Summary
 from frameengine.debug.place import Place
@@ -28,13 +26,13 @@ class Moment:
     The position behind the last one stands for the unfinished frame that a broken off recording may end with.
     """
 
-    def __init__(self, timeline: Timeline, position: int) -> None:
+    def __init__(self, timeline: Timeline, position: int, place: Place | None = None) -> None:
         self.timeline = timeline
         self.position = position
         """Position in the timeline, from 0: the start of the run."""
         self.committed = position < timeline.places
         """Whether it is the end of a frame, and not of the recording inside one."""
-        self.place = timeline.place(position) if self.committed else tail(timeline) or timeline.last
+        self.place = place or timeline.place(position)
 
     @cached_property
     def line(self) -> bytes:
@@ -89,9 +87,7 @@ class Moment:
     def ends_message(self) -> bool:
         """Whether no frame of the message follows."""
         after = self.position + 1
-        if after < self.timeline.places:
-            return self.timeline.place(after).message != self.place.message
-        return after > self.timeline.places or tail(self.timeline) is None
+        return after >= self.timeline.positions or self.timeline.place(after).message != self.place.message
 
     def calls(self, record: FrozenMap) -> list[Made]:
         """Return the effects of one record, in call order."""
@@ -103,10 +99,8 @@ class Asking(Moment):
 
     def __init__(self, timeline: Timeline, call: Call, shared: int = 0) -> None:
         """Of a model's messages the first *shared* stood in the call of the same node before this one."""
-        super().__init__(timeline, timeline.places)
         key, effect = call.key, call.effect
-        self.committed = False
-        self.place = Place(key.input, key.frame)
+        super().__init__(timeline, timeline.places, Place(key.input, key.frame))
         made = Made(
             key=key, effect=effect.kind, request=plain(effect), outcome=Outcome(status="not_recorded"), shared=shared
         )  # fmt: skip
@@ -123,12 +117,6 @@ class Asking(Moment):
     def before(self) -> FrozenMap:
         """The same: the frame has changed nothing so far."""
         return self.state
-
-
-def tail(timeline: Timeline) -> Place | None:
-    """Return the last place inside the unfinished frame that a broken off recording ends with; None where it has none."""
-    unfinished = timeline.unfinished
-    return None if unfinished is None else evolve(unfinished, effects=len(timeline.effects(unfinished)))
 
 
 def name_of(made: Made) -> str:
@@ -175,7 +163,10 @@ class Facts(Mapping[str, Json]):
             return self._made is not None
         if name == "ms":
             return self._moment.ms is not None
-        if not self._moment.place.message and name in ("path", "type", "text"):
+        if name == "path":
+            # Nobody knows it before the message has ended.
+            return bool(self._moment.place.message) and self._moment.row.path != ""
+        if not self._moment.place.message and name in ("type", "text"):
             return False
         if name in _OF_MOMENT:
             return True

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile, zip_longest
 from pathlib import Path
+from shlex import quote
 from typing import Any, TypeAlias
 
 from attrs import frozen
@@ -131,11 +132,11 @@ def fork(
     """
     path = timeline.path
     _check_output(output, path)
+    timeline.load_all()
     if timeline.problem is not None:
-        hint = "keep its good part with 'frameengine repair', and fork that"
+        hint = f"frameengine repair {quote(str(path))} -o FILE keeps its good part; fork that"
         raise type(timeline.problem)(timeline.problem.message, hint=hint, **timeline.problem.fields)
-    edited, starts = _edited(timeline, edits)
-    start, first = min(starts, key=lambda pair: pair[0])
+    edited, start, first = _edited(timeline, edits)
     with steady(path):
         _check_open(timeline)
         divergence, bound = _replayed(timeline, start, first, Replayer(path, bound=bound, trust=trust, switch=switch))
@@ -198,14 +199,13 @@ def _prove(timeline: Timeline, draft: Path, start: Position) -> None:
     _check_same(timeline.path, draft, start)
 
 
-def _edited(timeline: Timeline, edits: Sequence[Edit]) -> tuple[Edited, list[tuple[Position, Edit]]]:
-    """Return the edits as a rerun takes them, and where each begins. Raises `UsageError`, `UnknownRef`."""
+def _edited(timeline: Timeline, edits: Sequence[Edit]) -> tuple[Edited, Position, Edit]:
+    """Return the edits as a rerun takes them, and the first of them with its position. Raises `UsageError`, `UnknownRef`."""
     if not edits:
         raise UsageError("there is nothing to fork: no edit", hint="edit a reply, a result, an input or the state first")
     calls: dict[EffectKey, EditedCall] = {}
     bodies: dict[int, Any] = {}
     states: list[PutIn] = []
-    starts: list[tuple[Position, Edit]] = []
     for edit in edits:
         timeline.index(edit.place)
         if isinstance(edit, EditReply):
@@ -221,9 +221,9 @@ def _edited(timeline: Timeline, edits: Sequence[Edit]) -> tuple[Edited, list[tup
         else:
             at = edit.place.boundary
             states.append(PutIn(input=at.message, frame=at.frame, body=StateEdit(edit.changes)))
-        starts.append((_start(timeline, edit), edit))
-    told: FrozenMap = freeze({"place": str(min(starts, key=lambda pair: pair[0])[1].place), "edits": [e.told() for e in edits]})
-    return Edited(calls=calls, bodies=bodies, states=tuple(states), told=told), starts
+    first = min(edits, key=lambda edit: (_start(timeline, edit), edit.key.call if isinstance(edit, EditReply) else -1))
+    told: FrozenMap = freeze({"place": str(first.place), "edits": [edit.told() for edit in edits]})
+    return Edited(calls=calls, bodies=bodies, states=tuple(states), told=told), _start(timeline, first), first
 
 
 def _refused(edit: EditReply | EditInput, *, twice: bool) -> UsageError:

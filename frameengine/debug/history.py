@@ -148,8 +148,11 @@ def known_pointer(timeline: Timeline, pointer: str, *, growing: bool = False) ->
     if not pointer.startswith("/") or pointer == "/":
         hint = "write /SECTION or /SECTION/MEMBER, such as /memory/topic"
         raise UsageError(f"{pointer!r} is no pointer into the state", hint=hint, pointer=pointer)
+    if growing:
+        return
+    timeline.load_all()
     states = [timeline.state(START).sections, timeline.state(timeline.last).sections]
-    if growing or any(_value(state, pointer) is not MISSING for state in states) or first_change(timeline, pointer) is not None:
+    if any(_value(state, pointer) is not MISSING for state in states) or first_change(timeline, pointer) is not None:
         return
     near = _near(states, pointer)
     hint = f"did you mean {' or '.join(near)}?" if near else "the state of this run is empty"

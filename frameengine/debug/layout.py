@@ -12,15 +12,15 @@ from attrs import field, frozen
 
 from frameengine.debug.place import START, Place
 from frameengine.effects import EffectKey
+from frameengine.inputs import Action, Body, SwitchGraph, UserMessage, Webhook
 from frameengine.replay.frames import bad_line
+from frameengine.trace.messages import CUT_OFF
 from frameengine.trace.reader import Line
 
 TEXT_MAX = 200
 """Code points of a message's text in a list."""
 NUMBER_MAX = 1 << 62
 """Inputs and frames have lower numbers."""
-CUT_OFF = "cut off"
-"""Status of a message whose figures are not in the file."""
 _DURATIONS = ("ms", "latency_ms", "duration_ms")
 _TOKENS = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
 
@@ -42,7 +42,7 @@ class Summary:
     calls: int
     """Its effects."""
     status: str
-    """done, open, failed, cancelled; ``cut off`` where the file ends before."""
+    """done, open, failed, cancelled; where the file ends before, ``cut off``, or ``under way`` if more may come."""
     ms: float | None
     """How long it took, in milliseconds, where that was recorded."""
     tokens: tuple[int, int] | None
@@ -62,12 +62,22 @@ class Summary:
         return {name: getattr(self, name) for name in names}
 
 
+def in_short(body: Body) -> str:
+    """Return what an input brought as a list of messages shows it: a user's text, or a name."""
+    match body:
+        case UserMessage(text=text) | Action(name=text) | SwitchGraph(graph=text) | Webhook(source=text):
+            return text[:TEXT_MAX]
+    return ""
+
+
 class Layout(Sequence[Summary]):
     """The places and messages of a run, as a sequence of messages in short."""
 
-    def __init__(self, said: Callable[[int], str]) -> None:
+    def __init__(self, said: Callable[[int], str], unended: Callable[[], str]) -> None:
         """Begin with the start of the run; *said* has the text of a message's input."""
         self._said = said
+        self.unended = unended
+        """Returns the status of the newest message as long as it has no figures."""
         self._words: dict[str, int] = {}
         self._texts: list[str] = []
         # For each place: its frame, its line, the newest time, and how many outcomes came before its end.
@@ -96,6 +106,8 @@ class Layout(Sequence[Summary]):
         """Number of the message under way; 0 between two."""
         self._frame = 0
         """Its newest frame."""
+        self.newest = 0
+        """Number of the newest line that is taken, set by whoever hands the lines over."""
 
     # ------------------------------------------------------------------ taking lines
 
@@ -225,17 +237,26 @@ class Layout(Sequence[Summary]):
             frames=behind - first - 1,
             main_frames=self._mains[index],
             calls=self.outcomes(behind).stop - self._outcomes[first],
-            status=words[self._statuses[index]],
+            status=self.status(index),
             ms=None if isnan(ms) else ms,
             tokens=None if read < 0 and wrote < 0 else (max(read, 0), max(wrote, 0)),
             cost=None if isnan(cost) else cost,
             said=self._said,
         )
 
+    def status(self, index: int) -> str:
+        """Return how a message ended: what its `Summary` says."""
+        ended = self._ends[index] or index + 1 < len(self)
+        return self._texts[self._statuses[index]] if ended else self.unended()
+
     def span(self, index: int) -> tuple[int, int]:
         """Return the first position of a message, and the one behind its last."""
         firsts = self._firsts
         return firsts[index], firsts[index + 1] if index + 1 < len(firsts) else len(self._lines)
+
+    def within(self, position: int) -> int:
+        """Return the position in the list of the message that a place belongs to; no message has the start of the run."""
+        return bisect_right(self._firsts, position) - 1
 
     def find(self, number: int) -> int | None:
         """Return the position of a message in the list by the number of its input; None where there is none."""
@@ -256,9 +277,7 @@ class Layout(Sequence[Summary]):
     def place(self, position: int) -> Place:
         """Return a frame boundary. Raises `IndexError` where there is none."""
         position = range(len(self._lines))[position]
-        if not position:
-            return START
-        return Place(self._numbers[bisect_right(self._firsts, position) - 1], self._frames[position])
+        return Place(self._numbers[self.within(position)], self._frames[position]) if position else START
 
     def position(self, place: Place) -> int | None:
         """Return the position of a frame boundary; None where there is none."""

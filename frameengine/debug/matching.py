@@ -62,6 +62,8 @@ class Finder:
         """How often it could not be: something that it names was not there, or did not suit."""
         self.error: ExpressionError | None = None
         """Why, the last time."""
+        self.first: Hit | None = None
+        """What it was asked about first, hit or not."""
         self._about: Callable[[Moment], Iterator[Candidate]] = _ABOUT[point.on](point, diverges)
         self._needle = needle(point)
         self._each_call = point.condition is not None and "call" in point.condition.names
@@ -89,7 +91,7 @@ class Finder:
         Without *behind* to the end of the run, an unfinished frame there included.
         """
         timeline = self._timeline
-        end = timeline.places + (timeline.unfinished is not None)
+        end = timeline.positions
         for position in range(first, end if behind is None else min(behind, end)):
             if stopping():
                 return
@@ -118,6 +120,7 @@ class Finder:
         if self.point.condition is None:
             return True
         self.asked += 1
+        self.first = self.first or self._hit(moment, one)
         try:
             return bool(self.point.condition.evaluate(Facts(moment, one.record, one.made)))
         except ExpressionError as error:
@@ -264,7 +267,7 @@ def _in_calls(found: Callable[[Sequence[Said]], str | None]) -> Callable[[Moment
     def about(moment: Moment) -> Iterator[Candidate]:
         for record in moment.records:
             for made in moment.calls(record):
-                parts = (("reply", _reply(made)), ("request", _request(made)))
+                parts = (("reply", got(made)), ("request", _request(made)))
                 what = found([(part, text) for part, value in parts for text in texts(value)])
                 if what is not None:
                     yield Candidate(record=record, made=made, what=f"{what} of {_called(made)}".rstrip())
@@ -276,7 +279,8 @@ def _request(made: Made) -> Mapping[str, Json]:
     return {**made.request, "messages": made.request["messages"][made.shared :]} if made.shared else made.request
 
 
-def _reply(made: Made) -> Json:
+def got(made: Made) -> Json:
+    """Return what a node got for an effect: the message of a reply, a result, or an error; None where there was nothing."""
     value, error = made.outcome.value, made.outcome.error
     if isinstance(value, ToolReply) and value.message is None:
         return value.content

@@ -11,16 +11,15 @@ from attrs import evolve
 from frameengine.debug.facts import near
 from frameengine.debug.history import first_change
 from frameengine.debug.matching import Diverges, Finder, frame_of, needle
+from frameengine.debug.naming import known
 from frameengine.debug.place import START, Place
 from frameengine.debug.points import Breakpoint
+from frameengine.debug.stop import Hit
 from frameengine.debug.timeline import Timeline
 from frameengine.expr import Expression
-from frameengine.jsonvalue import EMPTY, FrozenMap
 
 LOOKED_THROUGH: Final = 2_000
 """Places up to which a run is looked through at once; a longer one for names that stand nowhere in its file."""
-STRETCHES: Final = 20
-"""Parts all over a long run from which names are listed."""
 
 Why: TypeAlias = tuple[str, str]
 """Why something can never hit, and the way out."""
@@ -40,7 +39,27 @@ def never(point: Breakpoint, timeline: Timeline, diverges: Diverges) -> Why | No
     if why is not None or not small or any(finder.hits()):
         return why
     asked = "once" if finder.asked == 1 else f"{finder.asked} times"
-    return finder.trouble or f"its condition does not hold anywhere (asked {asked})", "try it at one place with: print EXPRESSION"
+    why_not = finder.trouble or f"its condition does not hold anywhere (asked {asked})"
+    return why_not, _try(point.condition, finder.first, timeline)
+
+
+def _try(condition: Expression, hit: Hit | None, timeline: Timeline) -> str:
+    """Return the two commands that work a condition out where it was asked first, in the words of an expression at a place."""
+    if hit is None:
+        return "it names call, and there is no effect where it was to be asked: look with print EXPRESSION"
+    place, text = hit.place, condition.text
+    if hit.key is not None:
+        keys = [made.key for made in timeline.effects(place)]
+        here = [key for key in sorted(keys) if key.node == hit.node]
+        tree = ast.parse(text.strip(), mode="eval")
+        for part in ast.walk(tree):
+            if isinstance(part, ast.Name) and part.id == "call":
+                part.id = f"calls[{here.index(hit.key)}]"
+        text = ast.unparse(tree)
+        if [record["node"] for record in timeline.records(place)][-1:] != [hit.node]:
+            # At the end of the frame another node would be meant; where this one's last effect has arrived it is this one.
+            place = evolve(place, effects=1 + max(index for index, key in enumerate(keys) if key.node == hit.node))
+    return f"try it at one place: goto {place}, then print {text}"
 
 
 def _nowhere(point: Breakpoint, timeline: Timeline, diverges: Diverges, *, small: bool) -> bool:
@@ -52,17 +71,15 @@ def _nowhere(point: Breakpoint, timeline: Timeline, diverges: Diverges, *, small
 
 
 def _node(name: str, timeline: Timeline) -> Why:
-    ran = _names(timeline, lambda record: [record["node"]])
-    graph = [str(node["name"]) for node in timeline.header.get("graph", EMPTY).get("nodes", ())]
-    if name in graph:
-        return f"node {name!r} is in the graph and never ran", near(name, ran)
-    return f"there is no node {name!r}", near(name, [*ran, *graph])
+    names = known("node", timeline)
+    if name in names:
+        return f"node {name!r} is in the graph and never ran", near(name, [each for each in names if each != name])
+    return f"there is no node {name!r}", near(name, names)
 
 
 def _called(kind: str) -> Callable[[str, Timeline], Why]:
     def why(name: str, timeline: Timeline) -> Why:
-        called = _names(timeline, lambda record: [call[2] for call in record.get("calls", ()) if call[1] == kind])
-        return f"no {kind} {name!r} is ever called", near(name, called)
+        return f"no {kind} {name!r} is ever called", near(name, known(kind, timeline))
 
     return why
 
@@ -72,16 +89,15 @@ def _effect(kind: str, _: Timeline) -> Why:
 
 
 def _emission(event: str, timeline: Timeline) -> Why:
-    emitted = _names(timeline, lambda record: [event for event, _ in record.get("emissions", ())])
-    return f"no node ever emits {event!r}", near(event, emitted)
+    return f"no node ever emits {event!r}", near(event, known("emission", timeline))
 
 
 def _path(path: str, timeline: Timeline) -> Why:
-    return f"no message takes the path {path!r}", near(path, [row.path for row in timeline.messages])
+    return f"no message takes the path {path!r}", near(path, known("path", timeline))
 
 
 def _status(status: str, timeline: Timeline) -> Why:
-    return f"no message is {status!r}", near(status, [row.status for row in timeline.messages])
+    return f"no message is {status!r}", near(status, known("status", timeline))
 
 
 def _frame(argument: str, timeline: Timeline) -> Why:
@@ -110,14 +126,6 @@ _WHY: Final[Mapping[str, Callable[[str, Timeline], Why]]] = {
     "divergence": lambda *_: ("the place where it diverges is not there", "read the trace anew: it was changed"),
     "if": lambda *_: ("no message enters", "record a run that has one"),
 }
-
-
-def _names(timeline: Timeline, of: Callable[[FrozenMap], list[str]]) -> list[str]:
-    """Return the names in the records of a run; of a long one those of some stretches of it."""
-    apart = max(timeline.places // STRETCHES, 1)
-    long = min(apart, LOOKED_THROUGH // STRETCHES)
-    positions = [at for start in range(1, timeline.places, apart) for at in range(start, min(start + long, timeline.places))]
-    return [name for at in positions for record in timeline.records(timeline.place(at)) for name in of(record)]
 
 
 def _unknown_section(condition: Expression, timeline: Timeline) -> Why | None:

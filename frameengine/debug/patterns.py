@@ -9,10 +9,20 @@ import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from threading import Lock
+from typing import Final
 
 from frameengine.debug import pattern_child
-from frameengine.debug.pattern_child import NONE, NUMBER, packed
-from frameengine.errors import InternalError
+from frameengine.debug.pattern_child import ANSWER, NONE, packed
+from frameengine.errors import InternalError, UsageError
+
+SECONDS: Final = 1.0
+"""Time of the processor that the texts of one effect may take."""
+ALL_SECONDS: Final = 5.0
+"""Time that a pattern may lose in all on what is slow: one that takes for ever costs no more, however long the run is."""
+LEAST: Final = 0.001
+"""What is less than this is nothing: a timer that is set to no microsecond never ends."""
+BYTES_A_SECOND: Final = 1 << 20
+"""What takes no longer than this is not slow. Usual patterns take a tenth of it."""
 
 
 class OutOfTime(Exception):
@@ -25,31 +35,45 @@ class Pattern:
     def __init__(self, pattern: str) -> None:
         """Take a pattern that compiles. The process begins when something is asked."""
         self._pattern = pattern
+        self._left = ALL_SECONDS
         self._process: subprocess.Popen[bytes] | None = None
         # A run under way asks in its own thread.
         self._lock = Lock()
 
     def first(self, texts: Sequence[str]) -> int | None:
-        """Return the position of the first text that has the pattern; None where none has. Raises `OutOfTime`."""
+        """Return the position of the first text that has the pattern; None where none has.
+
+        Raises `OutOfTime`, and `UsageError` once that and what else was slow has taken `ALL_SECONDS`.
+        """
         if not texts:
             return None
         with self._lock:
             return self._first(texts)
 
     def _first(self, texts: Sequence[str]) -> int | None:
+        if self._left < LEAST:
+            raise self._refused()
+        seconds = min(SECONDS, self._left)
+        batch = packed(texts, seconds)
         try:
-            answer = self._asked(packed(texts))
+            answer = self._asked(batch)
         except BaseException:
             # Whoever breaks this off leaves a process in the midst of an answer.
             self._end()
             raise
-        if len(answer) < NUMBER.size:
+        if len(answer) < ANSWER.size:
             code = self._end()
-            if code == -signal.SIGVTALRM:
-                raise OutOfTime
-            raise InternalError(f"the process that looks for a pattern ended with {code}", hint="please report it")
-        found: int = NUMBER.unpack(answer)[0]
-        return None if found == NONE else found
+            if code != -signal.SIGVTALRM:
+                raise InternalError(f"the process that looks for a pattern ended with {code}", hint="please report it")
+            self._left -= seconds
+            raise self._refused() if self._left < LEAST else OutOfTime
+        took, found = ANSWER.unpack(answer)
+        self._left -= max(took - len(batch) / BYTES_A_SECOND, 0)
+        return None if found == NONE else int(found)
+
+    def _refused(self) -> UsageError:
+        what = f"regex {self._pattern}: this pattern takes too long: it has had {ALL_SECONDS:g} seconds of the processor"
+        return UsageError(what, hint="delete it; one without a repetition inside another is fast, and so is: text TEXT")
 
     def _asked(self, batch: bytes) -> bytes:
         process = self._process
@@ -71,7 +95,7 @@ class Pattern:
             process.stdin.flush()
         except BrokenPipeError:
             return b""
-        return process.stdout.read(NUMBER.size)
+        return process.stdout.read(ANSWER.size)
 
     def _end(self) -> int | None:
         process, self._process = self._process, None

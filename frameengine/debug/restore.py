@@ -23,6 +23,7 @@ from frameengine.records import Frame, FrameTrace
 from frameengine.replay.divergence import NOTHING, Divergence, Kind
 from frameengine.replay.frames import Lockstep, Recorded, Segment, bad_line, read_input, read_segment
 from frameengine.replay.replayer import Steps, embedded_graph
+from frameengine.trace.messages import CUT_OFF, UNDER_WAY
 from frameengine.trace.reader import Line
 
 Switch: TypeAlias = Callable[[str], BoundGraph]
@@ -100,12 +101,13 @@ class Restored:
         number, frame = self.place.message, self._frame + 1
         if self._timeline.unfinished == Place(number, frame):
             self._segment = _unfinished(self._lines, number, frame)
-        elif self._timeline.last == Place(number, self._frame) and self._timeline.messages[-1].status == "cut off":
+        elif self._timeline.last == Place(number, self._frame) and self._timeline.messages[-1].status in (CUT_OFF, UNDER_WAY):
             self._segment = None
         else:
             self._segment = read_segment(self._lines, number, frame)
         if self.stop is not None:
-            late = self._segment.late if self._segment is not None else ()
+            behind = self._timeline.behind(self.place) if self._segment is None else self._segment.late
+            late = tuple([entered for entered in behind if not isinstance(entered.body, Cancel)])
             self.reply = Reply(late=late) if late else NO_REPLY
         self._lockstep, self._waiting, self._arrived = None, {}, 0
         self._cancelled = False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from frameengine.debug.checkpoint import FOLDING_ERRORS, Checkpoints, Recent, folded, reason_of, whole
+from frameengine.debug.layout import Layout
 from frameengine.errors import FrameEngineError, TraceError, TraceFormat
 from frameengine.graph.loader import list_graphs, load_graph
 from frameengine.jsonvalue import EMPTY, freeze, pointer_step, step_name
@@ -19,14 +20,16 @@ FOLDED_KEPT = 128
 """Folded states that are kept near the current place, so that each step back does not fold anew."""
 WHOLE_KEPT = 8
 """Whole states that are kept."""
+PROVEN_KEPT = 512
+"""Messages of which it is kept whether their digest agrees."""
 
 
 class States:
     """The states at the positions of a timeline; `enter`, `late` and `frame` take the lines of the run in order."""
 
-    def __init__(self, header: dict[str, Any], index: TraceIndex, line_of: Callable[[int], int]) -> None:
-        """Begin with the state in a *header*, as it stands in the file; *line_of* has the line of each position."""
-        self._index, self._line_of = index, line_of
+    def __init__(self, header: dict[str, Any], index: TraceIndex, layout: Layout) -> None:
+        """Begin with the state in a *header*, as it stands in the file; *layout* takes each line before this does."""
+        self._index, self._layout = index, layout
         graph = header.get("graph", {})
         self._graph = (graph.get("name"), header.get("fingerprint", {}).get("graph"))
         self._odd = ""
@@ -43,6 +46,7 @@ class States:
         self._switches: list[tuple[int, int | None]] = [(0, None)]
         self._folded: Recent[RunState] = Recent(FOLDED_KEPT)
         self._whole: Recent[RunState] = Recent(WHOLE_KEPT)
+        self._proven: Recent[bool] = Recent(PROVEN_KEPT)
 
     # ------------------------------------------------------------------ taking lines
 
@@ -131,17 +135,37 @@ class States:
         return f"the run goes on with graph {name}, which has changed since"
 
     def _doubt(self, position: int, reason: str) -> None:
-        if self._doubts[-1][1] != reason:
+        if reason or self._doubts[-1][1]:
             self._doubts.append((position, reason))
 
     # ------------------------------------------------------------------ asking
 
     def doubt(self, position: int) -> str:
-        """Return what was odd at or before a position, the nearest first; empty where nothing was.
+        """Return why the state at a position may be another one than the run had; empty where it is known. Raises `TraceError`.
 
-        Whether the state is another one for that, the digests tell that were recorded.
+        The digest that stands at the end of a place's message proves all states of the message; that of the message before
+        proves those of one whose end is not in the file, as long as its changes can be made.
         """
-        return self._doubts[bisect_right(self._doubts, position, key=lambda doubt: doubt[0]) - 1][1]
+        layout = self._layout
+        since, odd = self._doubts[bisect_right(self._doubts, position, key=lambda doubt: doubt[0]) - 1]
+        while position:
+            index = layout.within(position)
+            if layout.figures_line(index):
+                message = layout.place(position).message
+                what = f"the changes of message {message} do not lead to the state whose digest was recorded"
+                return "" if self._agrees(index) else odd or what
+            position = layout.span(index)[0] - 1
+            if odd and since > position:
+                return odd
+        return ""
+
+    def _agrees(self, index: int) -> bool:
+        """Return whether the state at the end of a message has the digest that its figures have."""
+        known = self._proven.get(index)
+        if known is None:
+            digest = self._index.line(self._layout.figures_line(index)).value.get("state")
+            known = self._proven.put(index, self.at(self._layout.span(index)[1] - 1).digest == digest)
+        return known
 
     def switched(self, position: int) -> int | None:
         """Return the number of the newest input that switched to another graph; None where none did."""
@@ -186,7 +210,7 @@ class States:
     def _next(self, state: RunState, position: int) -> RunState:
         if position in self._resets:
             return self._resets[position]
-        for number in (self._line_of(position), *self._late.get(position, ())):
+        for number in (self._layout.line(position), *self._late.get(position, ())):
             line = self._index.line(number)
             try:
                 state = folded(state, self._changes(line.value), self._index.contents)

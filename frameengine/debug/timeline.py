@@ -9,25 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
+
+from attrs import evolve
 
 from frameengine.debug.checkpoint import Recent
-from frameengine.debug.layout import TEXT_MAX, Layout, Summary
+from frameengine.debug.frames import Arrived, Frames
+from frameengine.debug.layout import Layout, in_short
 from frameengine.debug.place import Place
 from frameengine.debug.states import States
-from frameengine.effects import EffectKey
 from frameengine.errors import TraceError, TraceIncomplete, TraceIntegrity, UnknownRef
-from frameengine.inputs import Action, Input, SwitchGraph, UserMessage, Webhook
+from frameengine.inputs import Input, SwitchGraph
 from frameengine.jsonvalue import FrozenMap
 from frameengine.state import RunState
 from frameengine.trace.index import TraceIndex
-from frameengine.trace.messages import Made, Message, Step, Waiting, made, step_of
+from frameengine.trace.messages import CUT_OFF, UNDER_WAY, Made, Message, Step
 from frameengine.trace.reader import Counts, Line, TraceReader
 
 LINES_AT_ONCE = 2_000
 """Lines between two reports of progress."""
-STEPS_KEPT = 16
-"""Frames that are kept decoded."""
 INPUTS_KEPT = 512
 """Inputs that are kept decoded: the lines of a list that is in sight."""
 
@@ -36,12 +36,13 @@ class Timeline:
     """All places of one trace, in order."""
 
     def __init__(
-        self, path: Path, *, damaged: bool = False, whole: bool = True, progress: Callable[[int], None] | None = None
-    ) -> None:
+        self, path: Path, *, damaged: bool = False, whole: bool = True, growing: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:  # fmt: skip
         """Read *path*, telling *progress* how many bytes are done; without *whole* its header only, and `load` reads on.
 
         With *damaged* the good prefix of a damaged or unfinished trace is used, and `problem` says what is wrong with the rest.
-        Raises `TraceError`.
+        A *growing* one is being written: its newest message is not cut off. Raises `TraceError`.
         """
         self.path = path
         self._damaged = damaged
@@ -54,17 +55,20 @@ class Timeline:
         """What is wrong behind the good prefix; None where the trace is whole, or not read to its end."""
         self.loaded = False
         """Whether all there is was read."""
-        self._layout = Layout(self._said)
-        self._states = States(self._reader.header_line.value, self._index, self._layout.line)
-        self._steps: Recent[tuple[Step, tuple[Made | Input, ...]]] = Recent(STEPS_KEPT)
+        self.growing = growing
+        """Whether a writer is at work on it."""
+        self._layout = Layout(
+            lambda number: in_short(self.input(number).body),
+            lambda: UNDER_WAY if self.growing or not self.loaded else CUT_OFF,
+        )
+        self._states = States(self._reader.header_line.value, self._index, self._layout)
+        self._frames = Frames(self._index, self._layout)
         self._inputs: Recent[Input] = Recent(INPUTS_KEPT)
-        self._proven: Recent[bool] = Recent(INPUTS_KEPT)
         self._lines = self._reader.lines()
+        tell = progress or (lambda _done: None)
         while whole and not self.load(LINES_AT_ONCE):
-            if progress is not None:
-                progress(self.read)
-        if progress is not None:
-            progress(self.read)
+            tell(self.read)
+        tell(self.read)
 
     def __enter__(self) -> Self:
         return self
@@ -104,6 +108,12 @@ class Timeline:
             self._index.contents.recent = None
         return True
 
+    def load_all(self, stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Read on to the end, or until *stopping* says so; return whether all there is was read. Raises as `load`."""
+        while not self.load() and not stopping():
+            pass
+        return self.loaded
+
     @property
     def _growing(self) -> bool:
         """Whether a writer may yet add to what was read: nothing is wrong with it but that it ends."""
@@ -118,8 +128,7 @@ class Timeline:
         if self.loaded and self._growing:
             self._reader.again()
             self._lines, self.loaded = self._reader.lines(), False
-            while not self.load():
-                pass
+            self.load_all()
         return self.places - before
 
     def _take(self, line: Line) -> None:
@@ -135,6 +144,7 @@ class Timeline:
                 self._states.late(layout.places - 1, number, line.value)
         else:
             layout.trace(line, number)
+        layout.newest = number
 
     @property
     def read(self) -> int:
@@ -151,7 +161,7 @@ class Timeline:
 
         Looks at the file's name, size and time. Lines that are read again are proven besides: `TraceIntegrity`.
         """
-        return self._index.changed()
+        return self._index.changed(growing=self._growing or not self.loaded)
 
     def check_unchanged(self) -> None:
         """Raise `TraceIntegrity` where `changed_on_disk` says something: what goes by the file's name would take another run."""
@@ -171,9 +181,15 @@ class Timeline:
         """How many frame boundaries there are, the start and those of messages that have just entered included."""
         return self._layout.places
 
-    def place(self, index: int) -> Place:
-        """Return a frame boundary by its position, from 0: the start."""
-        return self._layout.place(index)
+    @property
+    def positions(self) -> int:
+        """How many positions there are: one for each frame boundary, and behind them one for the `unfinished` frame."""
+        return self.places + (self.unfinished is not None)
+
+    def place(self, position: int) -> Place:
+        """Return the frame boundary at a position, from 0, the start; of the `unfinished` frame the last place inside it."""
+        unfinished = self.unfinished if position == self.places else None
+        return self._layout.place(position) if unfinished is None else evolve(unfinished, effects=self._count(position))
 
     def index(self, place: Place) -> int:
         """Return the position of a place's frame (`Place.whole`); `places` for one inside the `unfinished` frame.
@@ -186,8 +202,10 @@ class Timeline:
         else:
             position = self._layout.position(place)
         if position is None:
-            raise UnknownRef(f"{self.path}: there is no place {place}", hint=f"the last is {self.last}", place=str(place))
-        count = len(self._outcomes(position)) if place.frame else 0
+            written = place if place.frame else place.message
+            what = f"{self.path}: there is no place {written}{'' if self.loaded else ' in what is read so far'}"
+            raise UnknownRef(what, hint=f"the last is {self.last}", place=str(place))
+        count = self._count(position) if place.frame else 0
         if place.effects is not None and not (place.frame and 0 <= place.effects <= count):
             what = f"{self.path}: frame {place.whole} has {count} effects, there is no place {place}"
             raise UnknownRef(what, hint=f"write {place.whole}:0 to {place.whole}:{count}", place=str(place))
@@ -199,22 +217,28 @@ class Timeline:
         return self._layout.place(self.places - 1)
 
     @property
+    def end(self) -> Place:
+        """The last place: inside the `unfinished` frame, where there is one."""
+        return self.place(self.positions - 1)
+
+    @property
     def unfinished(self) -> Place | None:
         """The frame behind the last boundary that has effects and was never committed: the file ends before.
 
         None where there is none. Places inside it have a number of effects; its end is no place.
         """
-        if not self.loaded or not self._outcomes(self.places):
+        if not self.loaded or not self._count(self.places):
             return None
         return Place(self.last.message, self.last.frame + 1)
 
-    def _outcomes(self, position: int) -> range:
-        return self._layout.outcomes(position) if position else range(0)
+    def _count(self, position: int) -> int:
+        """Return how many outcomes arrived in the frame at a position; in the `unfinished` one, behind the last."""
+        return len(self._layout.outcomes(position)) if position else 0
 
     # ------------------------------------------------------------------ messages
 
     @property
-    def messages(self) -> Sequence[Summary]:
+    def messages(self) -> Layout:
         """All messages in short, in order; none of them is decoded."""
         return self._layout
 
@@ -230,14 +254,13 @@ class Timeline:
         """Return a message whole: its input, its frames, its figures. Raises `UnknownRef`."""
         index = self.message_index(number)
         first, behind = self._layout.span(index)
-        message = Message(input=self.input(number), steps=[self._step(position)[0] for position in range(first + 1, behind)])
+        steps = [self._frames.at(position)[0] for position in range(first + 1, behind)]
+        message = Message(input=self.input(number), steps=steps, unended=self._layout[index].status)
         figures = self._layout.figures_line(index)
         if figures:
             line = self._index.line(figures)
             message.trace, message.meta = line.data, line.meta
-        elif behind == self.places:
-            message.loose = sorted(self._loose(), key=lambda call: call.key)
-        return message
+        return message.closed(self._frames.arrived(behind))
 
     def input(self, number: int) -> Input:
         """Return the input of a message. Raises `UnknownRef`."""
@@ -247,20 +270,13 @@ class Timeline:
             known = self._inputs.put(number, self._index.line(self._layout.line(first)).input())
         return known
 
-    def _said(self, number: int) -> str:
-        body = self.input(number).body
-        if isinstance(body, UserMessage):
-            return body.text[:TEXT_MAX]
-        name = body.name if isinstance(body, Action) else body.graph if isinstance(body, SwitchGraph) else ""
-        return (body.source if isinstance(body, Webhook) else name)[:TEXT_MAX]
-
     def lines(self, number: int) -> Iterator[Line]:
         """Yield the lines of a message, its input's and its figures' included, contents left out. Raises `TraceError`."""
         index = self.message_index(number)
         first, behind = self._layout.span(index)
         last = self._layout.figures_line(index)
         if not last:
-            last = (self._layout.line(behind) if behind < self.places else len(self._index)) - 1
+            last = self._layout.line(behind) - 1 if behind < self.places else self._layout.newest
         start = self._layout.line(first)
         for position in range(first + 1, behind):
             yield from self._index.lines(start, self._layout.line(position))
@@ -272,73 +288,49 @@ class Timeline:
 
     def frame(self, place: Place) -> Step | None:
         """Return the frame that a place is in or at the end of; None where none has begun, or where it was never committed."""
-        position = self._layout.position(place)
-        return self._step(position)[0] if position and place.frame else None
+        position = self._committed(place)
+        return self._frames.at(position)[0] if position else None
 
     def records(self, place: Place) -> tuple[FrozenMap, ...]:
         """Return the records of the place's frame, in graph order."""
-        position = self._layout.position(place)
-        if not position or not place.frame:
-            return ()
-        records: tuple[FrozenMap, ...] = self._index.line(self._layout.line(position)).data["records"]
+        position = self._committed(place)
+        records: tuple[FrozenMap, ...] = self._index.line(self._layout.line(position)).data["records"] if position else ()
         return records
 
     def line(self, place: Place) -> bytes:
         """Return the line of the place's frame as it stands in the file; empty where there is none."""
-        position = self._layout.position(place)
-        return self._index.raw(self._layout.line(position)) if position and place.frame else b""
+        position = self._committed(place)
+        return self._index.raw(self._layout.line(position)) if position else b""
+
+    def _committed(self, place: Place) -> int:
+        """Return the position of the end of a place's frame; 0 where no frame has begun, or it was never committed."""
+        return (self._layout.position(place) or 0) if place.frame else 0
 
     def mentions(self, sought: bytes) -> bool:
-        """Return whether bytes stand anywhere in what was read so far, whoever may have said them. Raises `StorageError`."""
+        """Return whether bytes stand anywhere in what was read so far, whoever may have said them.
+
+        They are read again and not proven: raises `TraceIntegrity` where `changed_on_disk` says something, and `StorageError`.
+        """
+        self.check_unchanged()
         return self._index.contains(sought)
 
     def effects(self, place: Place) -> tuple[Made, ...]:
         """Return the effects of the place's frame in the order in which their outcomes arrived."""
         return tuple([each for each in self.arrivals(place) if isinstance(each, Made)])
 
-    def arrivals(self, place: Place) -> tuple[Made | Input, ...]:
+    def arrivals(self, place: Place) -> Arrived:
         """Return what came in within the place's frame, in order: late inputs, outcomes, and a Cancel between them."""
-        position = self._layout.position(place)
+        position = self._committed(place)
         if position:
-            return self._step(position)[1] if place.frame else ()
-        return self._arrived(self.places) if self.unfinished == place.whole else ()
+            return self._frames.at(position)[1]
+        return self._frames.arrived(self.places) if self.unfinished == place.whole else ()
 
-    def _loose(self) -> list[Made]:
-        return [each for each in self._arrived(self.places) if isinstance(each, Made)]
-
-    def _step(self, position: int) -> tuple[Step, tuple[Made | Input, ...]]:
-        known = self._steps.get(position)
-        if known is not None:
-            return known
-        arrived = self._arrived(position)
-        waiting = Waiting(
-            calls={each.key: each for each in arrived if isinstance(each, Made)},
-            late=[each for each in arrived if isinstance(each, Input)],
-        )
-        return self._steps.put(position, (step_of(self._index.line(self._layout.line(position)), waiting), arrived))
-
-    def _arrived(self, position: int) -> tuple[Made | Input, ...]:
-        """Return what stands before the end of a frame; what the file ends with, where the position is behind the last."""
-        layout = self._layout
-        first = layout.line(position - 1) + 1
-        last = (layout.line(position) if position < self.places else len(self._index)) - 1
-        outcomes = iter(self._outcomes(position))
-        found: list[Made | Input] = []
-        for line in self._index.lines(first, last) if first <= last else ():
-            if line.kind == "input":
-                found.append(line.input())
-            elif line.kind == "outcome":
-                found.append(made(line, self._before(next(outcomes))))
-        return tuple(found)
-
-    def _before(self, outcome: int) -> dict[str, tuple[EffectKey, tuple[Any, ...]]]:
-        """Return the model call before an outcome's of the same node, with its messages."""
-        before = self._layout.before(outcome)
-        if before is None:
-            return {}
-        line = self._index.line(self._layout.outcome_line(before))
-        key = line.key()
-        return {key.node: (key, line.data["request"].get("messages", ()))}
+    def behind(self, place: Place) -> tuple[Input, ...]:
+        """Return the inputs that came in behind the place's frame, where no other frame of the message follows."""
+        position = self._committed(place)
+        if not position or self._layout.span(self._layout.within(position))[1] != position + 1:
+            return ()
+        return tuple([each for each in self._frames.arrived(position + 1) if isinstance(each, Input)])
 
     # ------------------------------------------------------------------ states
 
@@ -358,32 +350,9 @@ class Timeline:
     def doubt(self, place: Place) -> str:
         """Return why the state at a place may be another one than the run had; empty where it is known.
 
-        The digest that stands at the end of a place's message proves all states of the message; that of the message before
-        proves those of one whose end is not in the file, as long as its changes can be made. Raises `UnknownRef`, `TraceError`.
+        Raises `UnknownRef`, `TraceError`.
         """
-        position = self._boundary(place)
-        while position:
-            index = self.message_index(self._layout.place(position).message)
-            odd = self._states.doubt(position)
-            figures = self._layout.figures_line(index)
-            if figures:
-                if self._agrees(index, figures):
-                    return ""
-                what = f"the changes of message {place.message} do not lead to the state whose digest was recorded"
-                return odd or what
-            position = self._layout.span(index)[0] - 1
-            if odd and odd != self._states.doubt(position):
-                return odd
-        return ""
-
-    def _agrees(self, index: int, figures: int) -> bool:
-        """Return whether the state at the end of a message has the digest that its figures have."""
-        known = self._proven.get(index)
-        if known is None:
-            _, behind = self._layout.span(index)
-            digest = self._index.line(figures).value.get("state")
-            known = self._proven.put(index, self._states.at(behind - 1).digest == digest)
-        return known
+        return self._states.doubt(self._boundary(place))
 
     def touched(self, section: str) -> Sequence[int]:
         """Return the positions, ascending, at which a section of the state may have changed."""

@@ -36,7 +36,7 @@ def json_or_text(value: str) -> Json:
     except (ValueRefused, LimitError) as error:
         if like_json(value):
             raise _no_json(error) from None
-        return _text(value)
+        return freeze(value)
 
 
 def like_json(text: str) -> bool:
@@ -55,11 +55,6 @@ def is_json(text: str) -> bool:
 
 def _no_json(error: FrameEngineError) -> UsageError:
     return UsageError(f"this is not JSON: {error.message}", hint="correct it, or write a text in double quotes")
-
-
-def _text(value: str) -> Json:
-    frozen_text: Json = freeze(value)
-    return frozen_text
 
 
 def _as_text(value: str) -> str:

@@ -20,7 +20,7 @@ class Watcher:
     def __init__(self, point: Watchpoint, timeline: Timeline) -> None:
         self.point = point
         self._timeline = timeline
-        self._places = 0
+        self._read = 0
         self._touched: Sequence[int] = ()
 
     def at(self, moment: Moment) -> list[Hit]:
@@ -40,8 +40,8 @@ class Watcher:
 
     def _positions(self) -> Sequence[int]:
         # Asked for anew only where the run has grown: a long run would be sorted at every step.
-        if self._places != self._timeline.places:
-            self._places, self._touched = self._timeline.places, self._timeline.touched(section(self.point.pointer))
+        if self._read != self._timeline.read:
+            self._read, self._touched = self._timeline.read, self._timeline.touched(section(self.point.pointer))
         return self._touched
 
     def _hit(self, position: int) -> list[Hit]:

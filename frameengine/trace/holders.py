@@ -67,6 +67,14 @@ def member_holds(name: str, value: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
+def _header_kind(name: str) -> Literal["key", "open", "other"]:
+    """Return what a header holds that is called so, in small letters: a client sends the same ones with each request."""
+    if holds_key(name):
+        return "key"
+    return "open" if _OPEN_HEADERS.fullmatch(name) else "other"
+
+
+@lru_cache(maxsize=4096)
 def _kind(name: str) -> Literal["key", "perhaps", "other"]:
     """Return what a member of JSON holds that is called so."""
     plain = _plain(name)
@@ -94,8 +102,8 @@ def header_secrets(headers: Iterable[tuple[str, str]], *, answer: bool = False) 
             found += [part.partition("=")[2].strip() for part in parts]
         elif name in ("location", "content-location"):
             found += public_url(value)[1]
-        elif holds_key(name) or not (answer or _OPEN_HEADERS.fullmatch(name)):
-            found += _credentials(value, sure=holds_key(name) and not answer)
+        elif (kind := _header_kind(name)) == "key" or (kind == "other" and not answer):
+            found += _credentials(value, sure=kind == "key" and not answer)
     return [secret for secret in found if secret]
 
 

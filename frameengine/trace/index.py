@@ -102,10 +102,10 @@ class TraceIndex:
         """Take the file as it is now for the one that was read: what is done to it from here on, `changed` tells."""
         self._taken = os.fstat(self._source)
 
-    def changed(self) -> str:
+    def changed(self, *, growing: bool) -> str:
         """Return what was done to the file on disk since it was read; empty where nothing shows.
 
-        Lines that a writer has added to a plain file are no change.
+        Lines that a writer has added to a *growing* one, a plain file without a seal, are no change.
         """
         try:
             now = self.path.stat()
@@ -113,9 +113,9 @@ class TraceIndex:
             return f"it is gone ({error.strerror})"
         if not os.path.samestat(now, self._taken):
             return "another file stands in its place"
-        if now.st_size < self._taken.st_size:
+        if now.st_size < self._taken.st_size or (now.st_size > self._taken.st_size and not growing):
             return f"it has {now.st_size:,} bytes, and had {self._taken.st_size:,}"
-        if now.st_mtime_ns != self._taken.st_mtime_ns and (now.st_size == self._taken.st_size or self.compressed):
+        if now.st_mtime_ns != self._taken.st_mtime_ns and now.st_size == self._taken.st_size:
             return "it was written over"
         return ""
 

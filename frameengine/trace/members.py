@@ -10,14 +10,18 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-_END = re.compile(
-    r"(?:key|token|secret|credentials?|passwo?r?d|passphrase|jwt|bearer|session|auth|authorization|cookie)(\\*+)\"\s*+:\s*+",
-    re.IGNORECASE,
+_COLON = re.compile(r'"\s*+:\s*+')
+"""The end of any name, up to what it names. A pattern of all the ends below takes thirty times as long to find nothing."""
+_ENDS = (
+    *("key", "token", "secret", "credential", "credentials", "password", "passwd", "passphrase"),
+    *("jwt", "bearer", "session", "auth", "authorization", "cookie"),
 )
-"""The end of a name that may be listed, up to what it names."""
-_NAME_MAX = 64
+"""How names end that may be listed."""
+_END_MAX = max(map(len, _ENDS))
+_NAME_MAX = 80
 _LIST = re.compile(r"\[\s*+")
 _OPENS = re.compile(r'(\\*+)"')
+_QUOTE = re.compile(r'(?<!\\)(\\*+)"')
 _PLAIN = re.compile(r'(?:[^"\\]|\\.)*+(?=")', re.DOTALL)
 _NEXT = re.compile(r"\s*+,\s*+")
 
@@ -37,9 +41,14 @@ class Value:
 
 def values(text: str) -> Iterator[Value]:
     """Yield the texts behind names that end as those of keys do."""
-    for found in _END.finditer(text):
-        slashes = found[1]
-        quote = text.rfind('"', max(0, found.start() - _NAME_MAX), found.start())
+    for found in _COLON.finditer(text):
+        last = found.start()
+        while last and text[last - 1] == "\\":
+            last -= 1
+        if not text[max(0, last - _END_MAX) : last].lower().endswith(_ENDS):
+            continue
+        slashes = text[last : found.start()]
+        quote = text.rfind('"', max(0, last - _NAME_MAX), last)
         # The quote before the name must be escaped as the one behind it is.
         if (
             quote < 0
@@ -47,7 +56,7 @@ def values(text: str) -> Iterator[Value]:
             or text[quote - len(slashes) - 1 : quote] == "\\" * (len(slashes) + 1)
         ):
             continue
-        name = text[quote + 1 : found.start(1)]
+        name = text[quote + 1 : last]
         listed = _LIST.match(text, found.end())
         at = found.end() if listed is None else listed.end()
         while True:
@@ -67,7 +76,7 @@ def _closed(text: str, start: int, slashes: int) -> int:
     if not slashes:
         found = _PLAIN.match(text, start)
         return -1 if found is None else found.end()
-    for quote in _OPENS.finditer(text, start):
+    for quote in _QUOTE.finditer(text, start):
         if len(quote[1]) <= slashes:
             return quote.start()
     return -1

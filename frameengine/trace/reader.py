@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from shlex import quote
 from typing import Any, Self, TypeAlias, TypeVar
 
 from attrs import frozen
@@ -25,7 +26,7 @@ from frameengine.trace.source import open_trace
 T = TypeVar("T")
 OURS = "name a file that this tool wrote"
 NOT_OURS = "the file was not written by this tool"
-TO_REPAIR = "use 'frameengine repair' to keep the good part, or record again"
+TO_REPAIR = "frameengine repair {path} -o FILE keeps the good part; or record again"
 UNDIGESTED = frozenset({"at", "meta", "chain"})
 """Members of a line that its canonical form leaves out."""
 
@@ -368,15 +369,15 @@ class TraceReader:
             return self._error(TraceFormat, f"{line} does not end in its chain value", OURS, line=number)
         if chained(self._chain, raw[:-CHAIN_BYTES]) != raw[-67:-3]:
             what = f"{line} was changed: its chain value does not hold"
-            hint = "use 'frameengine repair' to keep what comes before it, or record again"
-            return self._error(TraceIntegrity, what, hint, line=number)
+            return self._error(TraceIntegrity, what, TO_REPAIR, line=number)
         if dumps(loads(raw)) != raw[:-1]:
             what = f"{line} is not in canonical form (a duplicate key, a space, a number out of range)"
             return self._error(TraceFormat, what, "record again", line=number)
         return self._error(TraceFormat, f"{line} is not a line of a trace", "this is no trace", line=number)
 
     def _error(self, kind: type[TraceError], what: str, hint: str, **fields: Any) -> TraceError:
-        return kind(f"{self.path}: {what}", hint=hint, path=str(self.path), offset=self.offset, **fields)
+        way = hint.replace("{path}", quote(str(self.path)))
+        return kind(f"{self.path}: {what}", hint=way, path=str(self.path), offset=self.offset, **fields)
 
 
 def _check_version(path: Path, header: Any) -> None:

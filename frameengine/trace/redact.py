@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from itertools import islice
 from operator import is_
 from typing import Any
 
@@ -28,11 +29,14 @@ from frameengine.jsonvalue import FrozenMap, Json, freeze
 from frameengine.trace.holders import member_holds
 from frameengine.trace.members import values
 from frameengine.trace.pieces import Pieces, Told
+from frameengine.trace.sought import SHORTEST, Sought
 from frameengine.trace.spellings import spellings, unescaped
 from frameengine.trace.streams import streamed
 
-SECRET_MIN = 12
+SECRET_MIN = SHORTEST
 """Code points from which a text counts as a secret: shorter ones have no room for a placeholder."""
+PASSING_MAX = 256
+"""Secrets that came in passing and are looked for still, the newest: a signature or a nonce is new in each request."""
 
 _KEYS = (
     r"sk-(?:ant-|or-v1-|proj-|svcacct-)?[A-Za-z0-9_-]{16,}",
@@ -88,7 +92,11 @@ class Redactor:
         self._count = 0
         self._plain: dict[str, str] = {}
         self._given: dict[str, str] = {}
-        self._broken: list[str] = []
+        self._sought = Sought()
+        self._passing: dict[str, tuple[str, ...]] = {}
+        self._broken: dict[str, None] = {}
+        self.forgotten: dict[str, None] = {}
+        """Secrets that came in passing and were not looked for any more, for a time at least."""
         self._pieces: Pieces | None = None
         known = list(dict.fromkeys(filter(None, secrets)))
         short = [secret for secret in known if len(secret) < SECRET_MIN]
@@ -99,19 +107,49 @@ class Redactor:
             )
         self.know(known)
 
-    def know(self, secrets: Iterable[str]) -> None:
-        """Replace these from now on as well; those too short for a placeholder are left alone."""
-        for secret in secrets:
-            if len(secret) >= SECRET_MIN and secret not in self._given:
-                # A secret inside JSON inside a text, such as a tool call's arguments, is written with escapes.
-                escaped = [dumps(secret).decode()[1:-1], json.dumps(secret)[1:-1]]
-                self._plain.update({form: secret for form in escaped if form != secret})
-                # And JSON in a text in JSON, as an answer holds it, escapes the escapes.
-                deeper = [dumps(form).decode()[1:-1] for form in escaped]
-                deeper += [dumps(form).decode()[1:-1] for form in deeper]
-                forms = dict.fromkeys([secret, *escaped, *deeper, *spellings(secret, SECRET_MIN)], secret)
-                self._given.update(forms)
-                self._broken += [form for form in forms if _RUN_END.search(form)]
+    def know(self, secrets: Iterable[str], *, passing: bool = False) -> None:
+        """Replace these from now on as well; those too short for a placeholder are left alone.
+
+        Of secrets that came in *passing*, the newest `PASSING_MAX` are replaced, and all those of this call.
+        """
+        listed = dict.fromkeys([secret for secret in secrets if len(secret) >= SECRET_MIN])
+        for secret in listed:
+            owner = self._given.get(secret)
+            if owner is None or (owner in self._passing and not passing):
+                self._learn(secret, passing=passing)
+            elif owner in self._passing:
+                self._passing[owner] = self._passing.pop(owner)
+        over = len(self._passing) - max(PASSING_MAX, len(listed))
+        for secret in list(islice(self._passing, max(0, over))):
+            self._forget(secret)
+
+    def _learn(self, secret: str, *, passing: bool) -> None:
+        # A secret inside JSON inside a text, such as a tool call's arguments, is written with escapes.
+        escaped = [dumps(secret).decode()[1:-1], json.dumps(secret)[1:-1]]
+        self._plain.update({form: secret for form in escaped if form != secret})
+        # And JSON in a text in JSON, as an answer holds it, escapes the escapes.
+        deeper = [dumps(form).decode()[1:-1] for form in escaped]
+        deeper += [dumps(form).decode()[1:-1] for form in deeper]
+        forms = tuple(dict.fromkeys([secret, *escaped, *deeper, *spellings(secret, SECRET_MIN)]))
+        for form in forms:
+            owner = self._given.get(form)
+            # What two secrets are written like belongs to the one that stays.
+            if not passing or owner is None or owner in self._passing:
+                self._given[form] = secret
+                self._sought.add(form)
+        self._broken.update(dict.fromkeys([form for form in forms if _RUN_END.search(form)]))
+        self._passing.pop(secret, None)
+        if passing:
+            self._passing[secret] = forms
+
+    def _forget(self, secret: str) -> None:
+        for form in self._passing.pop(secret):
+            if self._given.get(form) == secret:
+                del self._given[form]
+                self._sought.remove(form)
+                self._broken.pop(form, None)
+                self._plain.pop(form, None)
+        self.forgotten[secret] = None
 
     def given(self, secret: str) -> bool:
         """Return whether *secret* is replaced already, in this spelling."""
@@ -252,7 +290,7 @@ class Redactor:
             yield from [(place(start), place(stop)) for start, stop in self._written(plain)]
 
     def _written(self, text: str) -> Iterator[tuple[int, int]]:
-        for form in self._given:
+        for form in self._sought.within(text):
             # Looked for at every place, since one secret may begin within another.
             start = text.find(form)
             while start >= 0:

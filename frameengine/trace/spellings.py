@@ -10,7 +10,7 @@ from html import unescape
 from itertools import accumulate
 from urllib.parse import quote, quote_plus
 
-_ESCAPE = re.compile(r"\\++u00[2-7][0-9A-Fa-f]|&(?:amp|lt|gt|quot|apos|#\d{2,3}|#[xX][0-9A-Fa-f]{2});")
+_ESCAPE = re.compile(r"(?<!\\)\\++(?:u00[2-7][0-9A-Fa-f]|/)|&(?:amp|lt|gt|quot|apos|#\d{2,3}|#[xX][0-9A-Fa-f]{2});")
 """One printable letter, as JSON and HTML may write it."""
 
 
@@ -34,7 +34,7 @@ def spellings(secret: str, shortest: int) -> list[str]:
 
 def unescaped(text: str) -> tuple[str, Callable[[int], int]] | None:
     """Return *text* without escapes of printable letters, and what tells a place in it from one in that; None if it has none."""
-    if "\\u00" not in text and not ("&" in text and ";" in text):
+    if "\\u00" not in text and "\\/" not in text and not ("&" in text and ";" in text):
         return None
     escapes = list(_ESCAPE.finditer(text))
     if not escapes:
@@ -55,6 +55,8 @@ def unescaped(text: str) -> tuple[str, Callable[[int], int]] | None:
 
 
 def _letter(escape: str) -> str:
+    if escape.endswith("/"):
+        return "/"
     return chr(int(escape[-2:], 16)) if escape.startswith("\\") else unescape(escape)[:1]
 
 

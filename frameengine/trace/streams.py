@@ -7,6 +7,7 @@ one text stand in the same place of each object; lists within are told apart by 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
 from attrs import frozen
@@ -20,7 +21,11 @@ _EVENT_END = re.compile(r"(?:\r\n|\n|\r(?!\n)){2,}")
 _LINE_END = re.compile(r"[\r\n]++(?=\{)")
 _GAP = r"\s*+(?:data:\s*+)?+"
 _TOKEN = re.compile(r'[\r\n]data:|"((?:[^"\\\r\n]|\\.)*+)"|([{}\[\],:])|[^\s"{}\[\],:]+')
-_MEMBER = re.compile(rf'"([^"\\]*+)"{_GAP}:{_GAP}"((?:[^"\\]|\\.)*+)"')
+_STRING = r'"((?:[^"\\]|\\.)*+)"'
+_MEMBER = re.compile(rf'"([^"\\]*+)"{_GAP}:{_GAP}{_STRING}|\[{_GAP}{_STRING}(?={_GAP}[,\]])|([\r\n])')
+"""A member whose value is a string, the first string of a list, or the end of a line."""
+_TIMES = 4
+"""How many members of one name in a line are told apart."""
 _SEVERAL = re.compile(rf'index"{_GAP}:{_GAP}[1-9]')
 _INDEXES = ("index", "content_index", "output_index")
 """Members that say which of several texts a piece belongs to."""
@@ -67,11 +72,22 @@ def _several(text: str) -> bool:
 
 
 def _joined(text: str) -> Iterator[str]:
-    """Yield what the members of each name say together: the quick look, right where there is one text of each name."""
-    named: dict[str, list[str]] = {}
-    for name, raw in _MEMBER.findall(text):
-        named.setdefault(name, []).append(raw)
-    for raws in named.values():
+    """Yield what the members of each name say together; where a line has several of one, also the first of each, the second, ….
+
+    The quick look: right where a text stands in the same place of each line, or is the only one of its name.
+    """
+    named: defaultdict[str, list[str]] = defaultdict(list)
+    nth: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+    times: dict[str, int] = {}
+    for name, raw, item, ends in _MEMBER.findall(text):
+        if ends:
+            times = {}
+            continue
+        time = times[name] = times.get(name, 0) + 1
+        named[name].append(raw or item)
+        if time <= _TIMES:
+            nth[name, time].append(raw or item)
+    for raws in [*named.values(), *[raws for (name, _), raws in nth.items() if (name, 2) in nth]]:
         if len(raws) > 1:
             yield _said("".join(raws))
 

@@ -464,6 +464,28 @@ def test_in_the_frame_of_an_edit_only_what_comes_behind_the_call_may_differ(tmp_
         made(path, edit, graph=agent("be long", "a"))
 
 
+def test_of_two_edits_in_one_frame_the_earlier_call_is_the_first(tmp_path: Path) -> None:
+    """Whichever is typed first, what differs behind the earlier of two edited calls is no difference before the edits."""
+
+    def asking(word: str) -> BoundGraph:
+        async def look(message: Any, ctx: NodeContext) -> NodeResult:
+            for of in ("a", word):
+                await ctx.perform(ToolCall("look", {"of": of}))
+            return NodeResult()
+
+        return bound({"look": look}, code={"look": word})
+
+    path = tmp_path / "p.trace.jsonl"
+    record(path, asking("b"))
+    edits = [(Place(1, 1), f"result {number}", f'"{number}"') for number in (1, 2)]
+    for order in (edits, edits[::-1]):
+        result = made(path, *order, graph=asking("c"), policy="slot")
+        assert result.divergence is not None
+        assert (result.divergence.kind, result.divergence.call) == ("request", 1)
+    with pytest.raises(Diverged, match="before the first edit"):
+        made(path, edits[1], graph=asking("c"), policy="slot")
+
+
 def test_a_fork_that_is_another_run_before_its_edit_is_never_kept(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: a performer that answers a call before the edit with another reply is found out, and nothing is written."""
     perform = Stage.perform

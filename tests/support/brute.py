@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -213,3 +214,74 @@ def changers(found: list[Spot], pointer: str) -> list[tuple[str, str, Any, Any]]
                 kind = spot.message.input.type
                 result.append((str(spot.place), kind, value(spot.before, pointer), value(spot.after, pointer)))
     return result
+
+
+def emissions(record: Any) -> list[Any]:
+    """Return what a record showed."""
+    shown: list[Any] = record.get("emissions", [])
+    return shown
+
+
+def step(spot: Spot) -> Any:
+    """Return the frame of a place."""
+    return spot.message.step(spot.place.frame)
+
+
+Expected = Callable[[list[Spot]], list[Hit]]
+POINTS: dict[str, Expected] = {
+    "node root": lambda found: by_record(found, lambda _, record: record["node"] == "root"),
+    "node b1": lambda found: by_record(found, lambda _, record: record["node"] == "b1"),
+    "frame 2": lambda found: by_place(found, lambda spot: spot.place.frame == 2),
+    "frame 1.1": lambda found: by_place(found, lambda spot: str(spot.place) == "1.1"),
+    "path custom": lambda found: by_place(found, lambda spot: spot.ends and spot.message.path == "custom"),
+    "path clear": lambda found: by_place(found, lambda spot: spot.ends and spot.message.path == "clear"),
+    "status failed": lambda found: by_place(found, lambda spot: spot.ends and spot.message.status == "failed"),
+    "status cancelled": lambda found: by_place(found, lambda spot: spot.ends and spot.message.status == "cancelled"),
+    "effect model": lambda found: by_call(found, lambda _, made: made.effect == "model"),
+    "effect tool": lambda found: by_call(found, lambda _, made: made.effect == "tool"),
+    "tool tool1": lambda found: by_call(found, lambda _, made: (made.effect, name(made)) == ("tool", "tool1")),
+    "model m": lambda found: by_call(found, lambda _, made: (made.effect, name(made)) == ("model", "m")),
+    "emission tools": lambda found: by_record(found, lambda _, record: "tools" in [event for event, _ in emissions(record)]),
+    "text Zürich": lambda found: by_call(found, lambda _, made: any("Zürich" in text for text in said(made))),
+    "regex says [0-9a-f]{11}[0-4] at": lambda found: by_call(
+        found, lambda _, made: any(re.search("says [0-9a-f]{11}[0-4] at", text) for text in said(made))
+    ),
+    "tool tool0 if call.status == 'error'": lambda found: by_call(
+        found, lambda _, made: (name(made), made.outcome.status) == ("tool0", "error")
+    ),
+    "if call.kind == 'tool' and call.request.arguments.index > 0": lambda found: by_call(
+        found, lambda _, made: made.effect == "tool" and made.request["arguments"].get("index", 0) > 0
+    ),
+    "if len(calls) > 2 and phase == 'main'": lambda found: by_record(
+        found, lambda spot, record: len(spot.made(record)) > 2 and step(spot).phase == "main"
+    ),
+    "if phase == 'epilogue'": lambda found: by_record(found, lambda spot, _: step(spot).phase == "epilogue"),
+    "if len(state.rows) > len(before.rows)": lambda found: by_record(
+        found, lambda spot, _: len(spot.after["rows"]) > len(spot.before["rows"])
+    ),
+    "if 'tool2' in tools": lambda found: by_record(
+        found, lambda spot, record: "tool2" in [name(made) for made in spot.made(record) if made.effect == "tool"]
+    ),
+    "if type == 'UserMessage' and 'how' in text and frame == 1": lambda found: by_record(
+        found,
+        lambda spot, _: spot.message.input.type == "UserMessage" and "how" in user_text(spot) and spot.place.frame == 1,
+    ),
+    "if error is not None": lambda found: by_record(found, lambda _, record: record.get("error") is not None),
+    "if output.n == 2 and route != []": lambda found: by_record(
+        found, lambda _, record: (record.get("output") or {}).get("n") == 2 and record.get("route", [])
+    ),
+    "if input.type == 'Note' and len(changes) > 2": lambda found: by_record(
+        found, lambda _, record: record["input"].get("type") == "Note" and len(record.get("changes", ())) > 2
+    ),
+    "if len(emissions) > 0 and emissions[0].event == 'text'": lambda found: by_record(
+        found, lambda _, record: emissions(record) and emissions(record)[0][0] == "text"
+    ),
+    "if message > 3 and node == 'loop' and path == 'custom'": lambda found: by_record(
+        found, lambda spot, record: spot.message.number > 3 and record["node"] == "loop" and spot.message.path == "custom"
+    ),
+    "frame 2 if node == 'loop'": lambda found: by_record(
+        found, lambda spot, record: spot.place.frame == 2 and record["node"] == "loop"
+    ),
+}
+"""Breakpoints as they are typed, and what a brute-force search says of them."""
+POINTERS = ("/rows", "/history", "/history/0", "/history/0/content", "/log", "/dice/1", "/rows/0/1")

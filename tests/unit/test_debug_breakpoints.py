@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from documents import edited
-from frameengine.debug import matching, never
+from frameengine.debug import matching, never, patterns
 from frameengine.debug.breakpoints import Breakpoint, Breakpoints, Watchpoint, parse_breakpoint
 from frameengine.debug.debugger import Debugger
 from frameengine.debug.facts import NAMES, check_names, facts
@@ -98,8 +98,13 @@ def test_an_argument_that_can_be_typed_is_shown_as_it_is_typed(argument: str) ->
 
 REFUSED = [
     ("toool find", "is no kind of breakpoint, at column 1", "did you mean: tool find"),
+    ("find", "'find' is no kind of breakpoint", "did you mean: tool find$"),
+    ("fnd if frame == 2", "'fnd' is no kind of breakpoint", "did you mean: tool find if frame == 2$"),
+    ("xyzzy", "'xyzzy' is no kind of breakpoint", "such as: tool find; kinds are node, frame"),
     ("", "'' is no kind of breakpoint", "kinds are node, frame"),
-    ("tool", "tool what?", "such as: tool query_db"),
+    ("tool", "tool what?", "such as: tool find$"),
+    ("path", "path what?", "such as: path tools$"),
+    ("model", "model what?", "such as: model gpt-4o-mini$"),
     ("error 5", "error takes no argument, and there is '5'", "error if CONDITION"),
     ("if", "The condition is missing", "such as: if "),
     ("tool find if", "The condition is missing", "such as: if "),
@@ -123,9 +128,19 @@ REFUSED = [
     ("text never said", "can never hit: 'never said' is in no request and in no reply", r"regex \(\?i\)"),
     ("regex never.said", "can never hit: 'never.said' is in no request", r"regex \(\?i\)"),
     ("if state.historie", "the state never has a section 'historie'", "did you mean history?"),
-    ("tool find if frame == 1", r"its condition does not hold anywhere \(asked 3 times\)", "print EXPRESSION"),
-    ("if output.goal == 1", r"asked 12 times and could never be evaluated: null has no member 'goal'", "print EXPRESSION"),
-    ("if frame > 'a'", "could never be evaluated: a number cannot be compared with text", "print EXPRESSION"),
+    ("tool find if frame == 1", r"its condition does not hold anywhere \(asked 3 times\)", r"goto 1\.2, then print frame == 1$"),
+    (
+        "tool find if call.request.argument.n == 2",
+        "there is no member 'argument'",
+        r"goto 1\.2, then print calls\[0\]\.request\.argument\.n == 2$",
+    ),
+    ("tool find if n == 2", "there is no 'n'", r"did you mean call\.request\.arguments\.n\?$"),
+    (
+        "if output.goal == 1",
+        r"asked 12 times and could never be evaluated: null has no member 'goal'",
+        r"goto 1\.1, then print out",
+    ),
+    ("if frame > 'a'", "could never be evaluated: a number cannot be compared with text", "goto 1.1, then print frame > 'a'$"),
     ("/historie", "nothing ever stands at /historie", "did you mean /history?"),
     ("/history/900", "nothing ever stands at /history/900", "did you mean /history/"),
     ("/", "is no pointer into the state", "such as /memory/topic"),
@@ -372,6 +387,22 @@ def test_a_pattern_that_takes_for_ever_counts_as_a_hit_that_says_so(tmp_path: Pa
         ("b", "the pattern takes too long: look at request and reply of tool say"),
         ("c", "in the request of tool say"),
     ]
+
+
+def test_a_pattern_that_takes_for_ever_everywhere_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """However long the run is, a pattern may lose only so much time in all; then it is named, and nothing has moved."""
+    monkeypatch.setattr(patterns, "SECONDS", 0.1)
+    monkeypatch.setattr(patterns, "ALL_SECONDS", 0.25)
+    path = tmp_path / "a.trace.jsonl"
+    record(path, bound({name: _said("a" * 60 + "!") for name in "abcde"}))
+    debugger = Debugger(Timeline(path))
+    point = debugger.breakpoints.add("regex ^(a+)+b$", ignore=9)
+    for look in (lambda: list(debugger.hits(point)), debugger.resume, debugger.resume):
+        with pytest.raises(UsageError, match=re.escape("regex ^(a+)+b$: this pattern takes too long")):
+            look()
+        assert debugger.place == START
+    debugger.breakpoints.delete(point.number)
+    assert told(debugger.resume()) == "end 1.5"
 
 
 def test_a_long_run_is_asked_by_its_bytes_for_a_name_that_is_nowhere(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from frameengine.jsonvalue import freeze, thaw
 from frameengine.node import NodeContext, NodeResult
 from frameengine.plaintext import is_visible
 from frameengine.state import Change
-from toy import Meanwhile, bound, record, reply
+from toy import Echo, Meanwhile, bound, record, reply
 
 RESULTS: dict[str, Any] = {"rows": {"rows": [[1, 2]]}, "text": "seven", "chat": None}
 CHAT = freeze({"role": "tool", "tool_call_id": "t1", "content": "as it came"})
@@ -44,6 +45,12 @@ async def work(message: Any, ctx: NodeContext) -> NodeResult:
             Change.append("/history", said.message),
         ],
     )
+
+
+async def ask(_: Any, ctx: NodeContext) -> NodeResult:
+    """Ask a model."""
+    await ctx.perform(ModelCall(model="m", messages=freeze([{"role": "user", "content": "hi"}])))
+    return NodeResult()
 
 
 async def note(_: Any, ctx: NodeContext) -> NodeResult:
@@ -100,6 +107,22 @@ def test_a_text_is_the_reply_of_a_model(timeline: Timeline) -> None:
     assert (edit.key, edit.effect, edit.name, edit.place) == (EffectKey(1, 1, "work", 0), "model", "m", AT)
     assert (edit.text, edit.told()) == ("reply of 1.1 work[0] m: moin", {"kind": "reply", "key": [1, 1, "work", 0]})
     assert edit.outcome.at == timeline.effects(AT)[0].outcome.at
+
+
+def test_the_words_of_a_reply_that_was_cut_are_another_reply_when_they_are_whole(tmp_path: Path) -> None:
+    """The same text is no edit, unless the recorded reply ended for another reason than one that somebody types."""
+    for reason, same in (("stop", True), ("unknown", True), ("length", False)):
+        value = ModelReply(message=freeze({"role": "assistant", "content": "so far"}), finish_reason=reason)
+        path = tmp_path / reason
+        record(path, bound({"w": ask}), performer=Echo(lambda _, value=value: Outcome(value=value)))  # type: ignore[misc]
+        timeline = Timeline(path)
+        if same:
+            with pytest.raises(UsageError, match="nothing would change"):
+                parse_edit(timeline, Place(1, 1), "reply", "so far")
+        else:
+            edit = parse_edit(timeline, Place(1, 1), "reply", "so far")
+            assert isinstance(edit, EditReply)
+            assert edit.outcome.value.finish_reason == "stop"  # type: ignore[union-attr]
 
 
 def test_a_chat_message_may_call_tools(timeline: Timeline) -> None:

@@ -189,7 +189,7 @@ def test_a_frame_is_kept_before_it_is_looked_at(tmp_path: Path) -> None:
 
 def test_a_request_of_another_kind_is_refused(tmp_path: Path) -> None:
     """A model is not asked in the place of a tool."""
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="is a tool call, and so is what is sent"):
         run(tmp_path / "a.trace.jsonl", [Send(ModelCall(model="m", messages=[]))] * 4)
 
 

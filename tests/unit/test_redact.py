@@ -258,13 +258,26 @@ def test_a_known_secret_is_found_in_other_spellings(written: str) -> None:
     assert written.strip("\0")[4:-4] not in clean
 
 
-@given(st.lists(st.sampled_from(["\\u0041", "\\\\u007a", "&amp;", "&#39;", "é", "x", "\\", "&", ";", "\\u00"]), max_size=20))
+@pytest.mark.parametrize("written", ["wJalr\\/K7MDENG\\/bPxR", "wJalr\\\\/K7MDENG\\\\/bPxR", "wJalr\\u002fK7MDENG\\/bPxR"])
+def test_a_stroke_may_have_an_escape(written: str) -> None:
+    """JSON allows an escape before a stroke, and some write it: a key with strokes is found with it, in JSON in a text too."""
+    text = f'{{"seen":"{written}","path":"a\\/b"}}'
+    clean = Redactor(["wJalr/K7MDENG/bPxR"]).text(text)
+    assert re.fullmatch(r'\{"seen":"\[s[^"]*\]","path":"a\\/b"\}', clean)
+    assert len(clean) == len(text)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["\\u0041", "\\\\u007a", "\\/", "/", "&amp;", "&#39;", "é", "x", "\\", "&", ";", "\\u00"]), max_size=20
+    )
+)
 def test_places_without_escapes_lead_back_to_the_text(parts: list[str]) -> None:
     """Each letter of the short text comes from where its place says, an escape being one letter."""
     text = "".join(parts)
     found = unescaped(text)
     if found is None:
-        assert not re.search(r"\\u00[2-7][0-9a-f]|&amp;|&#39;", text)
+        assert not re.search(r"\\u00[2-7][0-9a-f]|\\/|&amp;|&#39;", text)
         return
     short, place = found
     assert (place(0), place(len(short))) == (0, len(text))

@@ -94,6 +94,23 @@ def test_texts_beside_each_other_are_kept_apart() -> None:
     assert [KEY in "".join(said(clean, index)) for index in (0, 1)] == [False, False]
 
 
+PLACES: dict[str, Callable[[str], Any]] = {
+    "the only item of a list": lambda part: {"delta": [part]},
+    "a name that stands twice": lambda part: {"thought": {"text": "hm"}, "answer": {"text": part}},
+    "a name that stands twice, first": lambda part: {"answer": {"text": part}, "thought": {"text": "hm"}},
+    "a name that stands behind others": lambda part: {"type": "a", "delta": {"type": "b", "text": part}},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("shape", ["lines", "events"])
+def test_a_key_is_found_wherever_its_pieces_stand(place: str, shape: str) -> None:
+    """Pieces in lists, and beside other texts of the same name, are seen to belong together as any."""
+    parts = [KEY[start : start + 4] for start in range(0, len(KEY), 4)]
+    clean = Redactor([KEY]).text(SHAPES[shape]([PLACES[place](part) for part in parts]))
+    assert not [part for part in parts if f'"{part}"' in clean]
+
+
 @given(
     texts=st.lists(st.text(max_size=12), max_size=6),
     shape=st.sampled_from(sorted(SHAPES)),
@@ -129,6 +146,9 @@ def test_what_is_no_json_does_no_harm(body: str) -> None:
             "data:{\n\n",
             '{"index":1,"a":"b"}',
             "\\u0041",
+            "\\/",
+            '["a",',
+            '{"a":"b","a":"c"}\n',
             "&amp;",
         ),
         *('"password":', '"password":["a",', '\\"token\\":\\"', "sk-", "eyJaaaaaaaa.", "-----BEGIN PRIVATE KEY-----", "Bearer "),
