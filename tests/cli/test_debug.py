@@ -12,6 +12,8 @@ import pytest
 
 from cli_runs import JACKET, WEATHER, Done, Frameengine, Record
 from frameengine.replay.replayer import Replayer
+from frameengine.trace.messages import messages
+from frameengine.trace.reader import TraceReader
 from frameengine.trace.verify import verify
 from frameengine_cli.debugging.commands import COMMANDS
 from pseudo_terminal import HANG_SECONDS, Terminal
@@ -79,7 +81,7 @@ def test_an_end_says_so(debug: Any) -> None:
 def test_a_stop_shows_the_frame_in_short(debug: Any) -> None:
     """The place, its path, and what the frame asked for, got, showed and changed stand on a few lines."""
     out = debug("goto 1.2").out
-    assert out.startswith("1.2  frame 2 of 4  tools\n")
+    assert out.startswith("(start) goto 1.2\n1.2  frame 2 of 4  tools\n")
     assert 'forecast(city: "Bern", days: 2)' in out
     assert "tool.timeout: no answer after 30 s" in out
 
@@ -228,6 +230,65 @@ def test_a_number_of_an_effect_is_told_from_a_text(debug: Any) -> None:
     assert edits[3]["edit"]["data"]["message"]["content"] == "2 apples"
 
 
+def test_an_effect_has_one_number_and_one_name(debug: Any) -> None:
+    """`effects` shows both, `effect` takes both and shows the name; what there is not is refused with all that there are."""
+    listed = debug("goto 1.2", "effects").out
+    assert "1 ◆ tools[0]" in listed
+    assert "2 ◆ tools[1]" in listed
+    shown = [debug("goto 1.2", f"effect {typed}").out.partition(f"(1.2) effect {typed}")[2] for typed in ("2", "#2", "tools[1]")]
+    assert shown[0] == shown[1] == shown[2]
+    assert "◆ tools[1]: tool alerts" in shown[0]
+    for wrong in ("effect 0", "effect #3", "effect model[0]"):
+        refused = debug("goto 1.2", wrong)
+        assert (refused.code, "it has #1 tools[0], #2 tools[1]" in refused.err) == (2, True), refused.err
+
+
+def test_a_second_edit_of_the_same_thing_takes_the_place_of_the_first(debug: Any, tmp_path: Path) -> None:
+    """Of one call, one input, one value there is one edit, the newest, and it is said which one went; others wait on."""
+    target = tmp_path / "fork.trace.jsonl"
+    done = debug(
+        "goto 1.2", "edit result #1 5", "edit result #2 6", "edit result #1 7", "edit put /note 1", "edit put /note 2", "edits",
+        f"fork --policy slot {target}",
+    )  # fmt: skip
+    assert done.out.count("in the place of: ") == 2
+    assert "in the place of: result of 1.2 tools[0] forecast: 5" in done.out
+    assert "edits" in done.out
+    assert done.err == ""
+    with TraceReader(target) as reader:
+        message = next(iter(messages(reader)))
+    replies = {str(call.key): call.outcome.value for step in message.steps for call in step.calls}
+    assert "7" in str(replies["1.2 tools[0]"])
+    assert "6" in str(replies["1.2 tools[1]"])
+
+
+def test_what_is_refused_names_commands_that_this_run_takes(debug: Any, weather: Path) -> None:
+    """A hint can be typed as it stands: what it names is there, and it is whole."""
+    for line, hint in (
+        ("who", "who /history"),
+        ("watch", "watch /history"),
+        ("tbreak", "tbreak tool forecast"),
+        ("hits", "hits tool forecast"),
+    ):
+        refused = debug(line)
+        assert (refused.code, f"try: {hint}\n" in refused.err) == (2, True), refused.err
+        assert debug(hint).code == 0, hint
+    for line, hint in (("drop", "edit result #2 VALUE"), ("fork", "edit result #2 VALUE")):
+        assert f"try: {hint}\n" in debug("goto 1.2", line).err
+        assert debug("goto 1.2", hint).code == 0
+    assert "goto 1.2, then print calls[0].request.argument.city" in debug("break tool forecast if call.request.argument.city").err
+    printed = debug("goto 1.2", "print calls[0].request.argument.city")
+    assert "there are name, arguments" in printed.err
+    assert "did you mean call.request.arguments.city?" in debug("break tool forecast if city == 'Bern'").err
+    assert "here it is calls[0]" in debug("goto 1.2", "print call.name").err
+
+
+def test_a_frame_without_calls_is_said_to_have_none(debug: Any) -> None:
+    """An expression that takes a call where the node asked for nothing says so, and not that something is misspelled."""
+    refused = debug("goto 1.4", "print calls[0].reply")
+    assert "output has no calls at 1.4" in refused.err
+    assert "spelling" not in refused.err
+
+
 def test_to_go_on_several_times_passes_as_many_hits(debug: Any) -> None:
     """`continue 2` goes to the second hit, `reverse-continue 2` back over two."""
     assert places(debug("break if frame == 1", "continue 2", "end", "rc 2", options=["--json"])) == ["0.0", "2.1", "2.2", "1.1"]
@@ -282,7 +343,7 @@ def test_lines_come_from_a_file_or_a_pipe(frameengine: Frameengine, weather: Pat
     by_file = frameengine("debug", weather, "-x", script)
     assert (by_file.code, by_file.err) == (0, "")
     by_pipe = frameengine("debug", weather, "--plain", stdin=b"step\n\nwhere\nquit\nstep\n")
-    assert by_pipe.out == by_file.out
+    assert by_pipe.out == f"{by_file.out}(1.0) quit\n"
     assert by_file.out.count("has entered") == 2
     assert frameengine("debug", weather, "-x", tmp_path / "none.txt").code == 2
 

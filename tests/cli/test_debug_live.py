@@ -10,18 +10,25 @@ from threading import Event
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from billing_database import build_billing
 from cli_runs import Done, Frameengine
+from frameengine.debug import patterns
+from frameengine.effects import ToolCall
+from frameengine.errors import UsageError
 from frameengine.inputs import UserMessage
+from frameengine.node import NodeContext, NodeResult
 from frameengine.replay.replayer import Replayer
 from frameengine.trace.messages import Message, messages
 from frameengine.trace.reader import TraceReader
 from frameengine_cli.commands.options import live_models
+from frameengine_cli.debugging.live import Answering, LiveRun
 from frameengine_cli.debugging.starting import Begin, closed
 from model_scripts import Hang, Request, Script, stream
 from model_server import ModelServer
 from pseudo_terminal import HANG_SECONDS, Terminal
+from toy import Echo, bound
 
 KEY = "sk-planted-0123456789abcdef"
 TRACE = "live.trace.jsonl"
@@ -46,6 +53,13 @@ def live(frameengine: Frameengine) -> Any:
 def billing(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the option that names the billing database."""
     return f"billing={build_billing(tmp_path_factory.mktemp('data'))}"
+
+
+def test_a_run_that_was_left_while_held_replays_and_says_that_it_is_open(live: Any, frameengine: Frameengine) -> None:
+    """Who quits in front of a call leaves the message open: exit 1 then, and its replay is same only as far as it goes."""
+    assert live("pause effects", "say hello", "quit").code == 1
+    done = frameengine("replay", TRACE)
+    assert (done.code, "same as far as it was recorded" in done.out) == (0, True)
 
 
 def recorded(path: Path) -> list[Message]:
@@ -96,6 +110,35 @@ def test_each_decision_is_recorded_and_the_trace_replays(live: Any, billing: str
     assert "There are 7." in done.out
 
 
+def test_what_is_answered_by_hand_is_said_to_be(live: Any) -> None:
+    """The list of effects names no model that did not answer, and says who did; a single message hides none before it."""
+    done = live("pause effects", "say hello", "answer Hi there.", "goto 1.1", "effects", "effect")
+    assert "by hand" in done.out
+    assert "model not recorded" not in done.out
+    assert "before this one" not in done.out
+
+
+def test_time_in_which_a_run_is_held_is_no_time_of_its_frames(tmp_path: Path) -> None:
+    """However long somebody thinks in front of an effect, the frame and the message take what the work took."""
+    seconds = [0.0]
+    begin = Begin(graph="v3-framed", databases={}, folder=tmp_path, output=tmp_path / TRACE, pauses="effects")
+    session = begin.session()
+    run = session.live
+    assert run is not None
+    assert run.who.clock is not None
+    run.who = evolve(run.who, clock=evolve(run.who.clock, monotonic=lambda: seconds[0]))
+    run.begin(UserMessage.of("hello"))
+    while run.under_way:
+        run.until_held()
+        if run.under_way:
+            seconds[0] += 1_000
+            run.go_on()
+    closed(run)
+    [message] = recorded(tmp_path / TRACE)
+    assert max(float(str(step.meta["ms"])) for step in message.steps) < 1_000_000
+    assert float(str(message.meta["ms"])) < 1_000_000
+
+
 def test_what_waits_is_shown_in_short_and_whole(live: Any) -> None:
     """Where it is held the last message and the ways on stand; asks shows all messages; looks work meanwhile."""
     done = live("pause effects", "say hello", "asks", "state", "messages", "approve", options=CHAT)
@@ -143,6 +186,43 @@ def test_other_breakpoints_hold_behind_the_frame(live: Any) -> None:
     assert [point["hits"] for point in documents[4]["points"]] == [1, 1]
 
 
+@pytest.mark.parametrize("point", ["regex ^(a+)+b$", "whatever holds behind the frame"])
+def test_a_breakpoint_that_cannot_be_looked_for_holds_the_run(
+    point: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where looking fails, before an effect or behind a frame, the run is held there, and goes on once it is told to."""
+    monkeypatch.setattr(patterns, "SECONDS", 0.05)
+    monkeypatch.setattr(patterns, "ALL_SECONDS", 0.05)
+    graph = bound({"a": _asking})
+    run = LiveRun(graph, Answering(performer=Echo(), told="", provenance={}), tmp_path / TRACE)
+    if point.startswith("regex"):
+        run.breakpoints.add(point)
+    else:
+        monkeypatch.setattr(run.breakpoints, "met", _no_answer)
+    run.begin(UserMessage.of("a" * 60 + "!"))
+    with pytest.raises(UsageError, match="takes too long"):
+        run.until_held()
+    assert run.held
+    assert (run.asking is not None) == point.startswith("regex")
+    monkeypatch.undo()
+    for added in run.breakpoints.all():
+        run.breakpoints.delete(added.number)
+    run.go_on()
+    assert run.until_held().reason == "place"
+    assert not run.under_way
+    assert run.leave()
+    assert Replayer(tmp_path / TRACE, bound=graph).run().verdict == "same"
+
+
+async def _asking(message: Any, ctx: NodeContext) -> NodeResult:
+    await ctx.perform(ToolCall("look", {"for": message.text}))
+    return NodeResult()
+
+
+def _no_answer(*_: Any) -> Any:
+    raise UsageError("it takes too long", hint="delete it")
+
+
 def test_a_cancel_is_recorded(live: Any, tmp_path: Path) -> None:
     """Cancel ends a message that is held; the next can be said, and all of it replays."""
     done = live("pause effects", "say hello", "cancel", "pause off", "say more")
@@ -153,9 +233,10 @@ def test_a_cancel_is_recorded(live: Any, tmp_path: Path) -> None:
 def test_a_scenario_is_gone_through_by_hand(live: Any, tmp_path: Path) -> None:
     """Say without a text lets the next input of the scenario in; then there is none left."""
     done = live("say", "say", options=("--scenario", str(SCENARIOS / "reflex.toml")))
-    [first, *_] = recorded(tmp_path / TRACE)
-    assert (first.status, first.path) == ("done", "reflex")
-    assert done.code == (2 if len(recorded(tmp_path / TRACE)) == 1 else 0)
+    assert (done.code, [(each.status, each.path) for each in recorded(tmp_path / TRACE)]) == (0, [("done", "reflex")] * 2)
+    (tmp_path / TRACE).unlink()
+    none = live("say", "say", "say", options=("--scenario", str(SCENARIOS / "reflex.toml")))
+    assert (none.code, "say what?" in none.err, len(recorded(tmp_path / TRACE))) == (2, True, 2)
 
 
 # ---------------------------------------------------------------------- leaving
@@ -275,7 +356,7 @@ def test_ctrl_c_cancels_and_a_closed_terminal_loses_nothing(tmp_path: Path, fram
         terminal.wait_for("asks")
         terminal.wait_for("(1.0) ")
         terminal.press("\x03")
-        terminal.wait_for("quit leaves")
+        terminal.wait_for("cancel ends the message under way, quit leaves")
         terminal.press("a\r")
         terminal.wait_for("✓ done")
         terminal.press("say more\r")

@@ -12,6 +12,7 @@ from frameengine_cli.tui.help import Help
 from frameengine_cli.tui.style import DARK, LIGHT
 from screens import Screen, play
 
+ERAS = Path(__file__).parents[2] / "traces" / "conversation-v4-eras.trace.jsonl"
 MOVES = {
     "s": ("2.1", "2.2"),
     "right": ("2.1", "2.2"),
@@ -80,6 +81,20 @@ def test_each_key_of_a_move_makes_it(weather: Path) -> None:
             assert f"{place_of(end)} of 2.2" in screen.bar("head"), key
 
     play(weather, scene)
+
+
+def test_no_key_scrolls_where_the_help_says_that_it_moves() -> None:
+    """Home, end and the arrows mean the run, also in a panel that has more rows than room."""
+
+    async def scene(screen: Screen) -> None:
+        for key, place in (("right", "3.4"), ("left", "3.2"), ("home", "start"), ("end", "10.3")):
+            await screen.type("goto 3.3")
+            await screen.press("2")
+            assert screen.view("main").max_scroll_y > 0
+            await screen.press(key)
+            assert screen.place == place
+
+    play(ERAS, scene)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=["80x24", "120x40", "200x60"])

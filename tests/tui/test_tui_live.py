@@ -157,6 +157,42 @@ def test_p_goes_through_the_ways_of_holding(tmp_path: Path, billing: Path) -> No
     talk(tmp_path / "live.trace.jsonl", billing, scene)
 
 
+def test_nothing_is_called_wrong_that_is_only_under_way(tmp_path: Path, billing: Path) -> None:
+    """At its start, and held inside a frame, a run is under way: no sign of a fault, and what to press is told."""
+
+    async def scene(live: Live) -> None:
+        assert "it is being recorded" in live.screen.text
+        assert "m says something to it" in live.screen.text
+        assert "no seal" not in live.screen.text
+        await live.press("p")
+        await live.say(ASK)
+        for _ in range(3):
+            assert "under way" in live.screen.text
+            assert "cut off" not in live.screen.text
+            assert "✗ never" not in live.screen.text
+            await live.press("a")
+
+    talk(tmp_path / "live.trace.jsonl", billing, scene)
+
+
+def test_a_line_that_is_typed_stands_behind_a_prompt(tmp_path: Path, billing: Path) -> None:
+    """Keys that begin a line open the same prompt as ``:`` does; what was answered by hand says so in the list of frames."""
+
+    async def scene(live: Live) -> None:
+        await live.press("p")
+        await live.say("hello")
+        for key, line in (("X", ":fail"), ("m", ":say"), ("b", ":break")):
+            await live.press(key)
+            assert line in live.screen.text.replace(": ", ":"), key
+            await live.press("escape")
+            assert line not in live.screen.text.replace(": ", ":"), key
+        await live.press("A")
+        await live.write('{"intent": "social", "topic": "", "complexity": "trivial"}')
+        assert "by hand" in live.screen.text
+
+    talk(tmp_path / "live.trace.jsonl", billing, scene)
+
+
 def test_ctrl_c_cancels_and_q_asks_twice(tmp_path: Path, billing: Path) -> None:
     """Ctrl-C cancels the message under way; q inside of one says what it would do, and does it the second time."""
     path = tmp_path / "live.trace.jsonl"

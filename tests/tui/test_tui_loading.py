@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from frameengine.debug.layout import Summary
 from frameengine.debug.place import Place
-from frameengine.debug.timeline import Timeline
 from frameengine_cli.tui import scene, working
 from frameengine_cli.tui.app import Debug
 from sample_traces import record
@@ -74,7 +74,6 @@ def test_the_place_that_was_asked_for_is_gone_to_once_it_is_read(long: Path, mon
 def test_lists_make_only_rows_that_are_in_sight(long: Path) -> None:
     """A message is read when its row comes into sight: not all of them to show the first."""
     read: list[int] = []
-    said = Timeline._said
 
     async def watch(screen: Screen) -> None:
         assert len(screen.view("messages").rows) == 1 + 2 * MESSAGES
@@ -82,12 +81,12 @@ def test_lists_make_only_rows_that_are_in_sight(long: Path) -> None:
         await screen.press("end")
         assert MESSAGES in read
 
-    def noted(timeline: Timeline, number: int) -> str:
-        read.append(number)
-        return said(timeline, number)
+    def noted(summary: Summary) -> str:
+        read.append(summary.number)
+        return f"message {summary.number}"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Timeline, "_said", noted)
+        patch.setattr(Summary, "text", property(noted))
         play(long, watch)
 
 

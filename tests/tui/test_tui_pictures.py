@@ -1,6 +1,6 @@
 """The debugger's screen as reviewed: what stands where at three sizes, and colours that can be read on both grounds.
 
-``python tests/tui/test_tui_pictures.py`` draws the pictures anew, for a review of what changed.
+``PYTHONPATH=tests/support python tests/tui/test_tui_pictures.py`` draws the pictures anew, for a review of what changed.
 """
 
 from __future__ import annotations

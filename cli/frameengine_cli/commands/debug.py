@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 from attrs import frozen
@@ -48,13 +48,12 @@ Graph: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
-Trust: TypeAlias = Annotated[bool, typer.Option("--trust", help="Import and run the code that the trace itself names.")]
 Damaged: TypeAlias = Annotated[
     bool, typer.Option("--damaged", help="Go about in the good part of a damaged or unfinished trace.")
 ]
 Theme: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--theme", metavar="light|dark", help="Colours of the screen, if not the terminal's.", show_default=False),
+    Literal["light", "dark"] | None,
+    typer.Option("--theme", help="Colours of the screen, if not the terminal's.", show_default=False),
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print a JSON document for each command.")]
 Stops: TypeAlias = Annotated[
@@ -75,25 +74,6 @@ Reply: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--reply", metavar="TEXT", help="Of a run that is begun: what the model answers, in order.", show_default=False),
 ]
-Replies: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--replies",
-        metavar="FILE.toml",
-        help="What models answer, by node; else a scripted stand-in goes by rules.",
-        show_default=False,
-    ),
-]
-DatabaseOption: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option("--database", metavar="NAME=FILE|URL", help="A database that tools may read.", show_default=False),
-]
-Output: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "-o", "--output", metavar="FILE", help="The trace; a free name in the traces folder without it.", show_default=False
-    ),
-]
 
 
 def debug(
@@ -103,7 +83,7 @@ def debug(
     script: Script = None,
     commands: Commands = None,
     graph: Graph = None,
-    trust: Trust = False,
+    trust: options.Trust = False,
     damaged: Damaged = False,
     exchanges: options.Exchanges = False,
     theme: Theme = None,
@@ -113,17 +93,17 @@ def debug(
     pause: Pause = None,
     scenario: Scenario = None,
     reply: Reply = None,
-    replies: Replies = None,
-    database: DatabaseOption = None,
+    replies: options.Replies = None,
+    database: options.Readable = None,
     live: options.Live = False,
     models: options.ModelsFile = None,
-    output: Output = None,
+    output: options.NewTrace = None,
     force: options.Force = False,
 ) -> None:
     """Go about in a run, forwards and backwards: step, break, watch, edit, fork. Or begin one, and hold it where you like.
 
     In a terminal it is a full screen; ? shows its keys, and ':' takes commands. Elsewhere, and with --plain, it takes commands
-    line by line; 'help' lists them. Nothing is run but where a fork is made.
+    line by line; 'help' lists them. Nothing is run but for a fork, a test, and a breakpoint on a divergence.
 
     Without a REF a run is begun and recorded: 'say TEXT' talks to it, 'pause effects' holds it before each effect.
 
@@ -132,39 +112,41 @@ def debug(
     Examples: frameengine debug latest; frameengine debug latest -c 'break error' -c continue -c frame;
     frameengine debug --graph v4-eras --pause effects
     """
-    from frameengine.errors import UsageError
     from frameengine_cli.chatting.reading import is_interactive
-    from frameengine_cli.debugging.lines import Lines, typed_lines
-    from frameengine_cli.refs import split_place
+    from frameengine_cli.debugging.starting import Begin
+    from frameengine_cli.refs import traces_folder
 
-    given = list(commands or [])
-    if script is not None:
-        given += _script(script)
+    given = [*(commands or []), *([] if script is None else _script(script))]
     shown = is_interactive() and not (plain or as_json or commands or script)
-    asked = {
-        "pauses": pause, "scenario": scenario, "reply": tuple(reply or ()), "replies": replies, "databases": database,
-        "models": models, "output": output,
-    }  # fmt: skip
-    if ref is None:
-        begin = _begin(asked, graph, tuple(stops or ()), traces, live=live, force=force)
-        code = _run_screen(begin, theme or "") if shown else _run_lines(begin, given, as_json=as_json)
+    if ref is not None:
+        begun = {
+            "--pause": pause, "--scenario": scenario, "--reply": reply, "--replies": replies, "--database": database,
+            "--live": live, "--models": models, "-o": output, "--force": force,
+        }  # fmt: skip
+        _refuse("a recorded run asks nobody and is not written", begun, "leave out the REF, or")
+        wanted = Wanted(graph=graph, trust=trust, damaged=damaged, stops=tuple(stops or ()), theme=theme or "")
+        code = _recorded(ref, traces, wanted, given, shown=shown, exchanges=exchanges, as_json=as_json)
     else:
-        if live or any(asked.values()):
-            raise UsageError("a recorded run asks nobody: that is for a run that is begun", hint="leave out the REF, or the rest")
-        name, place = split_place(ref)
-        if name == "-" and not given:
-            what = "the trace comes from stdin, so no commands can come from there"
-            raise UsageError(what, hint="say them with -c LINE, or in a file with -x")
-        wanted = Wanted(graph=graph, trust=trust, damaged=damaged, stops=tuple(stops or ()))
-        with _source(name, traces, plain=exchanges or damaged) as source:
-            if shown:
-                code = _screen(source, place, wanted, theme or "")
-            else:
-                lines = Lines(_opened(source, place, wanted), as_json=as_json)
-                lines.run(given or typed_lines(lines.session))
-                code = lines.code
+        recorded = {"--trust": trust, "--damaged": damaged, "--exchanges": exchanges}
+        _refuse("a run that is begun is no recorded one", recorded, "say a REF, or")
+        begin = Begin(
+            graph=graph, scenario=scenario, reply=tuple(reply or ()), replies=replies, pauses=pause or "off",
+            databases=options.databases(database or []), stops=tuple(stops or ()), folder=traces_folder(traces), output=output,
+            models=options.live_models(live=live, models=models, scripted="--reply" if reply else "--replies" if replies else ""),
+            force=force,
+        )  # fmt: skip
+        code = _run_screen(begin, theme or "") if shown else _run_lines(begin, given, as_json=as_json)
     if code:
         raise typer.Exit(code)
+
+
+def _refuse(why: str, said: Mapping[str, object], way: str) -> None:
+    """Raise `UsageError` where an option is said that is for another kind of run: it would do nothing."""
+    from frameengine.errors import UsageError
+
+    named = ", ".join([name for name, value in said.items() if value])
+    if named:
+        raise UsageError(f"{why}: {named}", hint=f"{way} leave out {named}")
 
 
 @frozen(kw_only=True)
@@ -177,38 +159,39 @@ class Wanted:
     """Whether code that only the trace names may be imported."""
     damaged: bool
     """Whether the good part of a trace will do."""
-    stops: tuple[str, ...] = ()
+    stops: tuple[str, ...]
     """The first breakpoints, as they are typed."""
+    theme: str
+    """Colours of the screen; empty for the terminal's."""
 
 
-def _begin(
-    asked: dict[str, Any], graph: str | None, stops: tuple[str, ...], traces: Path | None, *, live: bool, force: bool
-) -> Begin:
-    """Return what is said of a run that is to be begun. Raises `UsageError` where it does not go together."""
+def _recorded(
+    ref: str, folder: Path | None, wanted: Wanted, given: list[str], *, shown: bool, exchanges: bool, as_json: bool
+) -> int:
+    """Go about in a recorded run; return the exit code."""
     from frameengine.errors import UsageError
-    from frameengine_cli.debugging.starting import Begin
-    from frameengine_cli.refs import traces_folder
+    from frameengine_cli.conversing import opened_as_frames
+    from frameengine_cli.debugging.lines import Lines
+    from frameengine_cli.refs import split_place
 
-    scenario, who = asked["scenario"], [name for name in ("scenario", "reply", "replies") if asked[name]]
-    if (graph is None) == (scenario is None):
-        raise UsageError("a recorded run is needed, or else a graph or a scenario", hint="frameengine debug REF, or --graph NAME")
-    if len(who) > 1:
-        raise UsageError(f"--{who[0]} and --{who[1]} both say what is answered", hint="leave out one of them")
-    scripted = next((f"--{name}" for name in ("reply", "replies") if asked[name]), "")
-    models = options.live_models(live=live, models=asked["models"], scripted=scripted)
-    members = {
-        **asked,
-        "models": models,
-        "databases": options.databases(asked["databases"] or []),
-        "pauses": asked["pauses"] or "off",
-    }
-    return Begin(graph=graph, stops=stops, folder=traces_folder(traces), force=force, **members)
+    name, place = split_place(ref)
+    if name == "-" and not given:
+        what = "the trace comes from stdin, so no commands can come from there"
+        raise UsageError(what, hint="say them with -c LINE, or in a file with -x")
+    if name.startswith("-") and name != "-":
+        raise UsageError(f"no such option: {name}", hint="frameengine debug --help")
+    with opened_as_frames(name, folder, plain=exchanges or wanted.damaged) as source:
+        if shown:
+            return _screen(source, place, wanted)
+        lines = Lines(_opened(source, place, wanted), as_json=as_json)
+        lines.run(given)
+        return lines.code
 
 
 def _run_lines(begin: Begin, given: list[str], *, as_json: bool) -> int:
     """Begin a run, do what lines say, and let go of it; return the exit code."""
     from frameengine_cli import output
-    from frameengine_cli.debugging.lines import Lines, typed_lines
+    from frameengine_cli.debugging.lines import Lines
     from frameengine_cli.debugging.starting import closed, opening
 
     lines = Lines(begin.session(), as_json=as_json)
@@ -216,20 +199,11 @@ def _run_lines(begin: Begin, given: list[str], *, as_json: bool) -> int:
     assert live is not None  # noqa: S101 - that is what was begun
     try:
         output.remark(opening(lines.session))
-        lines.run(given or typed_lines(lines.session))
+        lines.run(given)
     finally:
         said, code = closed(live)
         output.remark(said)
     return lines.code or code
-
-
-def _source(name: str, folder: Path | None, *, plain: bool) -> AbstractContextManager[Source]:
-    from frameengine.errors import UsageError
-    from frameengine_cli.conversing import opened_as_frames
-
-    if name.startswith("-") and name != "-":
-        raise UsageError(f"no such option: {name}", hint="frameengine debug --help")
-    return opened_as_frames(name, folder, plain=plain)
 
 
 def _script(path: Path) -> list[str]:
@@ -272,7 +246,7 @@ def _check_screen() -> None:
         raise UsageError("the screen needs textual, which is not installed", hint="pip install 'frameengine[tui]', or --plain")
 
 
-def _screen(source: Source, place: Place | None, wanted: Wanted, theme: str) -> int:
+def _screen(source: Source, place: Place | None, wanted: Wanted) -> int:
     """Show the full screen, which reads the trace once it has come up; return the exit code."""
     from frameengine_cli.refs import size
 
@@ -284,7 +258,7 @@ def _screen(source: Source, place: Place | None, wanted: Wanted, theme: str) -> 
     opening = Opening(
         name=str(source.name), open=lambda: _session(source, wanted, whole=False), total=size(source.path), place=first
     )
-    return run_screen(opening, theme=theme)
+    return run_screen(opening, theme=wanted.theme)
 
 
 def _opened(source: Source, place: Place | None, wanted: Wanted) -> Session:

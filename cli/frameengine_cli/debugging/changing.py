@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import shlex
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast, get_args
 
 from attrs import evolve, frozen
 
 from frameengine.cassette.match import Policy
-from frameengine.debug.edit import parse_edit
+from frameengine.debug.edit import Edit, parse_edit, same_thing
 from frameengine.debug.fork import compare, fork
 from frameengine.errors import CassetteApproximate, CassetteMiss, UsageError
-from frameengine.graph.loader import load_graph
-from frameengine.graph.registry import bind
+from frameengine.rerun.stage import Miss
 from frameengine.rerun.supply import Supply
 from frameengine_cli import endpoints, phrases
 from frameengine_cli.commands.options import databases
@@ -22,6 +22,7 @@ from frameengine_cli.debugging.command import Command, no_argument, number_of, s
 from frameengine_cli.debugging.looking import effect
 from frameengine_cli.debugging.screens import doubts, edit_list, forked, noted
 from frameengine_cli.debugging.session import Answer, Forked, Session
+from frameengine_cli.graphs import switched_graph
 from frameengine_cli.refs import Place, Source, free_name, stem, typed
 from frameengine_cli.staging import with_passwords
 
@@ -52,9 +53,17 @@ def _edit(session: Session, argument: str) -> Answer:
     else:
         pointer, value = _pointer(argument)
         edit = parse_edit(timeline, place, pointer, value)
-    session.edits.append(edit)
-    note = f"{len(session.edits)}  {edit.text}\nfork makes a new run with it; this one stays as it is"
-    return Answer(data={"edit": edit.to_json(), "waiting": len(session.edits)}, screen=lambda _: noted(note))
+    return await_fork(session, edit, "fork makes a new run with it; this one stays as it is")
+
+
+def await_fork(session: Session, edit: Edit, *notes: str) -> Answer:
+    """Let an edit wait for a fork, and say so. It takes the place of one of the same thing: a fork can make one of them."""
+    older = [each for each in session.edits if same_thing(each, edit)]
+    session.edits[:] = [*[each for each in session.edits if each not in older], edit]
+    notes = (*[f"in the place of: {each.text}" for each in older], *notes)
+    said = "\n".join([f"{len(session.edits)} {edit.text}", *notes])
+    data = {"edit": edit.to_json(), "waiting": len(session.edits), "replaced": [each.to_json() for each in older]}
+    return Answer(data=data, screen=lambda _: noted(said))
 
 
 def _numbered(rest: str) -> tuple[str, str]:
@@ -82,7 +91,8 @@ def _drop(session: Session, argument: str) -> Answer:
     number = number_of(argument, "drop", len(session.edits) or 1, what="number of an edit")
     if not session.edits or number > len(session.edits):
         waiting = phrases.count(len(session.edits), "edit")
-        raise UsageError(f"there is no edit {argument or 'to drop'}: {waiting} so far", hint="edits lists them")
+        way = "edits lists them" if session.edits else session.editable()
+        raise UsageError(f"there is no edit {argument or 'to drop'}: {waiting} so far", hint=way)
     dropped = session.edits.pop(number - 1)
     return Answer(data={"dropped": dropped.to_json()}, screen=lambda _: noted(f"dropped: {dropped.text}"))
 
@@ -134,6 +144,24 @@ class Wanted:
             raise UsageError(f"--policy {value}: there is no such policy", hint=f"it is one of {', '.join(POLICIES)}")
         return evolve(self, policy=cast("Policy", value))
 
+    def typed(self) -> str:
+        """Return the command that says this."""
+        said = ["fork", *([] if self.policy == "exact" else ["--policy", self.policy])]
+        said += [] if self.script is None else ["--script", typed(self.script)]
+        said += [word for each in self.databases for word in ("--database", typed(each))]
+        said += ["--live"] if self.live else []
+        return " ".join([*said, *([] if self.output is None else [typed(self.output)])])
+
+    def ways(self, needed: Sequence[Miss]) -> list[str]:
+        """Return what to type where calls are *needed*: recorded replies that would do, if there are such, and who may answer."""
+        looser = POLICIES[POLICIES.index(self.policy) + 1 :] if all(miss.stand_in is not None for miss in needed) else ()
+        kinds = {miss.call.effect.kind for miss in needed}
+        ways = [evolve(self, policy=policy) for policy in looser]
+        ways += [evolve(self, databases=("NAME=FILE",))] if "tool" in kinds and not self.databases else []
+        ways += [evolve(self, live=True)] if "model" in kinds and not self.live else []
+        ways += [evolve(self, script=Path("FILE.toml"))] if self.script is None else []
+        return [way.typed() for way in ways]
+
     def supply(self) -> Supply | None:
         """Return who answers calls that no recorded reply is found for; None for nobody."""
         named = databases(list(self.databases))
@@ -143,7 +171,7 @@ class Wanted:
 def _fork(session: Session, argument: str) -> Answer:
     wanted = Wanted.of(argument)
     if not session.edits:
-        raise UsageError("there is nothing to fork: no edit waits", hint="edit reply TEXT, edit result JSON, edit /POINTER JSON")
+        raise UsageError("there is nothing to fork: no edit waits", hint=session.editable())
     timeline = session.timeline
     # Where one works, and not beside the run: that may be a folder of approved goldens, or one that goes away.
     target = wanted.output or free_name(Path(), f"{stem(session.source.name)}-fork")
@@ -155,14 +183,16 @@ def _fork(session: Session, argument: str) -> Answer:
         policy=wanted.policy,
         supply=wanted.supply(),
         trust=session.trust,
-        switch=lambda graph: bind(load_graph(graph)),
+        switch=lambda graph: switched_graph(graph, trust=session.trust)[0],
     )
     if result.path is not None:
-        source = Source(path=result.path, name=result.path, typed=typed(result.path))
+        source = Source(path=result.path, name=result.path, typed=typed(result.path), agent=session.source.agent)
         session.forked = Forked(source=source, edits=result.edits)
         session.edits.clear()
     code = UNRECORDED if result.path is None else DIFFERS if doubts(result) else 0
-    return Answer(data={"fork": result.to_json()}, screen=lambda look: forked(result, look), code=code)
+    ways = wanted.ways(result.needed) if result.path is None else []
+    data = {"fork": result.to_json(), **({"try": ways} if ways else {})}
+    return Answer(data=data, screen=lambda look: forked(result, ways, look), code=code)
 
 
 def _compare(session: Session, argument: str) -> Answer:
@@ -173,6 +203,7 @@ def _compare(session: Session, argument: str) -> Answer:
     if other is None:
         raise UsageError("compare with what? no fork was made in this session", hint="fork, or compare FILE")
     found = compare(session.timeline, other)
+    found = evolve(found, left=evolve(found.left, path=session.source.name))
     shown = Shown(found=found, facts=("", ""), every=False, width=output.width())
     return Answer(data={"compare": found.to_json()}, screen=lambda look: screen(shown, look))
 

@@ -66,6 +66,11 @@ def no_argument(argument: str, command: str) -> None:
         raise UsageError(f"{command} takes no argument, and {argument!r} follows it", hint=f"help {command}")
 
 
+def pointer_of(argument: str) -> str:
+    """Return the pointer into the state that is typed, with or without a slash before it."""
+    return argument if argument.startswith("/") else f"/{argument}"
+
+
 def number_of(argument: str, command: str, usual: int = 1, *, what: str = "number of times") -> int:
     """Return the number that is typed, *usual* where none is. Raises `UsageError`, which calls it *what*."""
     if not argument:

@@ -7,16 +7,16 @@ from typing import Final
 
 from rich.console import Group, RenderableType
 
-from frameengine.errors import UsageError
+from frameengine.errors import FrameEngineError, UsageError
 from frameengine_cli.debugging.changing import CHANGING
 from frameengine_cli.debugging.command import Command, find, no_argument, split
 from frameengine_cli.debugging.living import LIVING
-from frameengine_cli.debugging.looking import LOOKING, displayed
+from frameengine_cli.debugging.looking import LOOKING
 from frameengine_cli.debugging.moving import MOVING
-from frameengine_cli.debugging.screens import shown_rows, stopped
 from frameengine_cli.debugging.session import Answer, Session
 from frameengine_cli.debugging.stopping import STOPPING
-from frameengine_cli.look import QUIET, STRONG, Look, pairs, words
+from frameengine_cli.look import QUIET, STRONG, pairs, words
+from frameengine_cli.refs import rename
 
 
 def _quit(_: Session, argument: str) -> Answer:
@@ -33,7 +33,8 @@ def _help(_: Session, argument: str) -> Answer:
 
 
 def _told(command: Command) -> dict[str, str]:
-    return {"name": command.name, "short": ", ".join(command.short), "argument": command.argument, "help": command.help}
+    names = ("name", "argument", "help", "more")
+    return {**{name: getattr(command, name) for name in names}, "short": ", ".join(command.short)}
 
 
 def _whole(command: Command) -> RenderableType:
@@ -79,26 +80,11 @@ def dispatch(session: Session, line: str) -> Answer:
     for sign in ("@", "/", "?"):
         if word.startswith(sign) and len(word) > 1:
             word, argument = sign, f"{word[1:]} {argument}".strip()
-    answer = find(COMMANDS, word).run(session, argument)
-    if answer.stop is None:
-        return answer
-    if session.shown:
-        answer.data["display"] = [
-            {"expression": text, "value": held, "error": wrong or None} for text, held, wrong in displayed(session)
-        ]
-    return answer
-
-
-def screen(session: Session, answer: Answer, look: Look) -> RenderableType | None:
-    """Return what people see of an answer: of a move, the place it came to; None where there is nothing to see."""
-    parts: list[RenderableType] = []
-    if answer.stop is not None:
-        parts.append(stopped(session, answer.stop, look))
-    if answer.screen is not None:
-        parts.append(answer.screen(look))
-    if answer.stop is not None and session.shown:
-        parts.append(shown_rows(displayed(session)))
-    return Group(*parts) if parts else None
+    try:
+        return find(COMMANDS, word).run(session, argument)
+    except FrameEngineError as error:
+        rename(error, session.source.path, session.source.name)
+        raise
 
 
 def completions(session: Session, line: str) -> Iterator[str]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
 
+from rich.console import Group
+
 from frameengine.errors import FrameEngineError, UsageError
 from frameengine_cli import output
-from frameengine_cli.chatting.reading import is_interactive
+from frameengine_cli.chatting.reading import is_interactive, prepare
 from frameengine_cli.debugging.command import find, split
-from frameengine_cli.debugging.commands import COMMANDS, completions, dispatch, screen
+from frameengine_cli.debugging.commands import COMMANDS, completions, dispatch
 from frameengine_cli.debugging.hangup import ending_with_the_terminal, unwind
+from frameengine_cli.debugging.looking import displayed
+from frameengine_cli.debugging.screens import shown_rows, stopped
 from frameengine_cli.debugging.session import Answer, Session
 from frameengine_cli.failures import Interrupted, defect, error_members, report
 
@@ -36,14 +40,44 @@ class Lines:
         """The last line that an empty one repeats."""
         self._changed = ""
 
-    def run(self, lines: Iterable[str]) -> None:
-        """Do what *lines* say, until they end or one of them leaves."""
-        for line in lines:
-            if line.strip().startswith("#"):
+    def run(self, given: Sequence[str] = ()) -> None:
+        """Do what lines say, those that are *given* or else those from stdin, until they end or one of them leaves.
+
+        Where nobody has typed them they are shown before what they give, so that a log can be read.
+        """
+        typed = not given and is_interactive()
+        for line in given or self._lines():
+            said = line.strip()
+            if said.startswith("#"):
                 continue
-            # Only somebody who types means "once more" by an empty line; in a file it stands between two things.
-            if self.do(line.strip() or (self.last if is_interactive() else "")):
+            if typed:
+                # Only somebody who types means "once more" by an empty line; in a file it stands between two things.
+                said = said or self.last
+            elif said and not self.as_json:
+                output.say(f"{self._prompt()}{said}")
+                sys.stdout.flush()
+            if self.do(said):
                 return
+
+    def _lines(self) -> Iterator[str]:
+        """Yield the lines that a person types, with history and completion; or those of a pipe."""
+        prepare(lambda line: list(completions(self.session, line)))
+        if not is_interactive():
+            yield from (line.rstrip("\n") for line in sys.stdin)
+            return
+        with _history():
+            while True:
+                try:
+                    yield input(self._prompt())
+                except EOFError:
+                    output.say("")
+                    return
+                except KeyboardInterrupt:
+                    held = self.session.live is not None and self.session.live.under_way
+                    output.remark("\ncancel ends the message under way, quit leaves" if held else "\nquit leaves")
+
+    def _prompt(self) -> str:
+        return f"({self.session.place}) "
 
     def do(self, line: str) -> bool:
         """Do what one line says; return whether it leaves."""
@@ -78,20 +112,25 @@ class Lines:
         """Say once that the file is no longer the run that is open."""
         changed = self.session.timeline.changed_on_disk()
         if changed and changed != self._changed:
-            path = self.session.timeline.path
-            output.remark(f"{path} is no longer the run that is open: {changed}. What was read stays in sight; open it again")
+            name = self.session.source.name
+            output.remark(f"{name} is no longer the run that is open: {changed}. What was read stays in sight; open it again")
         self._changed = changed
 
     def _show(self, line: str, answer: Answer) -> None:
+        session, look = self.session, output.look()
+        rows = displayed(session) if answer.stop is not None else []
         if self.as_json:
-            members = {"command": line, "place": self.session.place.to_json(), **answer.data}
+            members = {"command": line, "place": session.place.to_json(), **answer.data}
+            if rows:
+                members["display"] = [{"expression": text, "value": held, "error": wrong or None} for text, held, wrong in rows]
             output.document(members, ok=not answer.code)
-            sys.stdout.flush()
-            return
-        shown = screen(self.session, answer, output.look())
-        if shown is not None:
-            output.show(shown)
-            sys.stdout.flush()
+        else:
+            parts = [] if answer.stop is None else [stopped(session, answer.stop, look)]
+            parts += [] if answer.screen is None else [answer.screen(look)]
+            parts += [shown_rows(rows)] if rows else []
+            if parts:
+                output.show(Group(*parts))
+        sys.stdout.flush()
 
     def _fail(self, line: str, error: FrameEngineError) -> None:
         self.code = error.exit_code
@@ -124,28 +163,9 @@ def stopping(stop: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def typed_lines(session: Session) -> Iterator[str]:
-    """Yield the lines that a person types, with history and completion; or those of a pipe."""
-    reconfigure = getattr(sys.stdin, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="backslashreplace")
-    if not is_interactive():
-        yield from (line.rstrip("\n") for line in sys.stdin)
-        return
-    with _editing(session):
-        while True:
-            try:
-                yield input(f"({session.place}) ")
-            except EOFError:
-                output.say("")
-                return
-            except KeyboardInterrupt:
-                output.remark("\nquit leaves")
-
-
 @contextmanager
-def _editing(session: Session) -> Iterator[None]:
-    """Let lines be edited, completed and called back, those of the last time too."""
+def _history() -> Iterator[None]:
+    """Let lines of the last time be called back, and keep those of this one."""
     try:
         import readline
     except ImportError:
@@ -154,10 +174,6 @@ def _editing(session: Session) -> Iterator[None]:
     history = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "frameengine" / "debug_history"
     with suppress(OSError):
         readline.read_history_file(history)
-    readline.set_completer_delims(" \t\n")
-    readline.set_completer(lambda _, index: (*completions(session, readline.get_line_buffer()), None)[index])
-    libedit = "libedit" in (readline.__doc__ or "")
-    readline.parse_and_bind("bind ^I rl_complete" if libedit else "tab: complete")
     try:
         yield
     finally:

@@ -14,7 +14,6 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from attrs import evolve, frozen
 
 from frameengine.debug.breakpoints import Breakpoint, Breakpoints
-from frameengine.debug.facts import tail
 from frameengine.debug.pause import Approve, Decision, Held, Paused
 from frameengine.debug.place import Place
 from frameengine.debug.points import Point, Watchpoint
@@ -69,6 +68,14 @@ class Answering:
     """Seed of the nodes' chance."""
 
 
+def pauses_of(text: str) -> Pauses:
+    """Return where a run is to be held, as it is typed. Raises `UsageError`."""
+    pauses = next((each for each in PAUSES if each == text), None)
+    if pauses is None:
+        raise UsageError(f"pause {text}: there is no such pause", hint=f"it is one of {', '.join(PAUSES)}")
+    return pauses
+
+
 class LiveRun:
     """A run, its trace, and where it is held."""
 
@@ -90,6 +97,8 @@ class LiveRun:
         """What is still to be said where nothing else is."""
         self.failed = False
         """Whether a message has failed."""
+        self.left_open = 0
+        """Number of the message inside which somebody has left; 0 where none was under way."""
         facts = header(
             bound, seed=who.seed, clock="virtual" if who.clock is None else "recorded", provenance=dict(who.provenance)
         )
@@ -98,9 +107,11 @@ class LiveRun:
         self._performer = Paused(who.performer, self._decide, clock=who.clock)
         engine = Engine(bound, seed=who.seed, switch=lambda name: bind(load_graph(name)))
         recorder = Held(self.writer, self._committed)
-        self._run = Run(engine, self._performer, recorder, clock=who.clock, redactor=who.redactor)
+        # How long the run is held is no part of what its frames take.
+        clock = who.clock and evolve(who.clock, monotonic=lambda: self._monotonic() - self._waited)
+        self._run = Run(engine, self._performer, recorder, clock=clock, redactor=who.redactor)
         self._run.inbox.wake = self._performer.wake
-        self.timeline = Timeline(path, damaged=True)
+        self.timeline = Timeline(path, damaged=True, growing=True)
         self.breakpoints = Breakpoints(self.timeline, growing=True)
         self._news: SimpleQueue[News] = SimpleQueue()
         self._orders: SimpleQueue[Decision | None] = SimpleQueue()
@@ -108,6 +119,7 @@ class LiveRun:
         self._stopped: set[int] = set()
         self._asked: dict[str, ModelCall] = {}
         self._cancelled = False
+        self._waited = 0.0
 
     # ------------------------------------------------------------------ in the thread of the engine
 
@@ -118,8 +130,14 @@ class LiveRun:
             self._news.put(error)
 
     def _meet(self, news: Call | Frame) -> Decision | None:
+        since = self._monotonic()
         self._news.put(news)
-        return self._orders.get()
+        order = self._orders.get()
+        self._waited += self._monotonic() - since
+        return order
+
+    def _monotonic(self) -> float:
+        return 0.0 if self.who.clock is None else self.who.clock.monotonic()
 
     def _decide(self, call: Call) -> Decision | None:
         return self._meet(call)
@@ -142,7 +160,7 @@ class LiveRun:
     @property
     def place(self) -> Place:
         """The newest place: inside the frame under way, where effects of it have their outcomes."""
-        return tail(self.timeline) or self.timeline.last
+        return self.timeline.end
 
     def begin(self, body: Body) -> None:
         """Let *body* enter. Raises `UsageError` where it cannot."""
@@ -154,10 +172,15 @@ class LiveRun:
         self._thread = Thread(target=self._send, args=(body,), daemon=True)
         self._thread.start()
 
-    def decide(self, decision: Decision) -> None:
-        """Say what becomes of the call that waits. Raises `UsageError` where none does."""
+    def asked(self) -> Call:
+        """Return the call that waits. Raises `UsageError` where none does."""
         if self.asking is None:
             raise UsageError("no effect waits for a decision", hint="pause effects, then say TEXT")
+        return self.asking
+
+    def decide(self, decision: Decision) -> None:
+        """Say what becomes of the call that waits. Raises `UsageError` where none does."""
+        self.asked()
         self.asking = None
         self._orders.put(decision)
 
@@ -182,7 +205,7 @@ class LiveRun:
     def look(self, seconds: float) -> Stop | None:
         """Take what the run has come to, waiting so long for it; return a stop where it moved or is held.
 
-        Raises the `FrameEngineError` that ended the run.
+        Raises the `FrameEngineError` that ended the run, or the one for which a breakpoint cannot be looked for: that holds it.
         """
         try:
             news = self._news.get(timeout=seconds)
@@ -194,21 +217,21 @@ class LiveRun:
         if isinstance(news, Call) and self._cancelled:
             self._orders.put(None)
             return None
-        if isinstance(news, Call):
-            met = self._met_by(news)
-            self.asking = news if met or self.pauses == "effects" else None
-            if self.asking is None:
-                self._orders.put(Approve())
-            return self._stop(met)
-        met = self._met_behind(ended=isinstance(news, FrameTrace))
         if isinstance(news, FrameTrace):
-            self.under_way = False
-            self.failed = self.failed or news.status in ("failed", "open")
-            return self._stop(met)
-        self.between = bool(met) or self.pauses == "frames"
-        if not self.between:
-            self._orders.put(None)
+            self._over(news)
+        try:
+            met = self._met_by(news) if isinstance(news, Call) else self._met_behind(ended=isinstance(news, FrameTrace))
+        except FrameEngineError:
+            self._hold(news)
+            raise
+        if isinstance(news, FrameTrace) or met or self.pauses == ("effects" if isinstance(news, Call) else "frames"):
+            self._hold(news)
+        else:
+            self._orders.put(Approve() if isinstance(news, Call) else None)
         return self._stop(met)
+
+    def _hold(self, news: Call | Frame | FrameTrace) -> None:
+        self.asking, self.between = news if isinstance(news, Call) else None, isinstance(news, Frame)
 
     def until_held(self) -> Stop:
         """Wait until the run is held, or the message has ended. Raises the `FrameEngineError` that ended the run."""
@@ -243,17 +266,21 @@ class LiveRun:
             except Empty:
                 return
             if isinstance(news, FrameTrace):
-                self.under_way = False
-                self.failed = True
+                self._over(news)
             elif isinstance(news, BaseException):
                 self._ended(news)
             else:
                 self._orders.put(None)
 
-    def _ended(self, error: BaseException) -> FrameEngineError:
+    def _over(self, trace: FrameTrace) -> None:
         self.under_way = False
+        self.failed = self.failed or trace.status in ("failed", "open")
+        self.left_open = trace.input if trace.status == "open" else 0
+
+    def _ended(self, error: BaseException) -> FrameEngineError:
+        self.under_way = self.timeline.growing = False
         found = error if isinstance(error, FrameEngineError) else defect(error)
-        way = f"quit keeps the trace without a seal; then frameengine repair {typed(self.writer.path)}"
+        way = f"quit keeps the trace without a seal; then frameengine repair {typed(self.writer.path)} -o FILE"
         found.hint = "; ".join([part for part in (found.hint, way) if part])
         self.broken = found
         return found

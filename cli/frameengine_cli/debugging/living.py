@@ -18,7 +18,7 @@ from frameengine.jsonvalue import freeze
 from frameengine.trace.messages import Made
 from frameengine_cli import phrases
 from frameengine_cli.debugging.command import Command, no_argument
-from frameengine_cli.debugging.live import LOOK_SECONDS, PAUSES, LiveRun
+from frameengine_cli.debugging.live import LOOK_SECONDS, PAUSES, LiveRun, pauses_of
 from frameengine_cli.debugging.screens import noted
 from frameengine_cli.debugging.session import Answer, Session
 from frameengine_cli.look import BAD, MODEL, QUIET, STRONG, TOOL, Look, words
@@ -29,7 +29,7 @@ from frameengine_cli.screens.timeline import timeline as timeline_screen
 HELD = "⏸"
 """Stands before what waits for a person."""
 WAYS = "approve · send JSON · answer TEXT · skip · fail TEXT · cancel"
-KEYS = "a approve   E edit and send   A answer by hand   x skip   X fail   ctrl+c cancel"
+KEYS = "a approve · E edit and send · A answer by hand · x skip · X fail · ctrl+c cancel"
 """The same on the screen."""
 
 
@@ -81,7 +81,7 @@ def asks(call: Call, *, ways: str = WAYS, whole: bool = False) -> RenderableType
     made = made_of(call)
     parts = [head]
     listed = made.request.get("messages", ())
-    if listed and not whole:
+    if len(listed) > 1 and not whole:
         earlier = phrases.count(len(listed) - 1, "message")
         parts.append(words((f"  {earlier} before this one: asks shows them", QUIET)))
         made = evolve(made, request=freeze({"messages": listed[-1:]}))
@@ -99,15 +99,15 @@ def _moves(session: Session, act: Callable[[LiveRun], None]) -> Answer:
 
 
 def _say(session: Session, argument: str) -> Answer:
-    live = live_of(session)
-    if argument:
-        return _moves(session, lambda live: live.begin(UserMessage.of(argument)))
-    if not live.inputs:
+    if not argument and not live_of(session).inputs:
         raise UsageError("say what?", hint="say How many customers do we have?")
-    body = live.inputs[0]
-    answer = _moves(session, lambda live: live.begin(body))
-    live.inputs.remove(body)
-    return answer
+
+    def enter(live: LiveRun) -> None:
+        live.begin(UserMessage.of(argument) if argument else live.inputs[0])
+        if not argument:
+            del live.inputs[0]
+
+    return _moves(session, enter)
 
 
 def _approve(session: Session, argument: str) -> Answer:
@@ -119,9 +119,7 @@ def _decided(make: Callable[[Effect, str], Decision], needs: str = "") -> Callab
     """Return a command that decides on the call that waits; *needs* is an example of what must follow it."""
 
     def run(session: Session, argument: str) -> Answer:
-        call = live_of(session).asking
-        if call is None:
-            raise UsageError("no effect waits for a decision", hint="pause effects, then say TEXT")
+        call = live_of(session).asked()
         if needs and not argument:
             raise UsageError("with what?", hint=needs)
         decision = make(call.effect, argument)
@@ -147,9 +145,7 @@ def _cancel(session: Session, argument: str) -> Answer:
 def _pause(session: Session, argument: str) -> Answer:
     live = live_of(session)
     if argument:
-        if argument not in PAUSES:
-            raise UsageError(f"pause {argument}: there is no such pause", hint=f"it is one of {', '.join(PAUSES)}")
-        live.pauses = argument
+        live.pauses = pauses_of(argument)
     where = {"effects": "before every effect", "frames": "behind every frame", "off": "at breakpoints only"}[live.pauses]
     return Answer(data={"pause": live.pauses}, screen=lambda _: noted(f"the run is held {where}"))
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
-from frameengine.debug.facts import facts
+from frameengine.debug.facts import check_names, facts
 from frameengine.debug.history import changes, who
-from frameengine.errors import UnknownRef, UsageError
-from frameengine.expr import compile_expression
-from frameengine.jsonvalue import Json, point
-from frameengine.trace.messages import Made
+from frameengine.errors import FrameEngineError, UnknownRef, UsageError
+from frameengine.expr import ExpressionMissing, compile_expression
+from frameengine.jsonvalue import Json, point, pointer_step
+from frameengine.trace.messages import Made, Step
 from frameengine_cli import phrases
-from frameengine_cli.debugging.command import Command, no_argument, number_of
+from frameengine_cli.debugging.command import Command, no_argument, number_of, pointer_of
 from frameengine_cli.debugging.screens import (
     change_table,
     effect_list,
@@ -21,6 +21,7 @@ from frameengine_cli.debugging.screens import (
     message_table,
     noted,
     one_change,
+    slot,
     state_rows,
     stopped,
     value,
@@ -31,6 +32,8 @@ from frameengine_cli.look import Look
 from frameengine_cli.screens import frame as frame_screen
 from frameengine_cli.screens.timeline import timeline as timeline_screen
 
+EFFECTS_LISTED = 12
+"""Effects that are named where there is no such one."""
 MESSAGES_AROUND = 8
 """Messages before and behind this one that `messages` shows."""
 
@@ -43,8 +46,10 @@ def _where(session: Session, argument: str) -> Answer:
 
 def _frame(session: Session, argument: str) -> Answer:
     no_argument(argument, "frame")
-    message, step = session.message(), session.frame()
-    return Answer(data={"frame": step.to_json()}, screen=lambda look: frame_screen.frame(message, step, look))
+    step, message = session.frame(), session.message()
+    ended = [] if session.place.effects is None else [noted(f"{session.place} lies inside it: this is how it ended")]
+    data = {"frame": step.to_json()}
+    return Answer(data=data, screen=lambda look: Group(frame_screen.frame(message, step, look), *ended))
 
 
 def _list(session: Session, argument: str) -> Answer:
@@ -67,10 +72,11 @@ def _member(name: str) -> Any:
     """Return a command that shows a member of the frame's records."""
 
     def run(session: Session, argument: str) -> Answer:
-        records = [record for record in session.frame().records if not argument or record["node"] == argument]
+        step = session.frame() if name == "input" else _ended(session, name)
+        records = [record for record in step.records if not argument or record["node"] == argument]
         if not records:
-            nodes = ", ".join([str(record["node"]) for record in session.frame().records])
-            raise UsageError(f"no node {argument!r} ran in this frame", hint=f"{name} {nodes}", node=argument)
+            ways = " or ".join([f"{name} {record['node']}" for record in step.records])
+            raise UsageError(f"no node {argument!r} ran in this frame", hint=ways, node=argument)
         found = [(str(record["node"]), record.get(name)) for record in records]
 
         def screen(_: Look) -> RenderableType:
@@ -81,30 +87,39 @@ def _member(name: str) -> Any:
     return run
 
 
-def arrived(session: Session) -> tuple[Made, ...]:
-    """Return the effects of the frame whose outcomes have arrived at the session's place, in order of arrival."""
-    session.frame()
-    effects = session.timeline.effects(session.place)
-    return effects if session.place.effects is None else effects[: session.place.effects]
+def _ended(session: Session, name: str) -> Step:
+    """Return the frame, which has ended here. Raises `UsageError` inside it, where it has left nothing behind so far."""
+    step = session.frame()
+    if session.place.effects is not None:
+        raise UsageError(f"{session.place} lies inside the frame: {name} come with its end", hint="step")
+    return step
 
 
 def _effects(session: Session, argument: str) -> Answer:
     no_argument(argument, "effects")
-    every = session.timeline.effects(session.place)
-    come = arrived(session)
+    every = session.effects()
+    come = every[: session.place.effects]
     data = {"effects": [made.to_json() for made in come], "outstanding": len(every) - len(come)}
     return Answer(data=data, screen=lambda _: effect_list(come, len(every) - len(come)))
 
 
 def effect(session: Session, argument: str, command: str) -> Made:
-    """Return the effect that is typed, by its position from 1; the newest that has arrived, where none is."""
-    come = arrived(session)
+    """Return the effect that is typed, by the number of its arrival, ``#1``, or as it stands in places and hits, ``tools[0]``.
+
+    The newest that has arrived, where none is typed.
+
+    Raises `UsageError` where there is none.
+    """
+    come = session.effects()[: session.place.effects]
     if not come:
         raise UsageError("this frame has no effect whose outcome has arrived", hint="effects, or into")
-    number = number_of(argument, command, len(come), what="number of an effect")
-    if number > len(come):
-        raise UsageError(f"{command} {number}: the frame has {phrases.count(len(come), 'effect')}", hint="effects lists them")
-    return come[number - 1]
+    names = [str(number) for number in range(1, len(come) + 1)]
+    said = argument.removeprefix("#") or names[-1]
+    for number, made in zip(names, come, strict=True):
+        if said in (number, slot(made)):
+            return made
+    listed = ", ".join([f"#{number} {slot(made)}" for number, made in zip(names, come, strict=True)][:EFFECTS_LISTED])
+    raise UsageError(f"{command} {argument}: the frame has no such effect", hint=f"it has {listed}", effect=argument)
 
 
 def _effect(session: Session, argument: str) -> Answer:
@@ -114,12 +129,11 @@ def _effect(session: Session, argument: str) -> Answer:
 
 def _state(session: Session, argument: str) -> Answer:
     sections = session.timeline.state(session.place).sections
-    if argument and not argument.startswith("/"):
-        argument = f"/{argument}"
+    argument = argument and pointer_of(argument)
     try:
         held: Json = point(sections, argument)
     except (KeyError, IndexError, TypeError):
-        known = ", ".join([f"/{name}" for name in sections]) or "none"
+        known = ", ".join(_sections(session)) or "none"
         raise UnknownRef(f"the state has nothing at {argument!r} here", hint=f"its sections are {known}", at=argument) from None
     doubt = session.timeline.doubt(session.place)
     data = {"at": argument, "value": held, "doubt": doubt or None}
@@ -134,10 +148,12 @@ def doubts(doubt: str) -> list[RenderableType]:
 
 def _changes(session: Session, argument: str) -> Answer:
     if argument:
-        found = list(changes(session.timeline, argument))
-        data = {"at": argument, "changes": [change.to_json() for change in found]}
-        return Answer(data=data, screen=lambda _: change_table(argument, found, session.place))
-    records = session.frame().records
+        pointer = pointer_of(argument)
+        found = list(changes(session.timeline, pointer))
+        doubt = session.timeline.doubt(found[-1].place if found else session.timeline.last)
+        data = {"at": pointer, "changes": [change.to_json() for change in found], "doubt": doubt or None}
+        return Answer(data=data, screen=lambda _: Group(change_table(pointer, found, session.place), *doubts(doubt)))
+    records = _ended(session, "changes").records
     lines = [f"{record['node']}: {line}" for record in records for line in phrases.changes_line(record.get("changes", ()))]
     data = {"changes": [{"node": record["node"], "changes": record.get("changes", ())} for record in records]}
     return Answer(data=data, screen=lambda _: noted("\n".join(lines) or "the frame changed nothing"))
@@ -145,31 +161,39 @@ def _changes(session: Session, argument: str) -> Answer:
 
 def _who(session: Session, argument: str) -> Answer:
     if not argument:
-        raise UsageError("who changed what?", hint="who /memory/topic")
-    pointer = argument if argument.startswith("/") else f"/{argument}"
+        raise UsageError("who changed what?", hint=f"who {session.section()}")
+    pointer = pointer_of(argument)
     found = who(session.timeline, pointer, session.place)
-    if found is None:
-        text = f"nothing has changed {pointer} up to here: it is as the run began"
-        return Answer(data={"at": pointer, "changed": None}, screen=lambda _: noted(text))
-    doubt = session.timeline.doubt(found.place)
-    data = {"at": pointer, "changed": found.to_json(), "doubt": doubt or None}
+    doubt = session.timeline.doubt(session.place if found is None else found.place)
+    data = {"at": pointer, "changed": None if found is None else found.to_json(), "doubt": doubt or None}
     return Answer(data=data, screen=lambda _: Group(one_change(pointer, found), *doubts(doubt)))
 
 
 def _print(session: Session, argument: str) -> Answer:
     if not argument:
-        raise UsageError("print what?", hint="print state.memory, or print len(state.history)")
+        raise UsageError("print what?", hint=f"print {session.section()}, or print len(state)")
     if argument.startswith("/"):
         return _state(session, argument)
-    result = compile_expression(argument).evaluate(facts(session.timeline, session.place))
-    return Answer(data={"expression": argument, "value": result}, screen=lambda _: value(argument, result))
+    expression = compile_expression(argument)
+    check_names(expression)
+    names = facts(session.timeline, session.place)
+    try:
+        result = expression.evaluate(names)
+    except ExpressionMissing as error:
+        if "calls" in expression.names and not names.get("calls"):
+            other = "; effects lists those of other nodes" if session.timeline.effects(session.place) else ""
+            error.hint = f"{names.get('node', 'no node')} has no calls at {session.place}{other}"
+        raise
+    doubt = session.timeline.doubt(session.place) if {"state", "before"} & {*expression.names} else ""
+    data = {"expression": argument, "value": result, "doubt": doubt or None}
+    return Answer(data=data, screen=lambda _: Group(value(argument, result), *doubts(doubt)))
 
 
 def _display(session: Session, argument: str) -> Answer:
     if not argument:
         rows = list(session.shown)
         return Answer(data={"display": rows}, screen=lambda _: noted("\n".join(rows) or "nothing is shown at each stop"))
-    compile_expression(argument)
+    check_names(compile_expression(argument))
     if argument not in session.shown:
         session.shown.append(argument)
     return Answer(data={"display": list(session.shown)}, screen=lambda _: noted(f"{argument} is shown at each stop"))
@@ -199,7 +223,7 @@ def _search(session: Session, argument: str) -> Answer:
 
 
 def _sections(session: Session) -> list[str]:
-    return [f"/{name}" for name in session.timeline.state(session.place).sections]
+    return [f"/{pointer_step(name)}" for name in session.timeline.state(session.place).sections]
 
 
 LOOKING = (
@@ -211,7 +235,10 @@ LOOKING = (
     Command(name="output", short=("out",), argument="[NODE]", help="show what they returned", run=_member("output")),
     Command(name="emissions", short=("em",), argument="[NODE]", help="show what they showed the user", run=_member("emissions")),
     Command(name="effects", short=("e",), help="list the frame's effects in order of arrival", run=_effects),
-    Command(name="effect", short=("ef",), argument="[NUMBER]", help="show one whole: request and outcome", run=_effect),
+    Command(
+        name="effect", short=("ef",), argument="[NUMBER]", help="show one whole: request and outcome", run=_effect,
+        more="By the number of its arrival, or its node and its place among that one's calls, from 0. Example: effect tools[0]",
+    ),
     Command(
         name="state", short=("st",), argument="[POINTER]", help="show the state here, or a part of it", run=_state,
         complete=_sections, more="Example: state /memory/topic",
@@ -241,8 +268,6 @@ LOOKING = (
 
 def displayed(session: Session) -> list[tuple[str, Json, str]]:
     """Return the expressions that are shown at each stop, with their values, or with what is wrong with them here."""
-    from frameengine.errors import FrameEngineError
-
     rows: list[tuple[str, Json, str]] = []
     names = facts(session.timeline, session.place) if session.shown else {}
     for text in session.shown:

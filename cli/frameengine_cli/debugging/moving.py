@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from attrs import evolve
+
 from frameengine.debug.debugger import Debugger
 from frameengine.debug.place import START, Place, parse_place
 from frameengine.debug.stop import Stop
@@ -28,12 +30,13 @@ def _times(name: str, move: Move) -> Callable[[Session, str], Answer]:
     passed = ("breakpoint", "watchpoint") if name.endswith("continue") else ("place",)
 
     def run(session: Session, argument: str) -> Answer:
-        stop = Stop(reason="place", where=session.place)
-        for _ in range(number_of(argument, name)):
+        stop, times = Stop(reason="place", where=session.place), number_of(argument, name)
+        # A move forgets at its beginning that the one before was to end.
+        for done in session.debugger.while_wanted(range(1, times + 1)):
             stop = move(session.debugger)
-            if stop.reason not in passed:
-                break
-        return moved(stop)
+            if stop.reason not in passed or done == times:
+                return moved(stop)
+        return moved(evolve(stop, reason="interrupted"))
 
     return run
 
@@ -62,6 +65,7 @@ def _start(session: Session, argument: str) -> Answer:
 
 def _end(session: Session, argument: str) -> Answer:
     no_argument(argument, "end")
+    session.debugger.read_all()
     return moved(session.debugger.go(session.timeline.last))
 
 

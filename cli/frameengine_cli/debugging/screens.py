@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from frameengine.debug.place import Place
-from frameengine.debug.stop import Hit, Stop
-from frameengine.jsonvalue import FrozenMap, Json
+from frameengine.debug.stop import Hit, Reason, Stop
+from frameengine.jsonvalue import FrozenMap, Json, pointer_step
 from frameengine.rerun.stage import APPROXIMATE
 from frameengine.trace.messages import Made
 from frameengine_cli import phrases
@@ -48,6 +48,10 @@ HALT = "■"
 """Stands before what stopped a move."""
 HERE = "▶"
 """Stands before the place in a list."""
+ENDS: Final[Mapping[Reason, str]] = {
+    "start": "the start of the run", "end": "the end of the run", "interrupted": "stopped on the way",
+}  # fmt: skip
+"""Why a move ended, where neither its goal nor a hit says it."""
 
 
 def stopped(session: Session, stop: Stop | None, look: Look) -> RenderableType:
@@ -57,9 +61,8 @@ def stopped(session: Session, stop: Stop | None, look: Look) -> RenderableType:
     parts += (
         [] if stop is None else [*_hit_lines(stop.hits), *[words((f" {HALT} ", QUIET), (note, QUIET)) for note in stop.notes]]
     )
-    if stop is not None and stop.reason in ("start", "end", "interrupted"):
-        said = {"start": "the start of the run", "end": "the end of the run", "interrupted": "stopped on the way"}[stop.reason]
-        parts.append(words((f" {HALT} ", BAD if stop.reason == "interrupted" else QUIET), (said, QUIET)))
+    if stop is not None and stop.reason in ENDS:
+        parts.append(words((f" {HALT} ", BAD if stop.reason == "interrupted" else QUIET), (ENDS[stop.reason], QUIET)))
     step = timeline.frame(place) if place.message else None
     if place.effects is not None:
         effects = timeline.effects(place)
@@ -78,11 +81,12 @@ def _headline(session: Session) -> Text:
             ("start", f"{STRONG} {GOOD}"), (f"  {timeline.counts.inputs:,} inputs, {timeline.counts.frames:,} frames", QUIET)
         )
     message = timeline.message(place.message)
-    status = "under way" if session.live is not None and message.trace is None else message.status
-    facts = [message.path, status if status != "done" else ""]
+    facts = [message.path, message.status if message.status != "done" else ""]
     within = "has entered" if not place.frame else f"frame {place.frame} of {len(message.steps)}"
     if place.effects is not None:
-        within = f"inside frame {place.frame} of {len(message.steps)}"
+        within = f"inside {within}"
+    if place.whole == timeline.unfinished:
+        within = f"inside frame {place.frame}, which {session.uncommitted}"
     parts = [(str(place), f"{STRONG} {GOOD}"), (f"  {within}", ""), (f"  {' · '.join([fact for fact in facts if fact])}", QUIET)]
     return words(*parts)
 
@@ -142,8 +146,13 @@ def state_rows(sections: FrozenMap) -> RenderableType:
     for name, held in sections.items():
         text = words((phrases.value(held) if held else "empty", "" if held else QUIET))
         text.no_wrap, text.overflow = True, "ellipsis"
-        rows.append((words((f"/{name}", "")).plain, text))
+        rows.append((f"/{pointer_step(name)}", text))
     return pairs(rows)
+
+
+def slot(made: Made) -> str:
+    """Return an effect as places and hits name it: its node, and which of that one's calls it is, from 0."""
+    return f"{made.key.node}[{made.key.call}]"
 
 
 def effect_list(come: Sequence[Made], outstanding: int) -> RenderableType:
@@ -155,9 +164,9 @@ def effect_list(come: Sequence[Made], outstanding: int) -> RenderableType:
     grid.add_column(justify="right", no_wrap=True, style=QUIET)
     for number, made in enumerate(come, 1):
         good = made.outcome.status == "ok"
-        facts = [phrases.tokens(phrases.usage(made.outcome)), phrases.duration(phrases.milliseconds(made.outcome.meta))]
+        facts = [phrases.tokens(phrases.usage(made.outcome)), phrases.took(made.outcome)]
         said = words(
-            (f"{made.key.node}  ", STRONG),
+            (f"{slot(made)}  ", STRONG),
             (phrases.asked(made), ""),
             ("  ⇒ ", QUIET),
             ("" if good else f"{DIFFERS} ", BAD),
@@ -224,8 +233,10 @@ def change_table(pointer: str, found: Sequence[Changed], here: Place) -> Rendera
     return Group(head, *lines)
 
 
-def one_change(pointer: str, found: Changed) -> RenderableType:
-    """Return the change that made a value what it is; of a list that grew what is new."""
+def one_change(pointer: str, found: Changed | None) -> RenderableType:
+    """Return the change that made a value what it is; of a list that grew what is new. None: nothing has changed it."""
+    if found is None:
+        return noted(f"nothing has changed {pointer} up to here: it is as the run began")
     by = f"{NODE} node {found.node}" if found.node else f"{ENTERS} input {found.input}"
     head = words((pointer, STRONG), ("  changed last at ", QUIET), (str(found.place), f"{STRONG} {GOOD}"), (f" by {by}", ""))
     before, after = found.before, found.after
@@ -263,8 +274,11 @@ def doubts(result: ForkResult) -> list[tuple[str, str]]:
     return rows
 
 
-def forked(result: ForkResult, look: Look) -> RenderableType:
-    """Return what became of a fork: what was changed in it, how its calls were answered, and what is to be known of it."""
+def forked(result: ForkResult, ways: Sequence[str], look: Look) -> RenderableType:
+    """Return what became of a fork: what was changed in it, how its calls were answered, and what is to be known of it.
+
+    *ways*: what may be typed where calls are needed.
+    """
     made = [edit for edit in result.edits if edit not in result.unreached]
     answered = ", ".join([f"{count:,} {how}" for how, count in result.hows.items() if count])
     rows: list[tuple[str, RenderableType]] = [
@@ -274,9 +288,8 @@ def forked(result: ForkResult, look: Look) -> RenderableType:
     calls = [miss.call for miss in result.needed]
     rows += [("needed", words((f"{call.key}: {call.effect.kind} {call.effect.name}", BAD))) for call in calls]
     if result.path is None:
-        tools = ", --database NAME=FILE" if any(call.effect.kind == "tool" for call in calls) else ""
-        why = f"nobody answers that: no fork was written; --policy slot, --script FILE{tools}"
-        return look.panel(pairs(rows), f"{DIFFERS} fork stops", why, style=BAD)
+        rows.append(("try", Group(*[words((way, STRONG)) for way in ways])))
+        return look.panel(pairs(rows), f"{DIFFERS} fork stops", "nobody answers that: no fork was written", style=BAD)
     if result.dropped:
         dropped = phrases.count(len(result.dropped), "call")
         rows.append(("dropped", words((f"{dropped} of this run, which the fork makes no more", QUIET))))

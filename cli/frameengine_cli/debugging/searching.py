@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import attrs
 from attrs import frozen
 
-from frameengine.codec import dumps
+from frameengine.debug.matching import got, texts
 from frameengine.debug.place import Place
-from frameengine.effects import ModelReply, Outcome, ToolReply
 from frameengine.inputs import Input
 from frameengine.jsonvalue import Json
+from frameengine.replay.divergence import wired
+from frameengine.trace.messages import Made
 from frameengine_cli import phrases
 from frameengine_cli.debugging.session import Session
 
@@ -28,91 +28,77 @@ class Found:
     """The frame, or the message whose input has it."""
     what: str
     """Where in it: input, request, reply, output, …; with the node's name."""
+    part: str
+    """The same as the panel of the frame names its parts: ``thinker output``, ``thinker call 0 message 3``."""
     around: str
     """The text with what stands around it."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the place as plain JSON."""
-        return {"place": self.place.to_json(), "what": self.what, "around": self.around}
+        return {"place": self.place.to_json(), "what": self.what, "part": self.part, "around": self.around}
 
 
 def search(session: Session, text: str, *, back: bool) -> Found | None:
     """Return the next place that holds *text*, upper and lower case alike; None where there is none in that direction."""
     timeline = session.timeline
+    if not back:
+        session.debugger.read_all()
+        if session.debugger.stopped:
+            return None
     here = timeline.index(session.place)
     # A recording that broke off has effects in a frame that is no boundary, and inside a frame its own end lies ahead.
-    end = timeline.places + (timeline.unfinished is not None)
+    end = timeline.positions
     first = here if session.place.effects is not None else here + 1
     wanted = text.casefold()
     for index in session.debugger.while_wanted(range(here - 1, 0, -1) if back else range(first, end)):
-        place = timeline.place(index) if index < timeline.places else _tail(session)
-        found = found_at(session, place, wanted)
+        place = timeline.place(index)
+        found = _found_at(session, place, wanted)
         if found is not None:
             return found
     return None
 
 
-def found_at(session: Session, place: Place, wanted: str) -> Found | None:
+def _found_at(session: Session, place: Place, wanted: str) -> Found | None:
     """Return where in a frame, or in the input of a message that has just entered, a text stands."""
-    for what, held in _held(session, place):
-        for text in _texts(held):
+    for what, part, held in _held(session, place):
+        for text in texts(held):
             at = text.casefold().find(wanted)
             if at >= 0:
                 around = phrases.cut(text[max(0, at - AROUND) : at + len(wanted) + AROUND])
-                return Found(place=place, what=what, around=around)
+                return Found(place=place, what=what, part=part, around=around)
     return None
 
 
-def _held(session: Session, place: Place) -> Iterator[tuple[str, Json]]:
+def _held(session: Session, place: Place) -> Iterator[tuple[str, str, Json]]:
+    """Yield what there is to be looked through: what it is, the part of the frame, and the value."""
     if not place.frame:
-        yield "input", _brought(session.timeline.message(place.message).input)
+        yield "input", "input", _brought(session.timeline.input(place.message))
         return
     step = session.timeline.frame(place)
-    for entered in () if step is None else step.late:
-        yield f"input {entered.number}", _brought(entered)
+    for entered in () if step is None else (*step.late, *session.timeline.behind(place)):
+        yield f"input {entered.number}", f"input {entered.number}", _brought(entered)
     for made in session.timeline.effects(place):
-        # Of a request only what the one before it did not have: the rest was found there.
-        request = made.request
-        new = {**request, "messages": request.get("messages", ())[made.shared :]} if made.effect == "model" else request
-        yield f"{made.key.node}: {made.effect} request", new
-        yield f"{made.key.node}: {made.effect} reply", _answer(made.outcome)
+        yield from _in_effect(made)
     for record in () if step is None else step.records:
-        for name in ("output", "emissions", "changes", "error"):
-            if record.get(name):
-                yield f"{record['node']}: {name}", record[name]
+        node = str(record["node"])
+        if record.get("output"):
+            yield f"{node}: output", f"{node} output", record["output"]
+        for name, one in (("emissions", "emission"), ("changes", "change")):
+            for number, each in enumerate(record.get(name, ())):
+                yield f"{node}: {name}", f"{node} {one} {number}", each
+        if record.get("error"):
+            yield f"{node}: error", f"{node} error", record["error"]
 
 
-def _tail(session: Session) -> Place:
-    """Return the last place inside the frame in which the recording breaks off."""
-    begun = session.timeline.unfinished or session.timeline.last
-    inside = Place(begun.message, begun.frame, 0)
-    return Place(begun.message, begun.frame, len(session.timeline.effects(inside)))
+def _in_effect(made: Made) -> Iterator[tuple[str, str, Json]]:
+    """Yield request and reply; of a request only what the one before it did not have: the rest was found there."""
+    asks, part = f"{made.key.node}: {made.effect} request", f"{made.key.node} call {made.key.call}"
+    listed = made.request.get("messages", ()) if made.effect == "model" else ()
+    for number, message in enumerate(listed[made.shared :], made.shared):
+        yield asks, f"{part} message {number}", message
+    yield asks, part, {name: held for name, held in made.request.items() if name != "messages" or made.effect != "model"}
+    yield f"{made.key.node}: {made.effect} reply", part, got(made)
 
 
 def _brought(entered: Input) -> Json:
-    body = entered.body
-    return {attribute.name: getattr(body, attribute.name) for attribute in attrs.fields(type(body))}
-
-
-def _answer(outcome: Outcome) -> Json:
-    reply = outcome.value
-    if isinstance(reply, ModelReply):
-        return reply.message
-    if isinstance(reply, ToolReply):
-        return reply.content if reply.message is None else reply.message
-    return None if outcome.error is None else {"type": outcome.error.type, "message": outcome.error.message}
-
-
-def _texts(held: Json) -> Iterator[str]:
-    """Yield the texts of a value, names of members included, and numbers as they are written."""
-    if isinstance(held, str):
-        yield held
-    elif isinstance(held, dict):
-        for name, item in held.items():
-            yield name
-            yield from _texts(item)
-    elif isinstance(held, list | tuple):
-        for item in held:
-            yield from _texts(item)
-    elif isinstance(held, int | float) and not isinstance(held, bool):
-        yield dumps(held).decode()
+    return wired(entered.wire())["data"]

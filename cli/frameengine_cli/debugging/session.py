@@ -15,6 +15,7 @@ from frameengine.debug.stop import Stop
 from frameengine.debug.timeline import Timeline
 from frameengine.errors import UsageError
 from frameengine.graph.registry import BoundGraph
+from frameengine.jsonvalue import pointer_step
 from frameengine.trace.messages import Made, Message, Step
 from frameengine_cli.failures import Interrupted
 from frameengine_cli.look import Look
@@ -98,7 +99,10 @@ class Session:
         return self.timeline.message(self.place.message)
 
     def effects(self) -> tuple[Made, ...]:
-        """Return the effects of the frame that the session stands in, in order of arrival. Raises `UsageError` where none has begun."""
+        """Return the effects of the frame that the session stands in, in order of arrival.
+
+        Raises `UsageError` where no frame has begun.
+        """
         self._check_entered()
         if not self.place.frame:
             raise UsageError(f"message {self.place.message} has just entered: no frame of it has begun", hint="step")
@@ -120,6 +124,20 @@ class Session:
     def _check_entered(self) -> None:
         if not self.place.message:
             raise UsageError("this is the start of the run: no message has entered", hint="step")
+
+    def section(self) -> str:
+        """Return the pointer of a section of the state, here or at the end: an example of one."""
+        for place in (self.place, self.timeline.last):
+            for name in self.timeline.state(place).sections:
+                return f"/{pointer_step(name)}"
+        return "/POINTER"
+
+    def editable(self) -> str:
+        """Return what can be edited here, as it is typed: the newest effect, else what has come in."""
+        come = self.timeline.effects(self.place)[: self.place.effects]
+        if come:
+            return f"edit {'reply' if come[-1].effect == 'model' else 'result'} #{len(come)} VALUE"
+        return "edit input VALUE" if self.place.message else "step, then edit input VALUE"
 
     def bound(self) -> BoundGraph | None:
         """Return the graph that forks run, chosen as a replay does; None for the definition in the trace."""

@@ -11,14 +11,13 @@ from frameengine.debug.debugger import Debugger
 from frameengine.errors import UsageError
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import BoundGraph, bind
-from frameengine_cli.debugging.live import PAUSES, Answering, LiveRun
+from frameengine_cli.debugging.live import Answering, LiveRun, pauses_of
 from frameengine_cli.debugging.session import Session
 from frameengine_cli.refs import Source, free_name, typed
 
 if TYPE_CHECKING:
-    from frameengine.performers.model_http.config import Models
+    from frameengine.performers.model_http.models import Models
     from frameengine.tools.sql import Database
-    from frameengine_cli.staging import Staged
 
 
 @frozen(kw_only=True)
@@ -50,9 +49,13 @@ class Begin:
 
     def session(self) -> Session:
         """Begin the run. Raises `FrameEngineError`."""
-        pauses = next((each for each in PAUSES if each == self.pauses), None)
-        if pauses is None:
-            raise UsageError(f"--pause {self.pauses}: there is no such pause", hint=f"it is one of {', '.join(PAUSES)}")
+        if (self.graph is None) == (self.scenario is None):
+            what = "a recorded run is needed, or else a graph or a scenario"
+            raise UsageError(what, hint="frameengine debug REF, or --graph NAME")
+        said = [f"--{name}" for name in ("scenario", "reply", "replies") if getattr(self, name)]
+        if len(said) > 1:
+            raise UsageError(f"{said[0]} and {said[1]} both say what is answered", hint="leave out one of them")
+        pauses = pauses_of(self.pauses)
         bound, who = self._chosen()
         target = self.output or free_name(self.folder, f"live-{bound.graph.name}")
         live = LiveRun(bound, who, target, pauses=pauses, replace=self.force)
@@ -68,7 +71,7 @@ class Begin:
 
     def _chosen(self) -> tuple[BoundGraph, Answering]:
         """Return the graph, and who answers: as `run` has it with a scenario or --reply, else as `chat` has it."""
-        from frameengine_cli.staging import from_options, from_scenario
+        from frameengine_cli.staging import by_models, from_options, from_scenario
 
         if self.scenario is not None:
             staged = from_scenario(self.scenario, self.databases, None)
@@ -77,21 +80,11 @@ class Begin:
         else:
             return self._as_in_chat()
         if self.models is not None:
-            staged = self._live(staged, self.models)
+            staged = by_models(staged, self.models, self.scenario, self.databases)
         return staged.bound, Answering(
             performer=staged.performer, told=staged.model, provenance={**staged.provenance, "driven": "debugger"},
             clock=staged.clock, redactor=staged.redactor, close=staged.close, inputs=tuple(staged.inputs), seed=staged.seed,
         )  # fmt: skip
-
-    def _live(self, staged: Staged, models: Models) -> Staged:
-        from frameengine.performers.clock import system_clock
-        from frameengine.scenario import load_scenario
-        from frameengine_cli.staging import from_models
-
-        databases = self.databases
-        if self.scenario is not None:
-            databases = {**load_scenario(self.scenario).with_databases(databases).databases}
-        return from_models(staged, models, databases, system_clock())
 
     def _as_in_chat(self) -> tuple[BoundGraph, Answering]:
         from frameengine.performers.clock import system_clock
@@ -122,14 +115,13 @@ def closed(live: LiveRun) -> tuple[str, int]:
     from frameengine_cli.refs import short_id
     from frameengine_cli.screens.run import counted
 
-    path, inside, message = live.writer.path, live.under_way, live.place.message
-    whole = live.leave()
+    path, whole = live.writer.path, live.leave()
     if not live.writer.inputs:
         return "nothing was said, so no trace is kept", 0
     if not whole:
-        return f"{path} is kept without a seal: frameengine repair {typed(path)}", 1
+        return f"{path} is kept without a seal: frameengine repair {typed(path)} -o FILE", 1
     receipt = verify(path)
     said = f"recorded {path}  {short_id(receipt.head)}  {counted(receipt.counts)}; {live.who.told}"
-    if inside:
-        said += f"; message {message} was left where it was: it is open"
+    if live.left_open:
+        said += f"; message {live.left_open} was left where it was: it is open"
     return said, 1 if live.failed else 0

@@ -6,11 +6,12 @@ from typing import Any
 
 from rich.console import RenderableType
 
+from frameengine.debug.naming import a_breakpoint
 from frameengine.debug.points import Point
 from frameengine.debug.stop import Hit
 from frameengine.errors import UsageError
 from frameengine_cli import phrases
-from frameengine_cli.debugging.command import Command, no_argument, split
+from frameengine_cli.debugging.command import Command, no_argument, number_of, pointer_of, split
 from frameengine_cli.debugging.screens import breakpoint_table, hit_table, noted
 from frameengine_cli.debugging.session import Answer, Session, stopped_by_hand
 from frameengine_cli.look import Look
@@ -36,14 +37,14 @@ def _break(session: Session, argument: str) -> Answer:
 
 def _once(session: Session, argument: str) -> Answer:
     if not argument:
-        raise UsageError("tbreak where?", hint="tbreak tool query_db")
+        raise UsageError("tbreak where?", hint=f"tbreak {a_breakpoint(session.timeline)}")
     return _added(session.debugger.breakpoints.add(argument, once=True))
 
 
 def _watch(session: Session, argument: str) -> Answer:
     if not argument:
-        raise UsageError("watch what?", hint="watch /memory/topic")
-    return _added(session.debugger.breakpoints.watch(argument if argument.startswith("/") else f"/{argument}"))
+        raise UsageError("watch what?", hint=f"watch {session.section()}")
+    return _added(session.debugger.breakpoints.watch(pointer_of(argument)))
 
 
 def _list(session: Session, argument: str) -> Answer:
@@ -88,7 +89,7 @@ def _ignore(session: Session, argument: str) -> Answer:
     number, count = split(argument)
     if not count.isdecimal() or len(count) > 9:
         raise UsageError("ignore which, and how often?", hint="ignore 1 3")
-    [chosen] = _numbers(session, number, "ignore")
+    chosen = number_of(number, "ignore", what="number of a breakpoint")
     session.debugger.breakpoints.ignore(chosen, int(count))
     return Answer(data={"ignore": [chosen, int(count)]}, screen=lambda _: noted(f"{chosen} is passed over {count} times"))
 
@@ -96,7 +97,7 @@ def _ignore(session: Session, argument: str) -> Answer:
 def _hits(session: Session, argument: str) -> Answer:
     held = session.debugger.breakpoints
     if not argument:
-        raise UsageError("hits of what?", hint="hits 1, or hits tool query_db")
+        raise UsageError("hits of what?", hint=f"hits {a_breakpoint(session.timeline)}")
     if argument.isdecimal():
         [number] = _numbers(session, argument, "hits")
         point = next(point for point in held.all() if point.number == number)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 
+from frameengine.exchanges.near import sides
 from frameengine_cli.look import BAD, GOOD, QUIET, words
 from frameengine_cli.refs import typed
 from frameengine_cli.screens import exchanges
@@ -34,10 +35,13 @@ def replayed(done: Replayed, source: Source, look: Look) -> RenderableType:
     missed: list[RenderableType] = []
     for miss in done.misses[:MISSES_SHOWN]:
         missed.append(words(("✗ ", BAD), (miss.message, "")))
-        missed += [words((f"  nearest: input {one['input']}, {one['why']}", QUIET)) for one in miss.fields["nearest"][:1]]
+        for one in miss.fields["nearest"][:1]:
+            missed.append(words((f"  nearest: input {one['input']}, {one['why']}", QUIET)))
+            missed += [words((f"    {name}{' ' * (9 - len(name))}", QUIET), (value, "")) for name, value in sides(one)]
     more = len(done.misses) - MISSES_SHOWN
     missed += [words((f"  and {more} more (--json has all)", QUIET))] if more > 0 else []
-    return Group(*missed, receipt, _agent(done.agent))
+    kept = [] if done.output is None else [words(("asked ", QUIET), (str(done.output), ""))]
+    return Group(*missed, receipt, _agent(done.agent), *kept)
 
 
 def _agent(agent: Ended) -> RenderableType:

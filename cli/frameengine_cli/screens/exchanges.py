@@ -1,18 +1,81 @@
-"""Receipts of proxies: what was recorded of an agent's calls, and what was answered from a recording."""
+"""What was recorded of an agent's calls, call by call; and receipts: of a recording, and of what was answered from one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from attrs import frozen
 from rich.console import RenderableType
 
-from frameengine.exchanges.book import Receipt
+from frameengine.exchanges.book import Receipt, exchange_of
+from frameengine.exchanges.ends import is_stream
+from frameengine.exchanges.exchange import Exchange
+from frameengine.exchanges.gather import unkept
+from frameengine.trace.messages import Message
 from frameengine_cli import phrases
-from frameengine_cli.look import BAD, DIFFERS, GOOD, QUIET, SAME, Look, pairs, words
+from frameengine_cli.look import BAD, DIFFERS, GOOD, QUIET, SAME, STRONG, Look, pairs, words
 
 if TYPE_CHECKING:
     from frameengine_cli.proxying.running import Recorded
+
+BAD_STATUS = 400
+REFUSED = "WebSocket, or no request for a server: no proxy takes these"
+NOTE = 36
+"""Code points of what is said beside an exchange; its own screen has all of it."""
+
+
+@frozen(kw_only=True)
+class Row:
+    """An exchange in the table."""
+
+    number: int
+    """The input's number."""
+    name: str
+    """Method and path."""
+    exchange: Exchange | None
+    """The exchange; None where its recording stops before the answer."""
+
+    @classmethod
+    def of(cls, path: Path, message: Message) -> Self:
+        """Return the row of a message of a recording. Raises `TraceFormat` where that is no exchange."""
+        call = next(iter(message.calls), None)
+        done = call is not None and call.outcome.status != "not_recorded"
+        found = exchange_of(path, message.number, call.request, call.outcome) if call is not None and done else None
+        return cls(number=message.number, name=str(getattr(message.input.body, "source", "")), exchange=found)
+
+    @property
+    def status(self) -> str:
+        """``done`` where the answer is there and whole."""
+        return "done" if self.exchange is not None and self.exchange.response.complete else "failed"
+
+
+def table(rows: Sequence[Row], look: Look) -> RenderableType:
+    """Return the table of a recording: what was asked, what came of it, and how long both were."""
+    grid = look.table("#", "request", "status", "ms", "sent", "came", "", right=("#", "ms", "sent", "came"), wide="request")
+    for row in rows:
+        number = words((str(row.number), f"{STRONG} {GOOD}"))
+        if row.exchange is None:
+            stops = words(("the recording stops here", QUIET))
+            grid.add_row(number, words((row.name, "")), words((f"{DIFFERS} open", BAD)), "", "", "", stops)
+            continue
+        request, response = row.exchange.request, row.exchange.response
+        good = response.complete and response.status < BAD_STATUS
+        lost = unkept(response)
+        note = f"not kept: {response.error}" if lost else response.error
+        if not note and is_stream(response.headers.get("content-type", "")):
+            note = "stream"
+        grid.add_row(
+            number,
+            words((f"{row.name}?{request.query}" if request.query else row.name, "")),
+            words((f"{SAME if good else DIFFERS} {response.status or 'none'}", GOOD if good else BAD)),
+            f"{response.ms:,.0f}",
+            phrases.size(request.size),
+            "" if lost else phrases.size(len(response.body)),
+            words((phrases.cut(note, NOTE), QUIET)),
+        )
+    return grid
 
 
 def recorded(done: Recorded, look: Look) -> RenderableType:
@@ -27,8 +90,10 @@ def recorded(done: Recorded, look: Look) -> RenderableType:
         ("from", words((done.upstream, ""))),
         ("secrets", words((f"{done.secrets} replaced; headers that carry keys are never kept", QUIET))),
     ]
+    if done.refused:
+        rows.append(("refused", words((f"{done.refused}: {REFUSED}", BAD))))
     if done.exposed:
-        told = f"{phrases.count(done.exposed, 'secret')} in the trace, written before it was seen to be a key: do not hand it on"
+        told = f"{phrases.count(done.exposed, 'secret')} in the trace, not known to be one when it was written: do not hand it on"
         rows.append(("exposed", words((f"{DIFFERS} {told}", BAD))))
     return look.panel(pairs(rows), f"{SAME} recorded", str(done.path), style=GOOD)
 
@@ -38,10 +103,16 @@ def replayed(receipt: Receipt, name: Path, look: Look, *, good: bool, shut: bool
     sent = "nothing was sent anywhere" if shut else "the proxy sent nothing (egress was not checked)"
     answered = f"{receipt.replayed} of {phrases.count(receipt.recorded, 'recorded call')}; {sent}"
     rows: list[tuple[str, RenderableType]] = [("answered", words((answered, "")))]
-    figures = {name: getattr(receipt, name) for name in ("missed", "outwaited", "unused", "approximate")}
+    # What a miss was asked for in the place of is left over for that reason alone.
+    named = ("missed", "outwaited", *(() if receipt.missed else ("unused",)), "approximate")
+    figures = {name: getattr(receipt, name) for name in named}
     rows += [(title, words((str(count), BAD))) for title, count in figures.items() if count]
+    if receipt.refused:
+        rows.append(("refused", words((f"{receipt.refused}: {REFUSED}", ""))))
     if receipt.ambiguous:
-        told = f"{receipt.ambiguous}: an equal request of another connection, or with another secret, got another answer"
-        rows.append(("ambiguous", words((told, ""))))
+        told = f"{receipt.ambiguous}: an equal request, under way at once or with another secret, got another answer"
+        rows.append(("ambiguous", words((told, BAD))))
+    if receipt.draws:
+        rows.append(("draws", words((f"{receipt.draws} of clock, chance and ids: not given back by a proxy", QUIET))))
     sign, style = (SAME, GOOD) if good else (DIFFERS, BAD)
     return look.panel(pairs(rows), f"{sign} {receipt.verdict}", name.name, style=style)

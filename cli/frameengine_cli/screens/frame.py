@@ -92,11 +92,9 @@ def call(made: Made, digests: tuple[str, str] = ("", "")) -> RenderableType:
 
 def _call(call: Made, digests: tuple[str, str]) -> RenderableType:
     sign = MODEL if call.effect == "model" else TOOL
-    facts = [phrases.tokens(phrases.usage(call.outcome)), phrases.duration(phrases.milliseconds(call.outcome.meta))]
-    did = call.outcome.meta.get("did")
-    facts += [f"{did} by a person"] if did else []
+    facts = [phrases.tokens(phrases.usage(call.outcome)), phrases.took(call.outcome)]
     facts += [f"{name} {digest[:12]}" for name, digest in zip(("request", "outcome"), digests, strict=True) if digest]
-    title = f"{sign} {call.effect} call {call.key.call}: {phrases.called(call)}"
+    title = f"{sign} {call.key.node}[{call.key.call}]: {call.effect} {phrases.called(call)}"
     return _section(title, Group(request(call), reply(call)), " · ".join([fact for fact in facts if fact]))
 
 

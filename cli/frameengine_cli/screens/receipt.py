@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -49,7 +51,23 @@ def replayed(result: ReplayResult, graph: str, look: Look, *, embedded: bool = F
         ("answers", _plain("all from the record: 0 live calls")),
         *_repaired(result.header),
     ]
-    return look.panel(pairs(rows), f"{SAME} same", result.path.name, style=GOOD)
+    if not result.open:
+        return look.panel(pairs(rows), f"{SAME} same", result.path.name, style=GOOD)
+    rows.append(("open", words((f"{OPEN} {stops(result.open)}; compared up to there", BAD))))
+    return look.panel(pairs(rows), f"{OPEN} same as far as it was recorded", result.path.name, style=BAD)
+
+
+def same_line(result: ReplayResult, name: str) -> str:
+    """Return the receipt of a replay that found the same in one line, as it is told where several are replayed."""
+    if not result.open:
+        return f"{SAME} same  {name}  {counted(result.counts)}"
+    return f"{OPEN} same  {name}  {counted(result.counts)}; {stops(result.open)}"
+
+
+def stops(numbers: Sequence[int]) -> str:
+    """Return where a recording stops, in words: *numbers* are those of its open messages."""
+    listed = ", ".join([f"{number:,}" for number in numbers])
+    return f"the recording stops inside message{'' if len(numbers) == 1 else 's'} {listed}"
 
 
 def changed(result: ReplayResult, *, embedded: bool = False) -> Text:

@@ -52,6 +52,8 @@ class Row:
 
     number: int
     """The input's number."""
+    kind: str
+    """The input's kind."""
     text: str
     """What came in."""
     path: str
@@ -70,6 +72,7 @@ class Row:
         """Return a message's row."""
         return cls(
             number=message.number,
+            kind=message.input.type,
             text=phrases.input_line(message.input),
             path=message.path,
             frames=phrases.frames(message.main_frames, len(message.steps)).split()[0],
@@ -127,12 +130,28 @@ def head(facts: RunFacts, *, note: bool = True) -> RenderableType:
     return Group(*screen, Text(""))
 
 
-def table(rows: Sequence[Row], look: Look) -> RenderableType:
-    """Return the table of a run's messages."""
+def table(rows: Sequence[Row], look: Look, header: FrozenMap = EMPTY) -> RenderableType:
+    """Return the table of a run's messages; *header* says where it holds several conversations of an agent, which get headings.
+
+    The `Clear` between two of them goes into the heading, and so does what is given before its first turn.
+    """
+    starts = _conversations(header)
+    heading = ""
     grid = look.table(
         "#", "input", "path", "frames", "calls", "tokens", "status", right=("#", "frames", "calls", "tokens"), wide="input"
     )
     for row in rows:
+        if row.number in starts:
+            heading = f"conversation {starts[row.number]}"
+        folded = bool(heading) and row.kind in ("Clear", "Given") and row.status == "done"
+        if folded and row.kind == "Clear":
+            continue
+        if heading:
+            number, about = (str(row.number), f"  {phrases.cut(row.text)}") if folded else ("", "")
+            grid.add_row(words((number, QUIET)), words((heading, STRONG), (about, QUIET)))
+            heading = ""
+        if folded:
+            continue
         style = status_style(row.status)
         grid.add_row(
             words((str(row.number), f"{STRONG} {GOOD}")),
@@ -144,6 +163,19 @@ def table(rows: Sequence[Row], look: Look) -> RenderableType:
             words((f"{status_sign(row.status)} {row.status}", style)),
         )
     return grid
+
+
+def _conversations(header: FrozenMap) -> dict[int, int]:
+    """Return the number of each conversation by its first input; nothing where there is but one, or it was no agent's."""
+    about = (header.get("provenance") or EMPTY).get("about")
+    listed = about.get("conversations") if isinstance(about, FrozenMap) else None
+    # Another import keeps there what a user's file says.
+    match listed:
+        case (_, _, *_):
+            firsts = [one.get("inputs") if isinstance(one, FrozenMap) else None for one in listed]
+            return {first[0]: number for number, first in enumerate(firsts, start=1) if isinstance(first, tuple) and first}
+        case _:
+            return {}
 
 
 def damage() -> RenderableType:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from frameengine.inputs import Given, UserMessage
+from frameengine.inputs import Given, Input, UserMessage
 from frameengine.jsonvalue import FrozenMap
 from frameengine.node import ANSWER
-from frameengine.trace.messages import Made, Message, Step
+from frameengine.trace.messages import UNDER_WAY, Made, Message, Step
 from frameengine_cli import phrases
 from frameengine_cli.look import (
     BAD,
@@ -67,7 +69,7 @@ def _facts(message: Message) -> str:
 
 def status_style(status: str) -> str:
     """Return the colour of a message's status."""
-    return GOOD if status == "done" else BAD
+    return GOOD if status in ("done", UNDER_WAY) else BAD
 
 
 def status_sign(status: str) -> str:
@@ -134,12 +136,12 @@ def _frames(message: Message, look: Look) -> Table:
         _frame(grid, step, gutter)
     for call in message.loose:
         grid.add_row("", words((DIFFERS, BAD)), _call(call), *_call_facts(call))
+    _late(grid, message.late)
     return grid
 
 
 def _frame(grid: Table, step: Step, gutter: str) -> None:
-    for entered in step.late:
-        grid.add_row("", ENTERS, words((f"input {entered.number} ", QUIET), (phrases.input_line(entered), "")), "")
+    _late(grid, step.late)
     number = str(step.number)
     phase = "" if step.phase == "main" else step.phase
     took = phrases.duration(phrases.milliseconds(step.meta))
@@ -151,6 +153,11 @@ def _frame(grid: Table, step: Step, gutter: str) -> None:
             grid.add_row("", gutter, _call(call), *_call_facts(call))
         for line in record_lines(record):
             grid.add_row("", gutter, line, "")
+
+
+def _late(grid: Table, inputs: Sequence[Input]) -> None:
+    for entered in inputs:
+        grid.add_row("", ENTERS, words((f"input {entered.number} ", QUIET), (phrases.input_line(entered), "")), "")
 
 
 def _headline(record: FrozenMap) -> Text:
@@ -200,4 +207,4 @@ def _call(call: Made) -> Text:
 
 
 def _call_facts(call: Made) -> tuple[str, str]:
-    return phrases.tokens(phrases.usage(call.outcome)), phrases.duration(phrases.milliseconds(call.outcome.meta))
+    return phrases.tokens(phrases.usage(call.outcome)), phrases.took(call.outcome)

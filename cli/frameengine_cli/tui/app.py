@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, get_args
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from rich.console import RenderableType
-from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -15,19 +13,16 @@ from textual.timer import Timer
 from textual.widgets import Static
 from textual.worker import WorkerFailed
 
-from frameengine.debug.place import parse_place
-from frameengine.debug.stop import Hit
 from frameengine.errors import FrameEngineError
 from frameengine.graph.model import Graph
-from frameengine.state import Operation
+from frameengine.inputs import SwitchGraph
 from frameengine_cli import phrases
 from frameengine_cli.debugging.commands import completions
 from frameengine_cli.debugging.session import Answer, Session
 from frameengine_cli.failures import defect
 from frameengine_cli.look import BAD, DIFFERS, GOOD, OPEN, QUIET, SAME, STRONG, Look, words
-from frameengine_cli.screens.run import counted, graph_name
-from frameengine_cli.tui import frame, lists, tree
-from frameengine_cli.tui.bars import Bar, CommandLine, Keys
+from frameengine_cli.tui import frame, lists, told, tree
+from frameengine_cli.tui.bars import Bar, CommandLine, Keys, Typing
 from frameengine_cli.tui.graph import graph_of, graph_rows
 from frameengine_cli.tui.pressed import Pressed
 from frameengine_cli.tui.rows import Row, lines
@@ -51,9 +46,6 @@ SLOTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "wider": {"main": ("frame",), "lower": ("calls",), "upper-right": ("state",), "lower-right": ("graph", "stops")},
 }
 """Layout to its panels with tabs, and the tabs of each."""
-BAR: Final = 24
-"""Columns of the bar that shows how much is read."""
-_PLACED = re.compile(r"\W*(\d+\.\d+(?::\d+)?)(?=\s|$)")
 
 
 class Debug(Pressed):
@@ -77,7 +69,7 @@ class Debug(Pressed):
         self.tabs: dict[str, str] = {}
         """Panel to the tab that it shows."""
         self._texts: dict[int, str] = {}
-        self._graph: Graph | None = None
+        self._graph: tuple[SwitchGraph | None, Graph | None] | None = None
         self._stops = Stops(points=(), shown=(), edits=())
         self._busy: Timer | None = None
 
@@ -100,13 +92,16 @@ class Debug(Pressed):
             yield RowView(id="answer")
             yield Scrubber(id="scrubber")
             yield Bar(id="status")
-            yield CommandLine(self._completions, id="command")
+            with Horizontal(id="typed"):
+                yield Static(":", id="prompt", markup=False)
+                yield CommandLine(self._completions, id="command")
             yield Keys(id="keys")
+            yield Typing(id="typing")
         yield Static(id="small", markup=False)
 
     def on_mount(self) -> None:
         """Begin to open the trace."""
-        self.query_one("#head", Bar).say((f" {self.working.opening.name.rpartition('/')[2]}  ", STRONG), ("opening", QUIET))
+        self.query_one("#head", Bar).say(self._file, ("opening", QUIET))
         self.query_one("#frames").focus()
         self.run_worker(self.working.run(), exit_on_error=True)
 
@@ -121,7 +116,7 @@ class Debug(Pressed):
         screen.set_class(width >= WIDE, "wide")
         for name in SLOTS:
             screen.set_class(name == self.arrangement, name)
-        self._panels()
+        self.panels()
 
     def _handle_exception(self, error: Exception) -> None:
         """Leave because of a defect; it is told where errors are, without a traceback full of values."""
@@ -148,21 +143,17 @@ class Debug(Pressed):
 
     def read_on(self) -> None:
         """Show how much is read; at the end, all of it."""
-        session = self.opened_session
+        session, total = self.opened_session, self.working.opening.total
         timeline = session.timeline
+        self.status(*told.read_so_far(timeline, total))
+        self.query_one(Scrubber).open(timeline, None if timeline.loaded else total)
         if timeline.loaded:
-            self.show(moved=True)
-            self.status((f"{SAME} read  ", GOOD), (counted(timeline.counts), QUIET))
+            self.show(moved=False)
             return
-        total = self.working.opening.total
-        filled = round(BAR * min(timeline.read / total, 1)) if total else 0
-        figures = phrases.size(timeline.read) + (f" of {phrases.size(total)}" if total else "")
-        self.status(("reading ", QUIET), ("━" * filled, GOOD), ("─" * (BAR - filled), QUIET), (f" {figures}", QUIET))
-        self.query_one(Scrubber).open(timeline, total)
         self._messages(session)
         self._head(session)
         if not session.place.message:
-            self._panels(only="frame")
+            self.panels(only="frame")
 
     def answered(self, line: str, answer: Answer) -> None:
         """Show what a line gave."""
@@ -175,7 +166,8 @@ class Debug(Pressed):
             return
         if answer.stop is not None:
             names = {point.number: point.text for point in self.opened_session.debugger.breakpoints.all()}
-            self.status(*_stopped(answer, names), facts=words((line, QUIET)))
+            facts = "n N go on · esc ends" if "found" in answer.data else line
+            self.status(*told.ended(answer, names), facts=words((facts, QUIET)))
             self.close_answer()
             if answer.screen is not None and self.opened_session.live is not None:
                 held = answer.screen(Look(boxes=False))
@@ -185,6 +177,9 @@ class Debug(Pressed):
         else:
             self.status((f"{SAME} {line}", QUIET))
         self.show(moved=answer.stop is not None)
+        if "found" in answer.data:
+            self.action_tab("frame")
+            self.query_one("#main", RowView).seek(answer.data["found"]["part"], self.opened_session.found)
         if line == "fork" and self.opened_session.forked is not None and not self.opened_session.edits:
             self.say("compare")
 
@@ -206,7 +201,7 @@ class Debug(Pressed):
         """Show where breakpoints hold."""
         self.query_one(Scrubber).mark([position for marks in self.working.marks.values() for position in marks.positions])
         self._frames()
-        self._panels(only="stops")
+        self.panels(only="stops")
 
     def failed(self, error: FrameEngineError) -> None:
         """Leave, for the reason to be told where errors are."""
@@ -242,7 +237,9 @@ class Debug(Pressed):
         self._head(session)
         try:
             self.scene = Scene.of(timeline, session.place, known)
-            self._graph = graph_of(timeline.header, timeline.switched(session.place))
+            switched = timeline.switched(session.place)
+            if self._graph is None or self._graph[0] != switched:
+                self._graph = switched, graph_of(timeline.header, switched, trust=session.trust)
             self._stops = Stops.of(session)
         except FrameEngineError as error:
             # Somebody wrote over the file: what was read of it stays in sight.
@@ -254,25 +251,16 @@ class Debug(Pressed):
         scrubber.show(timeline.index(session.place))
         self._messages(session)
         self._frames()
-        self._panels(top=moved)
+        self.panels(top=moved)
         self.working.want_marks()
 
     def _head(self, session: Session) -> None:
-        timeline = session.timeline
-        state = [(f"{SAME} sealed", GOOD)] if timeline.loaded else [(f"{OPEN} reading", QUIET)]
-        if session.live is not None:
-            state = [(f"{OPEN} {'held' if session.live.held else 'under way' if session.live.under_way else 'recording'}", GOOD)]
-        elif timeline.problem is not None:
-            state = [(f"{DIFFERS} DAMAGED, the good part only", f"{STRONG} {BAD}")]
-        changed = timeline.changed_on_disk()
-        if changed:
-            state = [(f"{DIFFERS} CHANGED ON DISK: {changed}", f"{STRONG} {BAD}")]
-        about = f"  {graph_name(timeline.header)} · {counted(timeline.counts)}"
-        waiting = phrases.count(len(session.edits), "edit") + " unforked  " if session.edits else ""
-        facts = words((waiting, f"{STRONG} {BAD}"), (str(session.place), f"{STRONG} {GOOD}"), (f" of {timeline.last} ", QUIET))
-        self.query_one("#head", Bar).say(
-            (f" {self.working.opening.name.rpartition('/')[2]}  ", STRONG), *state, (about, QUIET), facts=facts
-        )  # fmt: skip
+        parts, facts = told.run_of(session)
+        self.query_one("#head", Bar).say(self._file, *parts, facts=facts)
+
+    @property
+    def _file(self) -> tuple[str, str]:
+        return f" {self.working.opening.name.rpartition('/')[2]}  ", STRONG
 
     def _messages(self, session: Session) -> None:
         number, timeline = session.place.message, session.timeline
@@ -290,7 +278,7 @@ class Debug(Pressed):
         view.show(lambda _folds, _width: lists.frame_rows(scene, marks))
         view.entitle(*lists.title(scene.row))
 
-    def _panels(self, *, top: bool = False, only: str = "") -> None:
+    def panels(self, *, top: bool = False, only: str = "") -> None:
         """Fill the panels with tabs that this layout has; of them those that show *only* one tab, where it is named."""
         for name, tabs in SLOTS[self.arrangement].items():
             tab = self.tabs.get(name, tabs[0])
@@ -306,7 +294,7 @@ class Debug(Pressed):
         for panel, tabs in SLOTS[self.arrangement].items():
             if name in tabs and self.scene is not None:
                 self.tabs[panel] = name
-                self._panels(top=True, only=name)
+                self.panels(top=True, only=name)
                 self.query_one(f"#{panel}").focus()
 
     def _facts(self, tab: str, scene: Scene) -> str:
@@ -320,18 +308,17 @@ class Debug(Pressed):
         """Return what makes the rows of a tab."""
         stops = self._stops
         if tab == "stops":
-            everywhere = {number: len(marks.positions) for number, marks in self.working.marks.items() if marks.done}
-            return lambda folds, width: stop_rows(stops, scene.state, everywhere, folds, width)
+            marks = self.working.marks
+            return lambda folds, width: stop_rows(stops, scene.state, marks, folds, width)
         if tab == "state":
             watched = [point.text for point, _ in stops.points]
             return lambda folds, width: tree.state_rows(scene, folds, width, watched)
         if tab == "graph":
-            graph = self._graph
+            graph = None if self._graph is None else self._graph[1]
             return lambda folds, width: graph_rows(graph, scene, folds, width)
         if scene.entered is None:
-            timeline = self.opened_session.timeline
-            problem = "" if timeline.problem is None else timeline.problem.message
-            return lambda _folds, width: frame.start_rows(timeline.header, timeline.counts, problem, width)
+            session = self.opened_session
+            return lambda _folds, width: frame.start_rows(session.timeline, str(session.source.name), width)
         make = frame.frame_rows if tab == "frame" else frame.call_rows
         return lambda folds, width: make(scene, folds, width)
 
@@ -340,7 +327,7 @@ class Debug(Pressed):
         drawn = lines(screen, self.size.width - 6)
         if len(drawn) > 1:
             self.status((f": {line}", QUIET))
-            self._answer(line, lambda _folds, width: [_placed(text) for text in lines(screen, width)])
+            self._answer(line, lambda _folds, width: [told.leading(text) for text in lines(screen, width)])
             return
         self.close_answer()
         self.status((f"{SAME} ", GOOD), (drawn[0].plain if drawn else line, ""), facts=words((line, QUIET)))
@@ -350,7 +337,7 @@ class Debug(Pressed):
         view.add_class("open")
         view.show(make, top=True)
         view.entitle(title, "esc closes")
-        most = self.size.height * 3 // 4 if title == "compare" else self.size.height // 2
+        most = self.size.height * 3 // 4 if title.startswith("compare") else self.size.height // 2
         view.styles.height = min(len(view.rows) + 2, most)
         if len(view.rows) + 2 > most or any(row.place is not None for row in view.rows):
             view.focus()
@@ -358,42 +345,3 @@ class Debug(Pressed):
     def _completions(self, line: str) -> Iterator[str]:
         # What follows may be names out of the state: not while something reads there.
         return iter(()) if self.working.session is None or self.working.beside else completions(self.working.session, line)
-
-
-def _stopped(answer: Answer, names: Mapping[int, str]) -> Sequence[tuple[str, str]]:
-    """Return in a line why a move ended where it did."""
-    stop = answer.stop
-    if stop is None:
-        return ()
-    said = {"start": "the start of the run", "end": "the end of the run", "interrupted": "stopped on the way"}
-    parts = [
-        (f"{stop.where}  ", f"{STRONG} {GOOD}"),
-        (f"{said.get(stop.reason, '')}  ", BAD if stop.reason == "interrupted" else QUIET),
-    ]
-    told = [(hit.number, _what(hit) or names.get(hit.number, ""), hit.before, hit.after) for hit in stop.hits]
-    for index, (number, what, before, after) in enumerate(told):
-        # Several effects of a frame may be the same hit to a person.
-        if told.index((number, what, before, after)) == index:
-            times = told.count((number, what, before, after))
-            parts += [("■ ", BAD), (f"{number} ", QUIET), (what, STRONG), (f" {times} times  " if times > 1 else "  ", QUIET)]
-            if before is not None or after is not None:
-                parts += [(phrases.value(before, 40), QUIET), (" → ", BAD), (f"{phrases.value(after, 40)}  ", STRONG)]
-    parts += [(f"{note}  ", BAD) for note in stop.notes]
-    ended = answer.data.get("message")
-    if ended:
-        parts += [(f"{ended['status']}  ", GOOD if ended["status"] == "done" else BAD), (phrases.cut(ended["answer"]), "")]
-    found = answer.data.get("found")
-    if found:
-        parts += [(f"{found['what']}  ", STRONG), (f"{found['around']}  ", ""), ("n next, N before, esc ends", QUIET)]
-    return parts
-
-
-def _what(hit: Hit) -> str:
-    """Return what was found; of a change of the state also who made it, which no row beside it says."""
-    return f"{hit.what} by {hit.node}" if hit.node and hit.what in get_args(Operation) else hit.what
-
-
-def _placed(text: Text) -> Row:
-    """Return a line of an answer; one that begins with a place leads there."""
-    found = _PLACED.match(text.plain)
-    return Row(text=text, place=parse_place(found[1]) if found else None)

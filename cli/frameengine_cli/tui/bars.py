@@ -82,6 +82,15 @@ class Keys(Bar):
                 await self.app.run_action(action)
 
 
+class Typing(Bar):
+    """What keys do while somebody types a command: stands in the place of the others then."""
+
+    def on_mount(self) -> None:
+        """Say it."""
+        keys = {"enter": "does it", "tab": "completes", "esc": "closes", "↑ ↓": "earlier lines", "→": "suggestion"}
+        self.say(*[part for key, what in keys.items() for part in ((f" {key}", STRONG), (f" {what} ", QUIET))])
+
+
 class _Suggested(Suggester):
     """Suggests the newest line of the history that goes on like this, else the first completion."""
 
@@ -113,11 +122,14 @@ class CommandLine(Input):
         self._complete = complete
         self._at = 0
         self._drawn_up = ""
+        self._before: Widget | None = None
         hint = "a command, /text to search, @2.3 to go there; help lists all"
         super().__init__(id=id, placeholder=hint, select_on_focus=False, suggester=_Suggested(self))
 
     def open(self, text: str) -> None:
         """Begin a line with *text*."""
+        if not self.has_focus:
+            self._before = self.screen.focused
         self._at, self._drawn_up = len(self.history), text
         self.value = text
         self.cursor_position = len(text)
@@ -144,14 +156,11 @@ class CommandLine(Input):
         self.shut()
 
     def shut(self) -> None:
-        """Close, and give the keys back to the panels."""
+        """Close, and give the keys back to the panel that had them."""
         self.display = False
         self.screen.remove_class("typing")
         self.value = ""
-        self.post_message(self.Closed())
-
-    class Closed(Message):
-        """The line was closed."""
+        self.screen.set_focus(self._before)
 
     class Pasted(Message):
         """Several lines were pasted."""

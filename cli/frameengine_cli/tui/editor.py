@@ -21,8 +21,9 @@ from frameengine.inputs import Body, Input, UserMessage
 from frameengine.jsonvalue import FrozenMap, Json, freeze, point
 from frameengine.plaintext import visible, visible_json
 from frameengine_cli import phrases
+from frameengine_cli.debugging.changing import await_fork
 from frameengine_cli.debugging.session import Answer, Session
-from frameengine_cli.look import BAD, QUIET, STRONG, words
+from frameengine_cli.look import BAD, QUIET, STRONG
 from frameengine_cli.tui.bars import Bar
 from frameengine_cli.tui.scene import Scene
 
@@ -98,9 +99,7 @@ def keep(session: Session, scene: Scene, subject: str, value: str) -> Answer:
     made = scene.effects[int(number) - 1] if kind in ("reply", "result") else None
     what, key = (subject, None) if made is None else (kind, made.key)
     edit = parse_edit(session.timeline, scene.place, what, value, key=key)
-    session.edits.append(edit)
-    said = f"{len(session.edits)}  {edit.text}"
-    return Answer(data={"edit": edit.to_json(), "waiting": len(session.edits)}, screen=lambda _: words((said, "")))
+    return await_fork(session, edit)
 
 
 def request_of(call: Call) -> Written:
@@ -113,7 +112,8 @@ def request_of(call: Call) -> Written:
 
 def _input(scene: Scene, number: str) -> Input | None:
     """Return the input of the message, or by its number one that came in during it."""
-    late = [each for shown in (scene.stretch.frames if scene.stretch else ()) if shown.step for each in shown.step.late]
+    frames = scene.stretch.frames if scene.stretch else ()
+    late = [each for shown in frames for each in (*(shown.step.late if shown.step else ()), *shown.behind)]
     return next((each for each in late if str(each.number) == number), None) if number else scene.entered
 
 

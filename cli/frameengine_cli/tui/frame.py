@@ -8,9 +8,9 @@ from attrs import evolve
 from rich.console import Group
 from rich.text import Text
 
+from frameengine.debug.timeline import Timeline
 from frameengine.jsonvalue import FrozenMap
 from frameengine.trace.messages import Made
-from frameengine.trace.reader import Counts
 from frameengine_cli import phrases
 from frameengine_cli.look import BAD, DELTA, DIFFERS, ENTERS, GOOD, MODEL, OPEN, QUIET, SHOWN, STRONG, TOOL, block, words
 from frameengine_cli.screens import frame as whole
@@ -35,7 +35,8 @@ def _frame_rows(scene: Scene, folds: Folds, width: int) -> Sequence[Row]:
         _no_frame(outline, scene)
         return outline.rows
     for late in scene.step.late:
-        outline.line(words((f"{ENTERS} input {late.number}: ", GOOD), (phrases.input_line(late), "")))
+        name = f"input {late.number}"
+        outline.line(words((f"{ENTERS} {name}: ", GOOD), (phrases.input_line(late), "")), subject=name, part=name)
     for record in scene.step.records:
         outline.gap()
         _record(outline, scene, record)
@@ -63,7 +64,10 @@ def _no_frame(outline: Outline, scene: Scene) -> None:
     if not scene.place.frame:
         _entered(outline, scene)
         return
-    outline.line(words((f"{DIFFERS} this frame was never committed: the file ends inside it", f"{STRONG} {BAD}")))
+    if scene.under_way:
+        outline.line(words((f"{OPEN} this frame is under way: these effects have arrived so far", f"{STRONG} {GOOD}")))
+    else:
+        outline.line(words((f"{DIFFERS} this frame was never committed: the file ends inside it", f"{STRONG} {BAD}")))
     for index in range(len(scene.effects)):
         _effect(outline, scene, index, opened=False, depth=0)
 
@@ -75,7 +79,7 @@ def _entered(outline: Outline, scene: Scene) -> None:
         return
     outline.line(words((f"{ENTERS} {entered.type}", f"{STRONG} {GOOD}"), (" has entered; no frame has begun", QUIET)))
     outline.gap()
-    outline.body(block(phrases.input_line(entered)), 1, subject="input")
+    outline.body(block(phrases.input_line(entered)), 1, subject="input", part="input")
     if message is None:
         return
     text = answer(message)
@@ -132,7 +136,7 @@ def _value(outline: Outline, node: str, name: str, value: FrozenMap) -> None:
 def _effect(outline: Outline, scene: Scene, index: int, *, opened: bool, depth: int) -> None:
     """Add an effect: what was asked, with its newest parts marked, and what came back."""
     call = scene.effects[index]
-    fold = f"{'whole' if opened else 'short'} {call.key.node} {call.key.call}"
+    fold = f"{'whole ' if opened else ''}{call.key.node} call {call.key.call}"
     sign, stop = MODEL if call.effect == "model" else TOOL, stop_at(call)
     if index >= scene.arrived:
         outline.line(words((f"  {OPEN} {sign} {phrases.asked(call)}  not yet answered", QUIET)), depth, stop=stop)
@@ -155,7 +159,7 @@ def _effect(outline: Outline, scene: Scene, index: int, *, opened: bool, depth: 
 
 
 def _facts(call: Made) -> Text:
-    parts = [phrases.tokens(phrases.usage(call.outcome)), _cost(call), phrases.duration(phrases.milliseconds(call.outcome.meta))]
+    parts = [phrases.tokens(phrases.usage(call.outcome)), _cost(call), phrases.took(call.outcome)]
     return words((" · ".join([part for part in parts if part]), QUIET))
 
 
@@ -191,18 +195,23 @@ def _said(message: FrozenMap) -> str:
     return content if isinstance(content, str) else phrases.value(content)
 
 
-def start_rows(header: FrozenMap, counts: Counts, problem: str, width: int) -> Sequence[Row]:
-    """Return what is to be said at the start of the run: where it comes from."""
-    outline = Outline(Folds(), width)
+def start_rows(timeline: Timeline, name: str, width: int) -> Sequence[Row]:
+    """Return what is to be said at the start of the run: where it comes from; *name*: what its file is called."""
+    outline, header = Outline(Folds(), width), timeline.header
+    problem = "" if timeline.problem is None else timeline.problem.message.replace(str(timeline.path), name)
     outline.line(words(("the start of the run", f"{STRONG} {GOOD}")))
     outline.gap()
-    for name, said in (("graph", graph_name(header)), ("holds", counted(counts)), ("from", origin(header))):
+    for what, said in (("graph", graph_name(header)), ("holds", counted(timeline.counts)), ("from", origin(header))):
         if said:
-            outline.line(words((f"{name:6}", QUIET), (said, "")))
+            outline.line(words((f"{what:6}", QUIET), (said, "")))
     outline.line(words((f"{'clock':6}", QUIET), (str(header.get("clock", "virtual")), "")))
-    if problem:
-        outline.gap()
-        outline.line(words((f"{DIFFERS} {problem}", BAD)))
     outline.gap()
-    outline.line(words(("s", STRONG), (" steps into the first message, ", QUIET), ("?", STRONG), (" shows all keys", QUIET)))
+    key, does = ("m", " says something to it") if timeline.growing else ("s", " steps into the first message")
+    if timeline.growing:
+        outline.line(words((f"{OPEN} it is being recorded", GOOD)))
+        outline.gap()
+    elif problem:
+        outline.body(block(f"{DIFFERS} {problem}", BAD), 0)
+        outline.gap()
+    outline.line(words((key, STRONG), (f"{does}, ", QUIET), ("?", STRONG), (" shows all keys", QUIET)))
     return outline.rows

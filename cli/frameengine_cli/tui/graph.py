@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from frameengine.errors import FrameEngineError
-from frameengine.graph.loader import load_graph
+from frameengine.graph.loader import list_graphs, load_graph
 from frameengine.graph.model import EdgeSpec, Graph, NodeSpec
 from frameengine.inputs import SwitchGraph
 from frameengine.jsonvalue import EMPTY, FrozenMap
@@ -16,11 +16,16 @@ from frameengine_cli.tui.scene import Scene
 ACTIVE, RAN, IDLE = "◉", "●", "○"
 
 
-def graph_of(header: FrozenMap, switched: SwitchGraph | None) -> Graph | None:
-    """Return the graph in use: the header's, or the one that the run switched to, where that is still what it was."""
+def graph_of(header: FrozenMap, switched: SwitchGraph | None, *, trust: bool) -> Graph | None:
+    """Return the graph in use: the header's, or the one that the run switched to, where that is still what it was.
+
+    That one is a shipped one, unless its name is to be trusted: a trace may name any file.
+    """
     try:
         if switched is None:
             return Graph.from_json(header["graph"])
+        if not (trust or switched.graph in [name for name, _ in list_graphs()]):
+            return None
         graph = load_graph(switched.graph)
     except (FrameEngineError, LookupError, TypeError, AttributeError):
         return None
@@ -30,7 +35,7 @@ def graph_of(header: FrozenMap, switched: SwitchGraph | None) -> Graph | None:
 def graph_rows(graph: Graph | None, scene: Scene, folds: Folds, width: int) -> Sequence[Row]:
     """Return the graph's nodes in order, each with the edges that leave it."""
     if graph is None:
-        return notes("the graph in use here is not recorded, and none of its name is the same")
+        return notes("the graph in use here is not recorded, and none of its name is the same", "--trust looks for it elsewhere")
     outline = Outline(folds, width)
     now = {str(record["node"]): record for record in scene.step.records} if scene.step else {}
     ran = _ran(scene)

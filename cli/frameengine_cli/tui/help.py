@@ -1,22 +1,29 @@
-"""The help: what every key does."""
+"""The help: what every key does, and what the signs mean."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from itertools import zip_longest
+from typing import ClassVar, Final
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from frameengine_cli.look import GOOD, QUIET, STRONG, words
 from frameengine_cli.tui.keys import GROUPS
-from frameengine_cli.tui.rows import Folds, Outline, Row
+from frameengine_cli.tui.rows import Folds, Row
 from frameengine_cli.tui.rowview import RowView
+from frameengine_cli.tui.signs import SIGNS
+
+KEYS_COLUMNS: Final = 82
+SIGNS_COLUMNS: Final = 28
+"""What keys and signs need to stand beside each other; where there is no room for that, signs stand below the keys."""
 
 
 class Help(ModalScreen[None]):
-    """All keys."""
+    """All keys and signs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f1", "dismiss", show=False)]
 
@@ -28,18 +35,36 @@ class Help(ModalScreen[None]):
         """Fill the sheet."""
         sheet = self.query_one(RowView)
         sheet.show(_rows)
-        sheet.entitle("keys", "esc closes")
+        narrow = self.app.size.width < KEYS_COLUMNS + SIGNS_COLUMNS
+        sheet.entitle("keys and signs", "G shows the signs · esc closes" if narrow else "esc closes")
         sheet.styles.height = len(sheet.rows) + 2
         sheet.focus()
 
 
 def _rows(_: Folds, width: int) -> Sequence[Row]:
-    outline = Outline(Folds(), width)
+    keys, signs = _keys(), _signs()
+    if width < KEYS_COLUMNS + SIGNS_COLUMNS:
+        return [Row(text=line) for line in (*keys, Text(), *signs)]
+    rows = []
+    for left, right in zip_longest(keys, signs, fillvalue=Text()):
+        left.truncate(KEYS_COLUMNS, pad=True)
+        rows.append(Row(text=left.append_text(right)))
+    return rows
+
+
+def _keys() -> list[Text]:
+    lines: list[Text] = []
     for title, group in GROUPS.items():
-        outline.gap()
-        outline.line(words((title, f"{STRONG} {GOOD}")))
-        for key in group:
-            outline.line(words((f"{key.label:>11}  ", STRONG), (key.what, "")))
-    outline.gap()
-    outline.line(words(("The mouse works: rows, signs, names of tabs, the line of the run, keys.", QUIET)))
-    return outline.rows
+        lines += [Text()] if lines else []
+        lines.append(words((title, f"{STRONG} {GOOD}")))
+        lines += [words((f"{key.label:>11}  ", STRONG), (key.what, "")) for key in group]
+    return [*lines, Text(), words(("The mouse works: rows, signs, names of tabs, the line of the run, keys.", QUIET))]
+
+
+def _signs() -> list[Text]:
+    lines: list[Text] = []
+    for title, group in SIGNS.items():
+        lines += [Text()] if lines else []
+        lines.append(words((title, f"{STRONG} {GOOD}")))
+        lines += [words((f"{sign:<6}", STRONG), (what, "")) for sign, what in group.items()]
+    return lines

@@ -11,6 +11,7 @@ from frameengine.debug.layout import Summary
 from frameengine.debug.place import START, Place
 from frameengine.debug.timeline import Timeline
 from frameengine.errors import FrameEngineError
+from frameengine.inputs import Input
 from frameengine.jsonvalue import FrozenMap
 from frameengine.trace.messages import Made
 from frameengine_cli import phrases
@@ -84,14 +85,14 @@ class MessageRows(Sequence[Row]):
         if listed.status != "done":
             facts.insert(0, listed.status)
         about = " · ".join([fact for fact in facts if fact])
-        return words((f"{'':{self._digits}} {about}", QUIET if listed.status == "done" else BAD))
+        return words((f"{'':{self._digits}} {about}", QUIET if status_style(listed.status) == GOOD else BAD))
 
 
 def frame_rows(scene: Scene, marks: Collection[Place]) -> list[Row]:
     """Return the frames of the current message with their calls; those in *marks* bear the sign of a breakpoint."""
     stretch, entered = scene.stretch, scene.entered
     if stretch is None or entered is None:
-        return [Row(text=words(("nothing has entered yet: step", QUIET)))]
+        return [Row(text=words(("nothing has entered yet", QUIET)))]
     digits = len(str(stretch.frames[-1].place.frame)) if stretch.frames else 1
     place = Place(stretch.message)
     text = _marked(place, marks).append_text(
@@ -113,13 +114,12 @@ def _frame(shown: Shown, scene: Scene, marks: Collection[Place], digits: int) ->
     step, place = shown.step, shown.place
     number = f"{place.frame:>{digits}} "
     if step is None:
-        text = Text("  ").append_text(words((number, f"{STRONG} {GOOD}"), (f"{DIFFERS} ", BAD), ("never committed", BAD)))
+        said = (f"{OPEN} under way", GOOD) if scene.under_way else (f"{DIFFERS} never committed", BAD)
+        text = Text("  ").append_text(words((number, f"{STRONG} {GOOD}"), said))
         yield Row(text=text, place=Place(place.message, place.frame, 0), here=scene.place == Place(place.message, place.frame, 0))
         yield from _calls(shown, scene, None, digits)
         return
-    for late in step.late:
-        text = words((f"{'':{digits + 3}}{ENTERS} ", GOOD), (phrases.cut(phrases.input_line(late)), QUIET))
-        yield Row(text=text, place=place, subject=f"input {late.number}")
+    yield from _late(step.late, place, digits)
     phase = "" if step.phase == "main" else step.phase
     facts = " ".join([part for part in (phase, phrases.duration(phrases.milliseconds(step.meta))) if part])
     for index, record in enumerate(step.records):
@@ -133,6 +133,13 @@ def _frame(shown: Shown, scene: Scene, marks: Collection[Place], digits: int) ->
             stop=f"node {record['node']}",
         )
         yield from _calls(shown, scene, str(record["node"]), digits)
+    yield from _late(shown.behind, place, digits)
+
+
+def _late(inputs: Sequence[Input], place: Place, digits: int) -> Iterator[Row]:
+    for late in inputs:
+        text = words((f"{'':{digits + 3}}{ENTERS} ", GOOD), (phrases.cut(phrases.input_line(late)), QUIET))
+        yield Row(text=text, place=place, subject=f"input {late.number}")
 
 
 def _calls(shown: Shown, scene: Scene, node: str | None, digits: int) -> Iterator[Row]:
@@ -163,12 +170,12 @@ def _call(call: Made, *, arrived: bool) -> Text:
         return words((f"{OPEN} ", QUIET), (name, QUIET))
     good = call.outcome.status == "ok"
     asked = phrases.asked(call).removeprefix(name) if call.effect == "tool" else ""
-    status = "" if good else f" {DIFFERS} {call.outcome.status}"
+    status = "" if good else f" {DIFFERS} {call.outcome.status} "
     return words((f"{sign} ", GOOD if good else BAD), (name, ""), (status, BAD), (asked, QUIET))
 
 
 def _took(call: Made) -> Text:
-    return words((phrases.duration(phrases.milliseconds(call.outcome.meta)), QUIET))
+    return words((phrases.took(call.outcome), QUIET))
 
 
 def subject_of(call: Made, number: int) -> str:

@@ -73,8 +73,8 @@ class Pressed(App[int]):
         """Do what a line of the line mode says; or do *act*, which *line* then is the name of."""
 
     @abstractmethod
-    def show(self, *, moved: bool) -> None:
-        """Show the place that the session is at."""
+    def panels(self, *, top: bool = False, only: str = "") -> None:
+        """Fill the panels with tabs anew; nothing is read in the trace for that."""
 
     @abstractmethod
     def action_tab(self, name: str) -> None:
@@ -119,10 +119,6 @@ class Pressed(App[int]):
             self.searching = line.startswith("/") or line.split()[0] == "search"
             self.say(line)
 
-    def on_command_line_closed(self) -> None:
-        """Give the keys back to a panel."""
-        self.query_one("#frames").focus()
-
     def _row(self) -> Row | None:
         """Return the row under the cursor of the panel that has the keys."""
         return self.focused.row if isinstance(self.focused, RowView) else None
@@ -163,7 +159,7 @@ class Pressed(App[int]):
             return
         if self.searching:
             self.searching = False
-            self.show(moved=False)
+            self.panels()
             self.status(("the search is over", QUIET))
 
     # ------------------------------------------------------------------ panels

@@ -43,6 +43,8 @@ class Row:
     """The breakpoint that it is about."""
     fold: str = ""
     """Name of the part that it opens and closes."""
+    part: str = ""
+    """Name of the innermost part that it belongs to."""
     here: bool = False
     """Whether it is where the session stands."""
 
@@ -58,11 +60,18 @@ class Folds:
     """Rows that can be seen at once."""
     fitting: frozenset[str] = frozenset()
     """Parts that are open because there is room."""
+    sought: str = ""
+    """The part that is open, with those that it lies in, because something was found there."""
 
     def is_open(self, name: str, usual: bool) -> bool:
         """Return whether a part is open."""
-        opened = self.shown[name] = self.turned.get(name, usual or name in self.fitting)
+        opened = self.shown[name] = self.turned.get(name, usual or name in self.fitting or lies_in(self.sought, name))
         return opened
+
+    def seek(self, name: str) -> None:
+        """Open a part, whatever was done to it and those that it lies in, until something else is shown."""
+        self.sought = name
+        self.turned = {turned: opened for turned, opened in self.turned.items() if not lies_in(name, turned)}
 
     def turn(self, name: str) -> None:
         """Open what is closed, and close what is open."""
@@ -72,6 +81,11 @@ class Folds:
         """Open everything that is shown; close it where it is open already."""
         wanted = not all(self.shown.values())
         self.turned.update(dict.fromkeys(self.shown, wanted))
+
+
+def lies_in(name: str, other: str) -> bool:
+    """Return whether a part is another one, or lies in it: its name goes on where that one's ends."""
+    return f"{name} ".startswith(f"{other} ")
 
 
 def lines(body: RenderableType, width: int) -> list[Text]:
@@ -96,17 +110,22 @@ class Outline:
         self.rows: list[Row] = []
         self.width = width
         self._folds = folds
+        self._within: list[tuple[int, str]] = []
         folds.shown.clear()
 
     def line(self, text: Text, depth: int = 0, **rest: object) -> None:
-        """Add one row."""
+        """Add one row. It belongs to the part above it that is less indented."""
+        while self._within and self._within[-1][0] >= depth:
+            self._within.pop()
+        rest.setdefault("part", self._within[-1][1] if self._within else "")
         self.rows.append(Row(text=_indented(text, depth), **rest))  # type: ignore[arg-type]
 
     def part(self, name: str, text: Text, *, usual: bool = False, depth: int = 0, **rest: object) -> bool:
         """Add the row of a part that opens and closes; return whether it is open."""
         opened = self._folds.is_open(name, usual)
         sign = words((f"{OPENED if opened else CLOSED} ", QUIET))
-        self.line(sign.append_text(text), depth, fold=name, **rest)
+        self.line(sign.append_text(text), depth, fold=name, part=name, **rest)
+        self._within.append((depth, name))
         return opened
 
     def body(self, shown: RenderableType, depth: int = 0, **rest: object) -> None:

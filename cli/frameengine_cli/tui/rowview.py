@@ -17,7 +17,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from frameengine.plaintext import visible_line
-from frameengine_cli.tui.rows import Folds, Row
+from frameengine_cli.tui.rows import Folds, Row, lies_in
 from frameengine_cli.tui.style import recoloured
 
 Maker: TypeAlias = Callable[[Folds, int], Sequence[Row]]
@@ -28,8 +28,8 @@ TITLE_INDENT = 2
 """Columns of a border before its title."""
 
 
-class RowView(ScrollView, can_focus=True):
-    """Rows, and a cursor on one of them."""
+class RowView(ScrollView, can_focus=True, inherit_bindings=False):
+    """Rows, and a cursor on one of them. What scrolls in other programs moves the cursor, or is a key of the screen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "cursor(-1)", show=False),
@@ -85,7 +85,7 @@ class RowView(ScrollView, can_focus=True):
         self._make = make
         self._follow = self._follow if follow is None else follow
         if top:
-            self.cursor = 0
+            self.cursor, self.folds.sought = 0, ""
             self.scroll_to(0, 0, animate=False, force=True)
         self._remake()
         if self._follow:
@@ -133,9 +133,12 @@ class RowView(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Make the rows anew for another width."""
-        region = self.scrollable_content_region
+        region, before = self.scrollable_content_region, self.row
         if (region.width, region.height) != (self._made_for, self.folds.room):
             self._remake()
+            if before is not None and isinstance(self.rows, list):
+                # Where there is more room or less, other parts are open.
+                self.cursor = next((index for index, row in enumerate(self.rows) if _alike(row, before)), self.cursor)
             self.call_after_refresh(self.reveal)
 
     def render_line(self, y: int) -> Strip:
@@ -177,6 +180,23 @@ class RowView(ScrollView, can_focus=True):
         self.cursor = max(0, min(index, len(self.rows) - 1))
         self.reveal()
         self.refresh()
+
+    def seek(self, part: str, text: str) -> None:
+        """Open a part, and put the cursor on its first row that has a text, which may go on in the next one.
+
+        Rows that open something are no such: they are cut.
+        """
+        self.folds.seek(part)
+        self._remake()
+        inside = [index for index, row in enumerate(self.rows) if _belongs(row, part) and not row.fold]
+        said = [self.rows[index].text.plain.strip().casefold() for index in inside]
+        rows, wanted = list(zip(inside, said, [*said, ""][1:], strict=True)), text.casefold()
+        found = [index for index, here, _ in rows if wanted in here]
+        found += [index for index, here, after in rows if wanted in f"{here} {after}" or wanted in f"{here}{after}"]
+        if found or inside:
+            self.cursor = [*found, *inside][0]
+            # The panel has room for the new rows once it is laid out anew.
+            self.call_after_refresh(self.reveal)
 
     def reveal(self) -> None:
         """Scroll so far that the cursor is in sight."""
@@ -239,6 +259,16 @@ class RowView(ScrollView, can_focus=True):
             if 0 <= column < size:
                 self.post_message(self.Titled(tab[1]))
             column -= size
+
+
+def _alike(row: Row, other: Row) -> bool:
+    # The row that opens a part begins with another sign when it is closed.
+    return (row.fold, row.part) == (other.fold, other.part) and (bool(row.fold) or row.text.plain == other.text.plain)
+
+
+def _belongs(row: Row, part: str) -> bool:
+    """Return whether a row may show what stands in a part: rows of the parts that it lies in may, where it has none itself."""
+    return bool(row.part) and (lies_in(row.part, part) or lies_in(part, row.part))
 
 
 def _tab(tab: tuple[int, str]) -> str:

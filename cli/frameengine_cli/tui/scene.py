@@ -9,7 +9,7 @@ from frameengine.debug.place import Place
 from frameengine.debug.timeline import Timeline
 from frameengine.inputs import Input
 from frameengine.jsonvalue import EMPTY, FrozenMap
-from frameengine.trace.messages import Made, Message, Step
+from frameengine.trace.messages import UNDER_WAY, Made, Message, Step
 
 BLOCK = 128
 """Frames that a list moves on by; it shows three blocks, so that the current frame has some before it and behind it."""
@@ -25,6 +25,13 @@ class Shown:
     """The frame; None for one that was never committed."""
     effects: tuple[Made, ...]
     """Its effects in order of arrival."""
+    behind: tuple[Input, ...]
+    """Inputs that came in behind it, where it is the last of the message."""
+
+    @classmethod
+    def of(cls, timeline: Timeline, place: Place) -> Shown:
+        """Return the frame that ends at a place."""
+        return cls(place=place, step=timeline.frame(place), effects=timeline.effects(place), behind=timeline.behind(place))
 
 
 @frozen(kw_only=True)
@@ -56,7 +63,7 @@ class Stretch:
         unfinished = timeline.unfinished
         if unfinished is not None and unfinished.message == place.message and behind == row.frames:
             places.append(unfinished)
-        frames = tuple([Shown(place=each, step=timeline.frame(each), effects=timeline.effects(each)) for each in places])
+        frames = tuple([Shown.of(timeline, each) for each in places])
         return cls(message=place.message, first=first, frames=frames, later=row.frames - behind, last=timeline.last)
 
 
@@ -105,6 +112,11 @@ class Scene:
             before=timeline.state(earlier).sections,
             doubt=doubt,
         )
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the message goes on: what it has not come to is not missing."""
+        return self.row is not None and self.row.status == UNDER_WAY
 
     @property
     def arrived(self) -> int:

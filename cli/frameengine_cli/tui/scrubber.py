@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable
 
 from rich.segment import Segment
 from rich.text import Text
@@ -13,11 +14,11 @@ from textual.widget import Widget
 
 from frameengine.debug.place import Place
 from frameengine.debug.timeline import Timeline
+from frameengine.trace.messages import CUT_OFF
 from frameengine_cli.look import BAD, DIFFERS, GOOD, QUIET, STRONG, words
 from frameengine_cli.tui.lists import BREAK
 from frameengine_cli.tui.style import recoloured
 
-CUT_OFF = "cut off"
 FAILED = ("failed", "open", "cancelled", CUT_OFF)
 """How messages end that a person wants to find."""
 SPARSE = 8
@@ -39,8 +40,8 @@ class Scrubber(Widget):
         self._timeline: Timeline | None = None
         self._at = 0
         self._last = 1
-        self._starts: list[tuple[int, int]] = []
-        self._failed: list[tuple[int, int]] = []
+        self._starts: list[int] = []
+        self._failed: list[int] = []
         self._hits: frozenset[int] = frozenset()
         self._drawn: tuple[Text, Text] | None = None
 
@@ -50,15 +51,14 @@ class Scrubber(Widget):
         rows = timeline.messages
         # The newest message that is known may have grown since.
         kept = max(len(self._starts) - 1, 0)
-        del self._starts[kept:]
-        while self._failed and kept < len(rows) and self._failed[-1][0] >= rows[kept].number:
+        while self._failed and self._failed[-1] >= self._starts[kept]:
             self._failed.pop()
+        del self._starts[kept:]
         for index in range(kept, len(rows)):
-            row = rows[index]
-            position = timeline.index(Place(row.number))
-            self._starts.append((position, row.number))
-            if row.status in FAILED and (timeline.loaded or row.status != CUT_OFF):
-                self._failed.append((row.number, position + row.frames))
+            first, behind = rows.span(index)
+            self._starts.append(first)
+            if rows.status(index) in FAILED:
+                self._failed.append(behind - 1)
         last = max(timeline.places - 1, 1)
         self._last = round(last * max(total / max(timeline.read, 1), 1)) if total else last
         self._redraw()
@@ -77,9 +77,10 @@ class Scrubber(Widget):
         self._drawn = None
         self.refresh()
 
-    def cell(self, position: int) -> int:
-        """Return the column of a place by its position."""
-        return round(position * (self.content_size.width - 1) / self._last)
+    def _columns(self) -> Callable[[int], int]:
+        """Return what tells the column of a position. To ask for the width takes long, and there are many positions."""
+        room, last = self.content_size.width - 1, self._last
+        return lambda position: round(position * room / last)
 
     def on_resize(self) -> None:
         """Draw for another width."""
@@ -105,31 +106,28 @@ class Scrubber(Widget):
 
     def _signs(self) -> Text:
         """Return numbers of messages where they begin, as many as have room, and over them what failed and where points hold."""
-        width = self.content_size.width
+        width, starts, column_of = self.content_size.width, self._starts, self._columns()
         cells: list[tuple[str, str]] = [(" ", "")] * width
-        free, gap = 0, 1 if len(self._starts) * 3 <= width else SPARSE
-        for position, number in self._starts:
-            column, text = self.cell(position), str(number)
-            if column >= free and column + len(text) <= width:
-                for offset, char in enumerate(text):
-                    cells[column + offset] = (char, QUIET)
-                free = column + len(text) + gap
-        self._put(cells, [position for _, position in self._failed], (DIFFERS, f"{STRONG} {BAD}"))
-        self._put(cells, self._hits, (BREAK, f"{STRONG} {BAD}"))
+        index, gap = 0, 1 if len(starts) * 3 <= width else SPARSE
+        while self._timeline is not None and index < len(starts):
+            column, text = column_of(starts[index]), str(self._timeline.place(starts[index]).message)
+            if not 0 <= column <= width - len(text):
+                break
+            for offset, char in enumerate(text):
+                cells[column + offset] = (char, QUIET)
+            index = bisect_left(starts, column + len(text) + gap, index + 1, key=column_of)
+        for positions, sign in ((self._failed, DIFFERS), (self._hits, BREAK)):
+            for column in map(column_of, positions):
+                if 0 <= column < width:
+                    cells[column] = (sign, f"{STRONG} {BAD}")
         return _text(cells)
 
-    def _put(self, cells: list[tuple[str, str]], positions: Iterable[int], sign: tuple[str, str]) -> None:
-        for position in positions:
-            column = self.cell(position)
-            if 0 <= column < len(cells):
-                cells[column] = sign
-
     def _line(self) -> Text:
-        width, at = self.content_size.width, self.cell(self._at)
+        width, column_of = self.content_size.width, self._columns()
+        at = column_of(self._at)
         cells = [("━", GOOD) if column < at else ("─", QUIET) for column in range(width)]
         if len(self._starts) * 3 <= width:
-            for position, _ in self._starts:
-                column = self.cell(position)
+            for column in map(column_of, self._starts):
                 cells[column] = ("╋", GOOD) if column < at else ("┼", QUIET)
         if 0 <= at < width:
             cells[at] = ("●", f"{STRONG} {GOOD}")

@@ -11,11 +11,12 @@ from frameengine.jsonvalue import MISSING, FrozenMap, Json, point
 from frameengine_cli import phrases
 from frameengine_cli.debugging.looking import displayed
 from frameengine_cli.debugging.session import Session
-from frameengine_cli.look import BAD, GOOD, QUIET, STRONG, words
+from frameengine_cli.look import BAD, DIFFERS, GOOD, QUIET, STRONG, words
 from frameengine_cli.tui.lists import BREAK
 from frameengine_cli.tui.rows import Folds, Outline, Row
+from frameengine_cli.tui.working import Marks
 
-OFF, WATCHED = "○", "◎"
+OFF, WATCHED, EDITED = "○", "◎", "✎"
 
 
 @frozen(kw_only=True)
@@ -37,8 +38,8 @@ class Stops:
         return cls(points=points, shown=displayed(session), edits=[edit.text for edit in session.edits])
 
 
-def stop_rows(stops: Stops, state: FrozenMap, everywhere: Mapping[int, int], folds: Folds, width: int) -> Sequence[Row]:
-    """Return what a person has set up; *everywhere* has the number of places of the whole run where each point holds."""
+def stop_rows(stops: Stops, state: FrozenMap, marks: Mapping[int, Marks], folds: Folds, width: int) -> Sequence[Row]:
+    """Return what a person has set up; *marks* has where each point holds in the whole run, as far as that is known."""
     outline = Outline(folds, width)
     for each, stopped in stops.points:
         pointer = each.pointer if isinstance(each, Watchpoint) else ""
@@ -47,9 +48,11 @@ def stop_rows(stops: Stops, state: FrozenMap, everywhere: Mapping[int, int], fol
         text.append_text(words((each.text, STRONG if each.enabled else QUIET)))
         if pointer:
             text.append_text(words(("  ", ""), (_shown(state, pointer), GOOD)))
-        hits = everywhere.get(each.number)
-        facts = phrases.count(stopped, "stop") if hits is None else f"{stopped} of {hits:,}"
+        found = marks.get(each.number)
+        facts = f"{stopped:,} of {found.total}" if found is not None and found.total else phrases.count(stopped, "stop")
         outline.line(text, number=each.number, subject=pointer, facts=words((facts, QUIET)))
+        if found is not None and found.fault:
+            outline.line(words((f"{DIFFERS} {found.fault}", BAD)), 1, number=each.number)
     if not outline.rows:
         outline.line(
             words(("no breakpoints: ", QUIET), ("b", STRONG), (" sets one, ", QUIET), ("w", STRONG), (" watches", QUIET))
@@ -64,7 +67,7 @@ def stop_rows(stops: Stops, state: FrozenMap, everywhere: Mapping[int, int], fol
         outline.gap()
         outline.line(words(("edits that wait for a fork", QUIET)))
         for number, edit in enumerate(stops.edits, 1):
-            outline.line(words((f"✎ {number} ", f"{STRONG} {BAD}"), (edit, "")), 1)
+            outline.line(words((f"{EDITED} {number} ", f"{STRONG} {BAD}"), (edit, "")), 1)
     return outline.rows
 
 

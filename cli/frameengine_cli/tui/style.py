@@ -13,55 +13,35 @@ from frameengine_cli.look import BAD, GOOD, QUIET
 
 DARK, LIGHT, BARE = "frames-dark", "frames-light", "frames-bare"
 
+
+def _theme(name: str, *, dark: bool, **colours: str) -> Theme:
+    """Return a theme of two colours, blue and orange: other ones say nothing."""
+    blue, orange, ground = colours["blue"], colours["orange"], colours["ground"]
+    return Theme(
+        name=name, dark=dark, primary=blue, accent=blue, success=blue, warning=orange, error=orange, background=ground,
+        surface=ground, panel=colours["bars"], foreground=colours["text"], secondary=colours["titles"],
+        variables={each: colours[each] for each in ("edge", "cursor", "here", "quiet")},
+    )  # fmt: skip
+
+
+_BARE = "ansi_default"
 THEMES: Final = (
-    Theme(
-        name=DARK,
-        dark=True,
-        primary="#4aa5e4",
-        secondary="#8fa3b8",
-        accent="#4aa5e4",
-        warning="#f0932b",
-        error="#f0932b",
-        success="#4aa5e4",
-        foreground="#d3dae3",
-        background="#10141a",
-        surface="#10141a",
-        panel="#1a2029",
-        variables={"edge": "#2c3642", "cursor": "#24415c", "here": "#1b2734", "quiet": "#8a97a6"},
+    _theme(
+        DARK, dark=True, blue="#4aa5e4", orange="#f0932b", text="#d3dae3", titles="#8fa3b8", quiet="#8a97a6",
+        ground="#10141a", bars="#1a2029", edge="#2c3642", cursor="#24415c", here="#1b2734",
+    ),
+    _theme(
+        LIGHT, dark=False, blue="#0b66a8", orange="#a85100", text="#1d2730", titles="#52606d", quiet="#5b6670",
+        ground="#fbfaf7", bars="#efede7", edge="#d0ccc2", cursor="#cfe3f5", here="#ebf1f6",
     ),
     Theme(
-        name=LIGHT,
-        dark=False,
-        primary="#0b66a8",
-        secondary="#52606d",
-        accent="#0b66a8",
-        warning="#a85100",
-        error="#a85100",
-        success="#0b66a8",
-        foreground="#1d2730",
-        background="#fbfaf7",
-        surface="#fbfaf7",
-        panel="#efede7",
-        variables={"edge": "#d0ccc2", "cursor": "#cfe3f5", "here": "#ebf1f6", "quiet": "#5b6670"},
-    ),
-    Theme(
-        name=BARE,
-        ansi=True,
-        primary="ansi_default",
-        secondary="ansi_default",
-        accent="ansi_default",
-        warning="ansi_default",
-        error="ansi_default",
-        success="ansi_default",
-        foreground="ansi_default",
-        background="ansi_default",
-        surface="ansi_default",
-        panel="ansi_default",
+        name=BARE, ansi=True, primary=_BARE, secondary=_BARE, accent=_BARE, warning=_BARE, error=_BARE, success=_BARE,
+        foreground=_BARE, background=_BARE, surface=_BARE, panel=_BARE,
         variables=dict.fromkeys(
-            ("edge", "cursor", "here", "quiet", "ansi-background", "ansi-foreground", "border-blurred"), "ansi_default"
+            ("edge", "cursor", "here", "quiet", "ansi-background", "ansi-foreground", "border-blurred"), _BARE
         ),
     ),
-)
+)  # fmt: skip
 
 _STRONG: Final = {Color.parse(GOOD).triplet: "primary", Color.parse(BAD).triplet: "warning"}
 _QUIET_NUMBER: Final = Color.parse(QUIET).number
@@ -113,10 +93,15 @@ RowView:nocolor:focus { border: heavy ansi_default; border-title-style: bold; }
 #answer.open { display: block; }
 #scrubber { height: 2; padding: 0 1; }
 #status { height: 1; padding: 0 1; }
-#command { height: 1; display: none; border: none; padding: 0 1; background: $panel; color: $foreground; }
+#typed { height: auto; background: $panel; }
+#prompt { width: 2; height: 1; padding: 0 0 0 1; display: none; color: $primary; text-style: bold; }
+.typing #prompt { display: block; }
+#command { width: 1fr; height: 1; display: none; border: none; padding: 0 1 0 0; background: $panel; color: $foreground; }
 #command:focus { border: none; }
-.typing #status { display: none; }
-#keys { height: 1; background: $panel; }
+#keys, #typing { height: 1; background: $panel; }
+#typing { display: none; }
+.typing #status, .typing #keys { display: none; }
+.typing #typing { display: block; }
 .wide #left { width: 40; }
 .wider #left { width: 46; }
 .wider #right { display: block; }
@@ -130,7 +115,7 @@ RowView:nocolor:focus { border: heavy ansi_default; border-title-style: bold; }
 #work { height: 100%; }
 ModalScreen { align: center middle; background: $background 60%; }
 ModalScreen:nocolor { background: ansi_default; }
-#sheet { width: 92; max-width: 96%; height: auto; max-height: 94%; border: round $primary; }
+#sheet { width: 120; max-width: 100%; height: auto; max-height: 100%; border: round $primary; }
 #editor { width: 96%; height: 88%; border: round $primary; background: $background; padding: 0 1; }
 #editor TextArea { height: 1fr; border: none; background: $background; padding: 0; }
 #editor TextArea:focus { border: none; }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from ctypes import c_ulong, py_object, pythonapi
 from threading import Event, get_ident
 from typing import Final, Protocol, TypeAlias, TypeVar
@@ -30,6 +30,9 @@ LINES_AT_ONCE: Final = 2_000
 """Lines of the trace that are read before the screen is asked again whether there is something else to do."""
 TOLD_SECONDS: Final = 0.4
 """Between two reports of how much is read."""
+SWITCH_SECONDS: Final = 0.001
+"""How long the thread that reads, or the screen, keeps the other waiting for the interpreter. With Python's own 5 ms a key waits
+several times before it has its effect, and the thread at each line that is long: its hash is taken without the interpreter."""
 PLACES_AT_ONCE: Final = 500
 """Places that are looked through for a breakpoint before something else has its turn."""
 MARKS_MAX: Final = 5_000
@@ -63,7 +66,21 @@ class Marks:
     positions: list[int] = field(factory=list)
     """Positions of its frames."""
     done: bool = False
+    """Whether no more is looked for."""
+    whole: bool = False
     """Whether the whole run was looked at."""
+    fault: str = ""
+    """Why nothing more can be found; empty where nothing is in the way."""
+
+    @property
+    def total(self) -> str:
+        """At how many places it holds, for people; empty as long as nobody knows."""
+        return f"{len(self.positions):,}{'' if self.whole else '+'}" if self.done and not self.fault else ""
+
+    def again(self, first: int) -> None:
+        """Look once more from a position on: the run has grown, and what its last message comes to may be another thing now."""
+        self.positions = [position for position in self.positions if position < first]
+        self.next, self.done, self.whole = min(self.next, first), False, False
 
 
 class Screen(Protocol):
@@ -86,6 +103,14 @@ class Screen(Protocol):
 
     def failed(self, error: FrameEngineError) -> None:
         """Take why the trace cannot be opened, or not be read to its end."""
+
+
+def _is_read(session: Session, place: Place) -> bool:
+    try:
+        session.timeline.index(place)
+    except UnknownRef:
+        return False
+    return True
 
 
 class Working:
@@ -147,6 +172,14 @@ class Working:
 
     async def run(self) -> None:
         """Work until nobody wants it any more."""
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        try:
+            await self._work()
+        finally:
+            sys.setswitchinterval(before)
+
+    async def _work(self) -> None:
         try:
             self._session = await self._beside(self.opening.open)
         except FrameEngineError as error:
@@ -189,34 +222,38 @@ class Working:
         except FrameEngineError as error:
             self._screen.failed(error)
             return False
-        if self._goal is not None:
-            with suppress(UnknownRef):
-                session.debugger.go(self._goal)
-                self._goal = None
-        if session.timeline.loaded and self._goal is not None:
-            self.say(f"goto {self._goal}")
-        now = asyncio.get_running_loop().time()
-        if session.timeline.loaded or now - self._told >= TOLD_SECONDS:
-            self._told = now
-            self._screen.read_on()
+        self._has_read(session)
         # Let the screen be drawn while nothing reads.
         await asyncio.sleep(0)
         return True
 
+    def _has_read(self, session: Session) -> None:
+        """Go where the session is to begin, once that is read, and tell the screen from time to time."""
+        if self._goal is not None and (session.timeline.loaded or _is_read(session, self._goal)):
+            self.say(f"goto {self._goal}")
+            self._goal = None
+        now = asyncio.get_running_loop().time()
+        if session.timeline.loaded or now - self._told >= TOLD_SECONDS:
+            self._told = now
+            self._screen.read_on()
+
     async def _do(self, line: str, act: Act | None) -> None:
         assert self._session is not None  # noqa: S101 - lines are taken once it is open
-        session = self._session
+        session, loaded = self._session, self._session.timeline.loaded
         self.line = line
         try:
-            answer = await self._beside(lambda: dispatch(session, line) if act is None else act(session))
+            try:
+                answer = await self._beside(lambda: dispatch(session, line) if act is None else act(session))
+            finally:
+                self.line = ""
+                if session.timeline.loaded and not loaded:
+                    # It was about the whole run, and that was read for it.
+                    self._has_read(session)
         except FrameEngineError as error:
-            self.line = ""
             self._screen.refused(line, error)
         except Exception as error:  # noqa: BLE001 - a defect in one command does not take the session, and its edits, with it
-            self.line = ""
             self._screen.refused(line, defect(error))
         else:
-            self.line = ""
             self._screen.answered(line, answer)
 
     async def _follow(self, session: Session) -> None:
@@ -227,8 +264,9 @@ class Working:
             self._screen.refused("", error)
         else:
             if answer is not None:
-                # The run has grown: breakpoints may hold in what is new.
-                self.marks.clear()
+                first = session.timeline.index(Place(session.timeline.last.message))
+                for marks in self.marks.values():
+                    marks.again(first)
                 self._screen.answered("", answer)
 
     def want_marks(self) -> None:
@@ -254,15 +292,16 @@ class Working:
 
         try:
             hits = await self._beside(lambda: list(marks.finder.hits(wanted_elsewhere, marks.next, behind)))
-        except FrameEngineError:
-            marks.done = True
+        except FrameEngineError as error:
+            marks.done, marks.fault = True, error.message
+            self._screen.refused(f"hits {marks.point.text}", error)
         else:
             if wanted_elsewhere():
                 # It may have been broken off: these places are looked through again.
                 return
-            found = [session.timeline.index(hit.place.whole) for hit in hits]
+            found = [session.timeline.index(hit.place) for hit in hits]
             marks.positions += dict.fromkeys(found)
-            marks.next = behind
-            marks.done = behind > session.timeline.places or len(marks.positions) >= MARKS_MAX
+            marks.next, marks.whole = behind, behind >= session.timeline.positions
+            marks.done = marks.whole or len(marks.positions) >= MARKS_MAX
         if marks.done or hits:
             self._screen.marked()
