@@ -49,6 +49,8 @@ class Command:
     """What is typed."""
     status: int = 0
     """The exit status that the page promises."""
+    shown: tuple[str, ...] = ()
+    """Lines of its output that the page shows; one that begins with an ellipsis stands for any."""
 
 
 def commands(page: str) -> list[Command]:
@@ -76,7 +78,13 @@ def commands(page: str) -> list[Command]:
             promise = EXIT.search(text)
             if promise is None and number < len(lines) and lines[number].lstrip().startswith("# exit "):
                 promise = EXIT.search(lines[number])
-            found.append(Command(line=start, text=EXIT.sub("", text).strip(), status=int(promise[1]) if promise else 0))
+            status = int(promise[1]) if promise else 0
+            shown = []
+            while number < len(lines) and not FENCE.match(lines[number]) and not lines[number].lstrip().startswith("$ "):
+                shown.append(lines[number].strip())
+                number += 1
+            said = tuple([line for line in shown if line and not line.startswith(("…", "# exit "))])
+            found.append(Command(line=start, text=EXIT.sub("", text).strip(), status=status, shown=said))
     return found
 
 
@@ -112,6 +120,12 @@ def run_all(listed: list[Command], folder: Path, environment: Mapping[str, str])
         if done.returncode != command.status:
             statuses = f"exit {done.returncode}, promised {command.status}"
             problems.append(f"line {command.line}: {command.text}\n  {statuses}\n{done.stdout}{done.stderr}")
+        left = " ".join((done.stdout + done.stderr).split())
+        for line in command.shown:
+            _, found, left = left.partition(" ".join(line.split()))
+            if not found:
+                problems.append(f"line {command.line}: {command.text}\n  does not print, in this order: {line}\n{done.stdout}")
+                break
     return problems
 
 
@@ -131,7 +145,7 @@ def readme() -> list[Command]:
 
 
 def test_every_command_of_the_readme_keeps_its_promise(tmp_path: Path, environment: dict[str, str]) -> None:
-    """Each `frameengine` command runs as written, in order, in a folder with the samples, and exits as the page says."""
+    """Each `frameengine` command runs as written, in order, in a folder with the samples, exits and prints as the page says."""
     folder = tmp_path / "project"
     folder.mkdir()
     for name in FOLDERS:
@@ -204,7 +218,7 @@ $ frameengine nor-this-one
 def test_the_extractor_reads_commands_and_promises() -> None:
     """Commands are found in console blocks only, with their line, their continuation and the exit status they promise."""
     assert commands(PAGE) == [
-        Command(line=5, text="frameengine replay traces/a.jsonl"),
+        Command(line=5, text="frameengine replay traces/a.jsonl", shown=("same: 5 frames",)),
         Command(line=7, text="frameengine diff a b", status=1),
         Command(line=8, text="frameengine show nowhere", status=2),
         Command(line=10, text="frameengine run --graph cogs"),
@@ -228,13 +242,16 @@ def test_commands_are_told_apart() -> None:
 
 
 def test_a_broken_promise_is_reported(tmp_path: Path, environment: dict[str, str]) -> None:
-    """A command that exits otherwise than promised is named with its line, both statuses and what it printed."""
+    """A command that exits or prints otherwise than promised is named with its line, both statuses and what it printed."""
     listed = [
         Command(line=3, text="echo fine"),
         Command(line=4, text="echo oh no >&2; exit 4", status=1),
         Command(line=5, text="exit 4", status=4),
+        Command(line=6, text="echo one; echo two", shown=("one", "two")),
+        Command(line=7, text="echo one; echo two", shown=("two", "one")),
     ]
-    (problem,) = run_all(listed, tmp_path, environment)
+    problem, other = run_all(listed, tmp_path, environment)
     assert "line 4: echo oh no" in problem
     assert "exit 4, promised 1" in problem
     assert problem.endswith("oh no\n")
+    assert "line 7: echo one; echo two\n  does not print, in this order: one" in other

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
 from frameengine.cassette.cassette import Cassette
-from frameengine.effects import ToolCall
+from frameengine.effects import Outcome
 from frameengine.errors import CassetteMiss, NothingCompared, TraceFormat
-from frameengine.exchanges.exchange import Exchange, Request
+from frameengine.exchanges.exchange import DRAW, LATE, Exchange, Request, Response
 from frameengine.exchanges.gather import unkept
 from frameengine.exchanges.near import chain_key, nearest
 from frameengine.exchanges.recorder import GRAPH, redacted_request
@@ -21,8 +21,9 @@ from frameengine.trace.reader import TraceReader
 from frameengine.trace.redact import Redactor
 
 Match: TypeAlias = Literal["exact", "chain"]
-Verdict: TypeAlias = Literal["same", "missed", "outwaited", "unused", "approximate", "nothing"]
-EXITS: dict[Verdict, int] = {"same": 0, "approximate": 1, "missed": 4, "outwaited": 4, "unused": 4, "nothing": 5}
+Verdict: TypeAlias = Literal["same", "missed", "outwaited", "unused", "ambiguous", "approximate", "nothing"]
+EXITS: dict[Verdict, int] = {"same": 0, "approximate": 1, "nothing": 5}
+"""Of the others it is 4."""
 
 
 @frozen(kw_only=True)
@@ -38,11 +39,15 @@ class Receipt:
     missed: int
     """Requests that it has no answer for."""
     ambiguous: int
-    """Requests for which an equal one, with another answer, could have been meant: of another lane, or with another secret."""
+    """Requests for which an equal one, with another answer, could have been meant: under way at once, or with another secret."""
     approximate: int
     """Requests that were answered by their place in a conversation, and are not equal to what was recorded there."""
     outwaited: int
     """Answers that a client waited for longer than when it was recorded, where it left."""
+    refused: int
+    """Requests that no proxy takes, such as those for a WebSocket: whoever recorded refused them too."""
+    draws: int
+    """Recorded draws of clock, chance and ids, which a replay in process gives back, and no proxy can."""
 
     @property
     def verdict(self) -> Verdict:
@@ -55,12 +60,14 @@ class Receipt:
             return "outwaited"
         if self.unused:
             return "unused"
+        if self.ambiguous:
+            return "ambiguous"
         return "approximate" if self.approximate else "same"
 
     @property
     def exit_code(self) -> int:
-        """0 same, 1 approximate, 4 missed, outwaited or unused, 5 where nobody asked for anything."""
-        return EXITS[self.verdict]
+        """0 same, 1 approximate, 4 missed, outwaited, unused or ambiguous, 5 where nobody asked for anything."""
+        return EXITS.get(self.verdict, 4)
 
 
 def read_exchanges(path: Path) -> Iterator[Exchange]:
@@ -78,15 +85,17 @@ def read_exchanges(path: Path) -> Iterator[Exchange]:
     if not recorded:
         raise NothingCompared(f"{path} holds no exchange", hint="record again, and let the agent ask something")
     for entry in recorded:
-        effect = entry.effect
-        try:
-            if not isinstance(effect, ToolCall):
-                raise TypeError("a model call")
-            found = Exchange.from_outcome(effect.name, effect.arguments, entry.outcome, sent.get(entry.key.input, 0))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            what = f"{path}: input {entry.key.input} is no exchange: {error!r}"
-            raise TraceFormat(what, hint="the file was not written by this tool", path=str(path)) from None
-        yield found
+        number = entry.key.input
+        yield exchange_of(path, number, entry.effect.wire(), entry.outcome, sent.get(number, 0))
+
+
+def exchange_of(path: Path, number: int, effect: Mapping[str, Any], outcome: Outcome, sent: int = 0) -> Exchange:
+    """Return the exchange that input *number* of a recording is, of its one call. Raises `TraceFormat` where it is none."""
+    try:
+        return Exchange.from_outcome(effect["name"], effect["arguments"], outcome, sent)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"{path}: input {number} is no exchange: {error!r}"
+        raise TraceFormat(what, hint="the file was not written by this tool", path=str(path)) from None
 
 
 @frozen(eq=False)
@@ -94,10 +103,10 @@ class _Place:
     """One recorded exchange, and what it is found by."""
 
     number: int
-    """Position in the recording, from 0."""
+    """Number of its input in the recording."""
     exchange: Exchange
-    digest: str
-    """Of the request."""
+    request: Request
+    """Its request, as requests are compared here: with or without host."""
     placeholders: tuple[str, ...]
     """In the request, in order."""
     chain: str | None = field(default=None)
@@ -108,44 +117,51 @@ class Book:
     """A recording to answer from, each exchange once; from any thread."""
 
     def __init__(
-        self, exchanges: list[Exchange], *, match: Match = "exact", tasks: bool = False, secrets: Iterable[str] = ()
+        self,
+        exchanges: Iterable[Exchange],
+        *,
+        match: Match = "exact",
+        tasks: bool = False,
+        hosts: bool = False,
+        secrets: Iterable[str] = (),
     ) -> None:
-        """Answer from *exchanges*. With ``chain`` a place in a conversation will do where nothing equals a request.
+        """Answer from the calls among *exchanges*. With ``chain`` a place in a conversation will do where no request is equal.
 
-        *tasks*: lanes are tasks and threads, by names that are the same in every run. Without it they are connections, which a
-        client hands now to this task of its own and now to that one. *secrets* are texts known beforehand, such as keys from the
-        environment: one of them answers for any that stood in its place.
+        *tasks*: lanes are tasks and threads, by names that are the same in every run but for `LATE` ones. Without it they are
+        connections, which a client hands now to this task of its own and now to that one. *hosts*: which host was called counts;
+        a proxy sees none, so it does not where either the recording or whoever asks is one. *secrets* are texts known
+        beforehand, such as keys from the environment: one of them answers for any that stood in its place.
         """
         self.match = match
         self._tasks = tasks
-        self.used = self.ambiguous = self.approximate = self.missed = self.outwaited = 0
+        self.used = self.ambiguous = self.approximate = self.missed = self.outwaited = self.refused = 0
         self._lock = Lock()
         self._redactor = Redactor()
         self._redactor.know(secrets)
         self._bound: dict[str, str] = {}
         self._secrets: dict[str, str] = {}
-        self._places = [
-            _Place(
-                number,
-                one,
-                one.request.digest,
-                one.request.placeholders,
-                chain_key(one.request) if match == "chain" else None,
-            )
-            for number, one in enumerate(exchanges)
-        ]
+        self._hosts = hosts
+        self._places: list[_Place] = []
+        self._draws = 0
+        for number, one in enumerate(exchanges, start=1):
+            if one.request.method == DRAW:
+                self._draws += len(one.request.body["json"])
+                continue
+            request = one.request if hosts else one.request.hostless
+            chain = chain_key(request) if match == "chain" else None
+            self._places.append(_Place(number, one, request, request.placeholders, chain))
         self._left = {place.number: place for place in self._places}
         self._equal: dict[str, list[_Place]] = {}
         self._alike: dict[str, list[_Place]] = {}
         for place in sorted(self._places, key=lambda place: (place.exchange.issued, place.number)):
-            self._equal.setdefault(place.digest, []).append(place)
+            self._equal.setdefault(place.request.digest, []).append(place)
             if place.chain is not None:
                 self._alike.setdefault(place.chain, []).append(place)
 
     @classmethod
     def read(cls, path: Path, *, match: Match = "exact", secrets: Iterable[str] = ()) -> Book:
-        """Read a sealed recording of a proxy. Raises `TraceError` where it is none, and `NothingCompared` where it is empty."""
-        return cls(list(read_exchanges(path)), match=match, secrets=secrets)
+        """Read a sealed recording for a proxy, which sees no hosts. Raises what `read_exchanges` does."""
+        return cls(read_exchanges(path), match=match, secrets=secrets)
 
     def claim(self, request: Request, lane: str = "") -> Exchange:
         """Return the exchange that answers *request*, and take it out. *lane* is the task, thread or connection that asks.
@@ -154,8 +170,8 @@ class Book:
         equal one was there and is used up.
         """
         with self._lock:
-            self._redactor.know(request.secrets)
-            asked = redacted_request(request, self._redactor)
+            self._redactor.know(request.secrets, passing=True)
+            asked = redacted_request(request if self._hosts else request.hostless, self._redactor)
             equal = [place for place in self._equal.get(asked.digest, ()) if self._pairs(place, asked) is not None]
             found = self._take(equal, lane)
             if found is None and self.match == "chain":
@@ -171,7 +187,8 @@ class Book:
                 hint = "this call cannot be replayed: let the agent ask for less, or for another encoding"
                 raise CassetteMiss(what, hint=hint, used=False, nearest=[], request=asked.name)
             self.used += 1
-            self._secrets.update(self._pairs(found, asked) or {})
+            if found.request.digest == asked.digest:
+                self._secrets.update(self._pairs(found, asked) or {})
             return found.exchange
 
     def _pairs(self, place: _Place, asked: Request) -> dict[str, str] | None:
@@ -184,7 +201,7 @@ class Book:
         if not place.placeholders:
             return pairs
         for one, other in zip(place.placeholders, asked.placeholders, strict=True):
-            if one in place.exchange.request.lookalikes or other in asked.lookalikes:
+            if one in place.request.lookalikes or other in asked.lookalikes:
                 # What the recording gave out in the place of a secret comes back like that.
                 if one != other or other not in asked.lookalikes:
                     return None
@@ -202,21 +219,31 @@ class Book:
             return None
         lanes = dict.fromkeys([place.exchange.lane for place in sorted(left, key=lambda place: place.number)])
         chosen = self._bound.get(lane)
-        sure = self._tasks and chosen in lanes
+        named = self._tasks and not lane.startswith(LATE)
+        sure = named and chosen in lanes
         if chosen not in lanes:
             others = [bound for live, bound in self._bound.items() if live != lane]
-            sure = self._tasks and lane in lanes and lane not in others
+            sure = named and lane in lanes and lane not in others
             chosen = lane if sure else next((one for one in lanes if one not in others), next(iter(lanes)))
-        open_ = (not sure and len(lanes) > 1) or len({place.placeholders for place in left}) > 1
-        self.ambiguous += open_ and len({_said(place) for place in left}) > 1
         self._bound[lane] = chosen
         found = next(place for place in left if place.exchange.lane == chosen)
+        others_meant = [place for place in left if not sure and place.exchange.lane != chosen and not self._follows(place, found)]
+        others_meant += [place for place in left if place.placeholders != found.placeholders]
+        self.ambiguous += any(_said(place) != _said(found) for place in others_meant)
         del self._left[found.number]
         return found
 
+    def _follows(self, place: _Place, found: _Place) -> bool:
+        """Return whether *place* is sure to be of a later request than *found*, though of another lane.
+
+        A client takes a new connection when it likes, and one request after the other stays that. Of threads that nobody saw
+        starting, each has a turn of its own, and when that comes is chance.
+        """
+        return not self._tasks and found.exchange.over_before(place.exchange)
+
     def _miss(self, asked: Request, *, used: bool) -> CassetteMiss:
         what = "every equal recorded request has been answered already" if used else "no recorded request equals it"
-        near = nearest(asked, [(place.exchange, place.number in self._left) for place in self._places])
+        near = nearest(asked, [(place.number, place.request, place.number in self._left) for place in self._places])
         hint = "record again; where only ids or settings differ, say --match chain"
         return CassetteMiss(f"{asked.name}: {what}", hint=hint, used=used, nearest=near, request=asked.name)
 
@@ -241,8 +268,11 @@ class Book:
                 ambiguous=self.ambiguous,
                 approximate=self.approximate,
                 outwaited=self.outwaited,
+                refused=self.refused,
+                draws=self._draws,
             )
 
 
-def _said(place: _Place) -> tuple[int, bytes]:
-    return place.exchange.response.status, place.exchange.response.body
+def _said(place: _Place) -> tuple[int, bytes, bool, str]:
+    response: Response = place.exchange.response
+    return response.status, response.body, response.complete, response.error

@@ -19,7 +19,7 @@ class Decoder:
     """One body being decoded, of one encoding or of several in turn, as its header lists them."""
 
     def __init__(self, encoding: str) -> None:
-        self._layers = [_Layer(name) for name in reversed(listed(encoding))]
+        self._layers = [_Layer(name) for name in reversed(listed(encoding)) if name not in ("", "identity")]
 
     @property
     def failed(self) -> bool:
@@ -63,8 +63,6 @@ class _Layer:
         """Return what *data* adds to the body; nothing once it has failed."""
         if self.failed or not data:
             return b""
-        if self.encoding in ("", "identity"):
-            return data
         try:
             found = self._feed(data)
         except (zlib.error, ValueError, EOFError):

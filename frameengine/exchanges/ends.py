@@ -22,6 +22,11 @@ _SHORT = 64
 """Bytes up to which a line counts before its newline is there: some clients do not wait for it."""
 
 
+def is_stream(content_type: str) -> bool:
+    """Return whether answers of a type are made to be read piece by piece."""
+    return content_type.partition(";")[0].strip().lower() in STREAMS
+
+
 class EndMark:
     """Looks for the last event of a stream that comes in pieces: whoever has that event takes the answer for whole.
 
@@ -29,9 +34,8 @@ class EndMark:
     """
 
     def __init__(self, content_type: str) -> None:
-        kind = content_type.partition(";")[0].strip().lower()
-        self._events = kind == EVENTS
-        self._looking = kind in STREAMS
+        self._events = content_type.partition(";")[0].strip().lower() == EVENTS
+        self._looking = is_stream(content_type)
         self._line = bytearray()
         self._after_cr = False
         self._first = True

@@ -6,6 +6,7 @@ A request keeps what a model or tool may go by: method, path, query, a few heade
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -13,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from frameengine import foreign
 from frameengine.codec import canonical, dumps, written
@@ -34,11 +35,20 @@ RESPONSE_PREFIXES = ("x-request-id", "x-ratelimit-", "anthropic-ratelimit-", "op
 PRIVATE_HEADERS = ("openai-organization", "openai-project")
 INLINE_BYTES_MAX = 256 << 10
 """Canonical size up to which a body stands in a line as JSON; beyond it is one text, which a trace stores in pieces."""
+_LEFT_SEEN_US = 100_000
+"""How much later than it was, at most, the end of an exchange is put down whose client went away: it has to be noticed."""
+_SLEW = 0.0005
+"""How much slower than the other clock, at most, the one runs that says when requests are sent: Linux sets it right like that."""
 _CANONICAL_GROWTH = 8
 """How much longer than a document its canonical form is at most: 1e15 is written out."""
 REQUEST_BYTES_MAX = 12 << 20
 """Encoded size up to which a body is kept; a larger one is known by its digest. A trace holds it three times in a frame."""
+_BOUNDARY = re.compile(r'multipart/.*;\s*boundary="?([^";,\s]+)', re.IGNORECASE)
 UNANSWERED = "exchange.unanswered"
+DRAW = "DRAW"
+"""What stands for the HTTP method where a recording made in process holds what the agent drew from clock, chance and ids."""
+LATE = "late"
+"""How the names of lanes begin that nobody saw starting: which of them is which is chance, and another in every run."""
 CLIENT_LEFT = "the client went away"
 """The error of an answer for which the client did not wait: a replay keeps silent there until the client leaves once more."""
 
@@ -66,7 +76,10 @@ class Request:
     def of(cls, method: str, path: str, query: str, headers: Iterable[tuple[str, str]], body: bytes) -> Request:
         """Return the request that these make. *headers* in any case; *body* as it was sent, whatever its encoding."""
         listed = list(headers)
-        fields = {name.lower(): value for name, value in listed}
+        fields: dict[str, str] = {}
+        for raw, value in listed:
+            name = raw.lower()
+            fields[name] = f"{fields[name]}, {value}" if name in fields else value
         query, secrets = public_query(query)
         plain = decoded(body, fields.get("content-encoding", ""))
         return cls(
@@ -74,7 +87,7 @@ class Request:
             path=path,
             query=query,
             headers=freeze({name: _kept(name, fields[name]) for name in REQUEST_HEADERS if name in fields}),
-            body=_packed(body) if plain is None else _body(plain),
+            body=_packed(body) if plain is None else _body(_bounded(plain, fields.get("content-type", ""))),
             secrets=(*secrets, *header_secrets(listed)),
         )
 
@@ -82,6 +95,13 @@ class Request:
     def name(self) -> str:
         """Method and path: what the exchange is called in lists."""
         return f"{self.method} {self.path}"
+
+    @cached_property
+    def hostless(self) -> Request:
+        """The same request by its path alone, as a proxy sees it: in process scheme and host stand before that."""
+        if self.path.startswith("/"):
+            return self
+        return evolve(self, path="/" + self.path.partition("://")[2].partition("/")[2])
 
     @cached_property
     def text(self) -> str:
@@ -97,6 +117,11 @@ class Request:
     def placeholders(self) -> tuple[str, ...]:
         """The placeholders in `text`, in order, and what looks like one: by these, requests of one digest are told apart."""
         return placeholders(self.text)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body; of one that was JSON, those of the same value written anew."""
+        return int(self.body["bytes"]) if "bytes" in self.body else len(self.content())
 
     def content(self) -> bytes:
         """Return the body as bytes; of one that was JSON, the same value written anew; none where only its digest is kept."""
@@ -141,7 +166,7 @@ class Response:
     headers: FrozenMap = EMPTY
     """Those that are kept, in lower case."""
     body: bytes = b""
-    """The body, its content encoding removed; as it came where the encoding is not known here, which ``headers`` then names."""
+    """The body without its content encoding; as it came where ``headers`` names one, which was not to be taken off."""
     complete: bool = True
     """Whether it came to its end."""
     error: str = ""
@@ -155,7 +180,7 @@ class Response:
 
     def pieces(self) -> Iterator[tuple[float, bytes]]:
         """Yield the body in the pieces in which it came, each with its milliseconds."""
-        text = _text(self.body)
+        text = as_text(self.body)
         whole: str | bytes = self.body if text is None else text
         start = 0
         for number, (ms, size) in enumerate(self.chunks or ((self.ms, len(whole)),), start=1):
@@ -167,7 +192,7 @@ class Response:
 
     def wire(self) -> FrozenMap:
         """Return the answer as frozen JSON, without times."""
-        text = _text(self.body)
+        text = as_text(self.body)
         body = {"base64": b64encode(self.body).decode()} if text is None else {"text": text}
         error = {"error": self.error} if self.error else {}
         wire: FrozenMap = freeze({"status": self.status, "headers": self.headers, **body, "complete": self.complete, **error})
@@ -183,11 +208,17 @@ class Exchange:
     response: Response
     """What came back."""
     lane: str = ""
-    """The task, thread or connection that asked: what keeps order."""
+    """The task, thread, job of a pool or connection that asked: what keeps order."""
     issued: int = 1
     """Position in the order of issue within the lane, from 1."""
     at: int = 0
     """When it was sent, in microseconds of the wall clock; 0 where nobody said."""
+
+    def over_before(self, other: Exchange) -> bool:
+        """Return whether this one had come to its end when *other* was sent; where nobody said when they were, it had not."""
+        took = self.response.ms * 1000 * (1 - _SLEW)
+        seen = _LEFT_SEEN_US if self.response.error == CLIENT_LEFT else 0
+        return bool(self.at) and self.at + took - seen <= other.at
 
     def outcome(self) -> Outcome:
         """Return the outcome by which a trace holds the answer."""
@@ -248,14 +279,28 @@ def header_bytes(value: str) -> bytes:
         return value.encode()
 
 
+def as_text(data: bytes) -> str | None:
+    """Return the text that a body is; None where it is none. Nothing that is packed is one."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
 def _kept(name: str, value: str) -> str:
     """Return a header without what differs between equal requests: a content type's parameters."""
     return value.partition(";")[0].strip().lower() if name == "content-type" else value
 
 
+def _bounded(data: bytes, content_type: str) -> bytes:
+    """Return a body of several parts with a boundary that is the same for all: clients draw one anew for each request."""
+    found = _BOUNDARY.match(content_type)
+    return data if found is None else data.replace(f"--{found[1]}".encode(), b"--boundary")
+
+
 def _packed(data: bytes) -> FrozenMap:
     """Return a body that cannot be unpacked: its digest, since a key in it would not be seen."""
-    return _body(data) if _text(data) is not None else _digested(data)
+    return _body(data) if as_text(data) is not None else _digested(data)
 
 
 def _digested(data: bytes) -> FrozenMap:
@@ -267,7 +312,7 @@ def _body(data: bytes) -> FrozenMap:
     body: FrozenMap
     if not data:
         return EMPTY
-    text = _text(data)
+    text = as_text(data)
     carried = b64encode(data).decode() if text is None else text
     if 6 * len(data) > REQUEST_BYTES_MAX and len(dumps(carried)) > REQUEST_BYTES_MAX:
         return _digested(data)
@@ -280,10 +325,3 @@ def _body(data: bytes) -> FrozenMap:
             pass
     body = freeze({"base64" if text is None else "text": carried})
     return body
-
-
-def _text(data: bytes) -> str | None:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return None

@@ -10,7 +10,7 @@ from hashlib import sha256
 from frameengine.codec import dumps
 from frameengine.exchanges.encoding import Decoder
 from frameengine.exchanges.ends import Holding
-from frameengine.exchanges.exchange import Response, kept_headers
+from frameengine.exchanges.exchange import Response, as_text, kept_headers
 from frameengine.jsonvalue import freeze
 from frameengine.trace.holders import header_secrets
 
@@ -56,32 +56,30 @@ class Gathering:
         if self._size > RESPONSE_BYTES_MAX:
             self._cut = True
             return
-        if len(self._ms) == CHUNKS_MAX:
-            self._raw[-1] += data
-            self._plain[-1] += plain
-            return
         self._raw.append(data)
         self._plain.append(plain)
-        self._ms.append(round(ms, 3))
+        if len(self._ms) < CHUNKS_MAX:
+            self._ms.append(round(ms, 3))
 
     def response(self, ms: float, *, complete: bool = True, error: str = "") -> Response:
         """Return the answer, which ended after *ms* milliseconds."""
         # What ends too early, though nobody cut it, fails in whoever unpacks it: so it must again.
         raw = self._decoder.failed or (complete and self._decoder.inside)
-        parts = self._raw if raw else self._plain
+        parts = _timed(self._raw if raw else self._plain)
         body = b"".join(parts)
         cut = self._cut
         if _WORST * len(body) > RESPONSE_BYTES_MAX and _encoded(body) > RESPONSE_BYTES_MAX:
             body, cut = body[: RESPONSE_BYTES_MAX // _WORST], True
         if cut:
-            complete, error = False, error or TOO_LONG
+            complete, error = False, f"{TOO_LONG}; {error}" if error else TOO_LONG
         headers = dict(self.headers)
-        if not raw or _plainly(body):
-            # A stale header would have a client unpack what is not packed.
+        if not raw:
             headers.pop("content-encoding", None)
-        elif self._decoder.failed:
-            # A key in it would not be seen, and whoever can unpack it would have that.
-            complete, error = False, f"{UNREADABLE}: {len(body):,} bytes, sha256 {sha256(body).hexdigest()}"
+        elif self._decoder.failed and as_text(body) is None:
+            # A key in it would not be seen, and whoever can unpack it would have that. What is text all the same is kept under
+            # the header that does not hold: a client that tries to unpack it fails, and so it must again.
+            packed = headers.get("content-encoding", "")
+            complete, error = False, f"{UNREADABLE} ({packed}): {len(body):,} bytes, sha256 {sha256(body).hexdigest()}"
             body, parts = b"", []
         return Response(
             status=self.status,
@@ -97,30 +95,22 @@ class Gathering:
 
 def unkept(response: Response) -> bool:
     """Return whether an answer came to its reader and is not kept so: no replay can give it."""
-    return response.error == TOO_LONG or response.error.startswith(UNREADABLE)
+    return response.error.startswith((TOO_LONG, UNREADABLE))
+
+
+def _timed(parts: list[bytes]) -> list[bytes]:
+    """Return pieces, of which the last is all that came behind those whose times are kept."""
+    return [*parts[: CHUNKS_MAX - 1], b"".join(parts[CHUNKS_MAX - 1 :])] if len(parts) > CHUNKS_MAX else parts
 
 
 def _sizes(body: bytes, parts: list[bytes]) -> list[int]:
     """Return how much each piece adds: code points where the whole is text, else bytes."""
-    try:
-        body.decode()
-    except UnicodeDecodeError:
+    if as_text(body) is None:
         return [len(part) for part in parts]
     reader = getincrementaldecoder("utf-8")()
     return [len(reader.decode(part)) for part in parts]
 
 
-def _plainly(body: bytes) -> bool:
-    """Whether a body that its header calls compressed is not: no compressed one is text."""
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _encoded(body: bytes) -> int:
-    try:
-        return len(dumps(body.decode()))
-    except UnicodeDecodeError:
-        return len(b64encode(body))
+    text = as_text(body)
+    return len(b64encode(body)) if text is None else len(dumps(text))

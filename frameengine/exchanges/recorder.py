@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -18,7 +18,8 @@ from frameengine.engine.message import Engine
 from frameengine.engine.stops import Ask
 from frameengine.errors import FrameEngineError
 from frameengine.exchanges.encoding import cut_short, decoded
-from frameengine.exchanges.exchange import Exchange, Request, Response
+from frameengine.exchanges.exchange import Exchange, Request, Response, as_text
+from frameengine.exchanges.gather import unkept
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
 from frameengine.inputs import Webhook
@@ -26,10 +27,9 @@ from frameengine.jsonvalue import Json
 from frameengine.performers.clock import system_clock
 from frameengine.trace.header import header
 from frameengine.trace.redact import SECRET_MIN, Redactor
+from frameengine.trace.sought import Sought
 from frameengine.trace.writer import Durability, TraceWriter
 
-LATE_MAX = 200
-"""Secrets that come to be known late and are looked for in the file: there are few, but for signatures, new in each request."""
 GRAPH = "exchanges"
 """The graph of which a recording of exchanges is a run."""
 
@@ -55,9 +55,19 @@ class ExchangeRecorder:
         self._issued: Counter[str] = Counter()
         self._redactor = Redactor()
         self._redactor.know(secrets)
-        self._late: list[str] = []
+        self._late: dict[str, None] = {}
+        self.count = 0
+        """Exchanges that are kept."""
+        self.unanswered = 0
+        """Of these, requests to which no answer came."""
+        self.cut = 0
+        """Answers that did not come to their end."""
+        self.unkept = 0
+        """Answers that their reader had, and that are not in the trace: too long, or packed in an unknown way."""
+        self.refused = 0
+        """Requests that whoever records does not take: none of them is kept."""
         self.exposed = 0
-        """Once sealed: secrets that stand in the file, since they came to be known as such only after they were written."""
+        """Once sealed: secrets that stand in the file, written before they were known as such, or when they were forgotten."""
         self._problem: FrameEngineError | None = None
         self._performer = _Known()
         bound = bind(load_graph(GRAPH))
@@ -67,11 +77,6 @@ class ExchangeRecorder:
         self._run = Run(Engine(bound), self._performer, self._writer, clock=self._clock)
 
     @property
-    def count(self) -> int:
-        """How many exchanges are kept."""
-        return self._writer.calls
-
-    @property
     def secrets(self) -> int:
         """How many different secrets were replaced."""
         return self._redactor.count
@@ -79,13 +84,13 @@ class ExchangeRecorder:
     def know(self, secrets: Iterable[str]) -> None:
         """Replace these from now on as well."""
         with self._lock:
-            self._learn(secrets)
+            self._learn(list(secrets))
 
-    def _learn(self, secrets: Iterable[str]) -> None:
-        listed = list(secrets)
-        if self.count and len(self._late) < LATE_MAX:
-            self._late += [one for one in dict.fromkeys(listed) if len(one) >= SECRET_MIN and not self._redactor.given(one)]
-        self._redactor.know(listed)
+    def _learn(self, secrets: Sequence[str], *, passing: bool = False) -> None:
+        if self.count:
+            late = [one for one in secrets if len(one) >= SECRET_MIN and not self._redactor.given(one)]
+            self._late.update(dict.fromkeys(late))
+        self._redactor.know(secrets, passing=passing)
 
     def issue(self, lane: str) -> int:
         """Take the next place in the order of *lane*: when a request is sent, not when its answer comes.
@@ -114,11 +119,16 @@ class ExchangeRecorder:
                 raise
 
     def _keep(self, exchange: Exchange) -> None:
-        self._learn([*exchange.request.secrets, *exchange.response.secrets])
+        self._learn([*exchange.request.secrets, *exchange.response.secrets], passing=True)
         sent = exchange.at or self._clock.now() - round(exchange.response.ms * 1000)
         clean = redacted(exchange if exchange.at else evolve(exchange, at=sent), self._redactor)
         self._performer.outcome = clean.outcome()
         self._run.send(Webhook(source=clean.request.name, payload=clean.request.wire()), at=sent)
+        lost = unkept(clean.response)
+        self.count += 1
+        self.unkept += lost
+        self.unanswered += not clean.response.status
+        self.cut += not (clean.response.complete or lost or not clean.response.status)
 
     def seal(self) -> None:
         """Finish the trace. Raises what failed while it was written, and `StorageError`."""
@@ -130,13 +140,18 @@ class ExchangeRecorder:
             self.exposed = self._exposed()
 
     def _exposed(self) -> int:
-        late = {one: written(one)[1:-1] for one in self._late}
-        with self.path.open("rb") as file:
-            for line in file if late else ():
-                late = {one: form for one, form in late.items() if form not in line}
-                if not late:
-                    break
-        return len(dict.fromkeys(self._late)) - len(late)
+        """Return how many secrets stand in the file, of those that were not looked for all the time."""
+        sought = Sought()
+        for one in {**self._late, **self._redactor.forgotten}:
+            sought.add(written(one)[1:-1].decode())
+        found = 0
+        with self.path.open(encoding="utf-8") as file:
+            for line in file if sought else ():
+                for form in sought.within(line):
+                    if form in line:
+                        sought.remove(form)
+                        found += 1
+        return found
 
     def discard(self) -> None:
         """Leave nothing behind where no exchange was kept: a file that was to be replaced is as it was."""
@@ -176,7 +191,7 @@ def redacted(exchange: Exchange, redactor: Redactor) -> Exchange:
         response=Response(
             status=response.status,
             headers=redactor.value(response.headers),
-            body=_unpacked(response.body, packed, redactor) if packed and response.body else _bytes(response.body, redactor),
+            body=_unpacked(response.body, packed, redactor),
             complete=response.complete,
             error=redactor.text(response.error),
             chunks=response.chunks,
@@ -208,10 +223,13 @@ def redacted_request(request: Request, redactor: Redactor) -> Request:
 
 
 def _unpacked(data: bytes, encoding: str, redactor: Redactor) -> bytes:
-    """Return a body that ends too early for its encoding without its secrets; it ends too early then as well.
+    """Return a body without its secrets; one that ends too early for its encoding ends too early then as well.
 
-    It is packed anew even where none was seen: what comes behind the part that can be unpacked may hold letters in the clear.
+    Such a one is packed anew even where none was seen: what comes behind the part that can be unpacked may hold letters in the
+    clear. A text was never packed, whatever the header says.
     """
+    if not encoding or as_text(data) is not None:
+        return _bytes(data, redactor)
     return cut_short(_bytes(decoded(data, encoding) or b"", redactor), encoding)
 
 

@@ -9,7 +9,8 @@ from attrs import evolve, frozen
 from frameengine import foreign
 from frameengine.effects import EffectFailure, ModelReply
 from frameengine.errors import LimitError, UsageError, ValueRefused
-from frameengine.exchanges.exchange import Exchange, Request, Response
+from frameengine.exchanges.exchange import CLIENT_LEFT, Exchange, Request, Response
+from frameengine.exchanges.gather import unkept
 from frameengine.importers.exchange_cut import ChatCall
 from frameengine.importers.openai_plan import check_message
 from frameengine.jsonvalue import FrozenMap, Json, freeze
@@ -30,6 +31,9 @@ def is_chat(request: Request) -> bool:
 
 def chat_call(exchange: Exchange, number: int) -> ChatCall:
     """Return the call that an exchange of `is_chat` is; *number* is its place in the recording. Raises `Refused`."""
+    if unkept(exchange.response):
+        # The agent had it, and may have gone on with it: a failed call it was not.
+        raise Refused(f"its answer is not in the recording: it was {exchange.response.error}")
     body = _body(exchange.request)
     messages = body.get("messages")
     if not isinstance(messages, tuple) or not messages:
@@ -86,7 +90,9 @@ def _read(response: Response, asked: str) -> _Answer:
     from frameengine.performers.model_http.reading import Reading
 
     if not response.status:
-        failure = EffectFailure(type="model.connect_error", message=response.error or "no answer came")
+        # Who did not wait for an answer has not found that there is no server.
+        kind = "truncated" if response.error == CLIENT_LEFT else "connect_error"
+        failure = EffectFailure(type=f"model.{kind}", message=response.error or "no answer came")
         return _Answer(failure=failure, meta=_meta(response, {}))
     now = 0.0
     reading = Reading(response.status, response.headers, asked=asked, clock=lambda: round(now))

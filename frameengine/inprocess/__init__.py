@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from frameengine.inprocess.block import Receipt
-from frameengine.inprocess.record import ExposedSecret, Recording, UnrecordedConnection, recording
+from frameengine.inprocess.record import (
+    ExposedSecret,
+    Recording,
+    UncontrolledDraw,
+    UnkeptAnswer,
+    UnrecordedConnection,
+    recording,
+)
 from frameengine.inprocess.replay import Replaying, replaying
 from frameengine.inprocess.scan import Finding, irreproducible
 
@@ -13,6 +20,8 @@ __all__ = [
     "Receipt",
     "Recording",
     "Replaying",
+    "UncontrolledDraw",
+    "UnkeptAnswer",
     "UnrecordedConnection",
     "irreproducible",
     "recording",

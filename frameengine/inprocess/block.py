@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from frameengine.errors import FrameEngineError, UsageError
 from frameengine.inprocess.controls import Controls
 from frameengine.inprocess.hooks import follow_starts, held, hold_clients
 from frameengine.inprocess.lanes import Lanes
-from frameengine.inprocess.network import Allowed, Touch, Watch
+from frameengine.inprocess.network import SENDING, Allowed, Touch, Watch
 from frameengine.inprocess.older import Older
 from frameengine.inprocess.own import Site
 from frameengine.inprocess.patches import Patches
@@ -56,6 +57,10 @@ class Receipt:
         """0 where nothing went wrong, else that of the first problem."""
         return self.problems[0].exit_code if self.problems else 0
 
+    def __str__(self) -> str:
+        counts = [(name, value) for name, value in asdict(self, recurse=False).items() if isinstance(value, int)]
+        return ", ".join([f"{name} {value}" for name, value in counts if value]) or "nothing"
+
 
 class Block:
     """A ``with`` or ``async with`` block in which every HTTP client of the process is held. `receipt` says what it came to."""
@@ -74,7 +79,8 @@ class Block:
         self._entered = False
         self._past: list[Touch] = []
         self._problems: list[FrameEngineError] = []
-        self._watch = Watch(self._allowed, self.touched, lookups=False)
+        self._watch = Watch(self, self._allowed, lookups=False)
+        self._process = os.getpid()
 
     @property
     def receipt(self) -> Receipt:
@@ -89,16 +95,20 @@ class Block:
         """Answer an async client's request."""
         raise NotImplementedError
 
+    def sending(self) -> bool:
+        """Return whether a client of this block is at work here: what it does is being recorded."""
+        return SENDING.get() is self
+
     def touched(self, touch: Touch) -> None:
-        """Hear of something that reached for the network past the block."""
+        """Hear of something that reached for the network past the block; may raise."""
         raise NotImplementedError
 
     def _open(self) -> Controls:
         """Open the file, and return what stands between the agent and clock, chance and ids."""
         raise NotImplementedError
 
-    def _close(self, leaving: BaseException | None) -> None:
-        """Finish; add to the problems what is wrong at the end. *leaving* is what ended the block early."""
+    def _close(self) -> None:
+        """Finish; add to the problems what is wrong at the end."""
         raise NotImplementedError
 
     def transport(self, inner: Any = None, *, library: str = "httpx2") -> Any:
@@ -119,36 +129,25 @@ class Block:
             )
         self._entered = True
         try:
-            self._lanes = Lanes()
+            self._lanes, self._process = Lanes(), os.getpid()
             self._controls = self._open()
             self.active = True
             if self._clients == "all":
                 hold_clients(self, self._patches)
-            follow_starts(self._lanes, self._patches)
+            follow_starts(self, self._lanes, self._patches)
             self._controls.install(self._patches)
             self._watch.start()
-            self._older = Older(self._allowed)
+            self._older = Older(self, self._allowed)
             self._older.hold(self._patches, self._watch.tell)
-        except BaseException as error:
+        except BaseException:
             self._let_go()
-            self._close(error)
+            self._close()
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, leaving: BaseException | None, trace: TracebackType | None) -> None:
-        self._let_go()
-        # Who ends the program as if all were well must not hide that it is not.
-        good = isinstance(leaving, SystemExit) and leaving.code in (None, 0)
-        try:
-            self._close(None if good else leaving)
-        except FrameEngineError as error:
-            self._problems.append(error)
-        if not self._problems:
-            return
-        more = f" (and {len(self._problems) - 1} more problems)" if len(self._problems) > 1 else ""
-        if leaving is None or good:
-            raise self._problems[0]
-        leaving.add_note(f"frameengine: {self._problems[0]}{more}. {self._problems[0].hint}")
+        __tracebackhide__ = True
+        self._leave(leaving)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -156,15 +155,34 @@ class Block:
     async def __aexit__(
         self, kind: type[BaseException] | None, leaving: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.__exit__(kind, leaving, trace)
+        __tracebackhide__ = True
+        self._leave(leaving)
+
+    def _leave(self, leaving: BaseException | None) -> None:
+        """End the block; raise the first problem, or add it to what is *leaving* the block already."""
+        __tracebackhide__ = True  # by pytest: what is wrong is wrong with the agent
+        self._let_go()
+        try:
+            self._close()
+        except FrameEngineError as error:
+            self._fail(error)
+        if not self._problems:
+            return
+        first, more = self._problems[0], len(self._problems) - 1
+        told = first.hint + (f" (and {more} more)" if more else "") + f"\nreceipt: {self.receipt}"
+        # Who ends the program as if all were well must not hide that it is not.
+        if leaving is None or (isinstance(leaving, SystemExit) and leaving.code in (None, 0)):
+            first.add_note(f"try: {told}")
+            raise first
+        leaving.add_note(f"try: {told}" if leaving is first else f"frameengine: {first}. {told}")
 
     def _fail(self, error: FrameEngineError) -> None:
-        self._problems.append(error)
+        # What could not be written is told again by each that comes after it.
+        if not any(error is one for one in self._problems):
+            self._problems.append(error)
 
     def _let_go(self) -> None:
         self._watch.stop()
-        if self._older is not None:
-            self._older.release()
         self.active = False
         if self._controls is not None:
             self._controls.remove()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 from frameengine.codec import dumps
 from frameengine.errors import CassetteMiss
-from frameengine.exchanges.exchange import Request
+from frameengine.exchanges.exchange import Request, Response
+from frameengine.exchanges.near import told
+from frameengine.jsonvalue import FrozenMap, freeze
 
 MISS_STATUS = 404
 """What a request that nothing answers gets: a status that clients tell their caller and do not try again."""
@@ -24,11 +25,9 @@ def asked(request: Any) -> Request:
     return Request.of(request.method, origin + path, query, request.headers.multi_items(), request.content)
 
 
-def missed(library: ModuleType, miss: CassetteMiss) -> Any:
+def missed(miss: CassetteMiss) -> Response:
     """Return the answer to a request that has no recorded one, in the shapes of OpenAI's and Anthropic's errors."""
-    near = miss.fields.get("nearest", [])
-    told = "; ".join([f"recorded {one['request']} (input {one['input']}): {one['why']}" for one in near])
-    message = f"{miss.message}{f'; nearest: {told}' if told else ''}. {miss.hint}"
-    problem = {"message": message, "type": "frameengine", "code": miss.code, "nearest": near}
-    headers = {"content-type": "application/json", "x-should-retry": "false"}
-    return library.Response(MISS_STATUS, headers=headers, content=dumps({"type": "error", "error": problem}))
+    near = miss.fields["nearest"]
+    problem = {"message": f"{told(miss)}. {miss.hint}", "type": "frameengine", "code": miss.code, "nearest": near}
+    headers: FrozenMap = freeze({"content-type": "application/json", "x-should-retry": "false"})
+    return Response(status=MISS_STATUS, headers=headers, body=dumps({"type": "error", "error": problem}))

@@ -28,8 +28,8 @@ Control: TypeAlias = Literal["clock", "uuid", "random"]
 
 FUNCTIONS: tuple[tuple[Control, str, str], ...] = (
     ("clock", "time", "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns process_time process_time_ns"),
-    ("clock", "time", "thread_time thread_time_ns localtime gmtime ctime asctime strftime"),
-    ("uuid", "uuid", "uuid1 uuid4 uuid6 uuid7"),
+    ("clock", "time", "thread_time thread_time_ns clock_gettime clock_gettime_ns localtime gmtime ctime asctime strftime"),
+    ("uuid", "uuid", "uuid1 uuid4 uuid6 uuid7 uuid8"),
     ("random", "random", "random uniform triangular randint randrange getrandbits randbytes gauss normalvariate lognormvariate"),
     ("random", "random", "expovariate vonmisesvariate gammavariate betavariate paretovariate weibullvariate binomialvariate"),
     ("random", "random", "choice choices sample shuffle"),
@@ -63,6 +63,7 @@ class Controls:
         self.control = control
         self._lanes, self._draws = lanes, draws
         self._uncontrolled: Counter[tuple[Site, str]] = Counter()
+        self._wanted = dict.fromkeys(control)
         self._substitutes: dict[Any, Any] = {}
         self.active = True
 
@@ -71,6 +72,16 @@ class Controls:
         """Where the agent's own code drew what nobody recorded: place, name, how often."""
         counted = [(site, name, count) for (site, name), count in self._uncontrolled.items()]
         return tuple(sorted(counted, key=lambda item: (item[0].file, item[0].line, item[1])))
+
+    def told(self) -> str:
+        """Return the first place that drew what nobody recorded, and the control that records all such; empty without one."""
+        places = self.uncontrolled
+        if not places:
+            return ""
+        (site, name, _), more = places[0], len(places) - 1
+        others = f" (and {more} more place{'s' if more > 1 else ''})" if more else ""
+        kinds = ", ".join([f'"{kind}"' for kind in KINDS if kind in self._wanted])
+        return f"{site} {name} is not controlled{others}: control=({kinds}{',' if len(self._wanted) == 1 else ''})"
 
     def install(self, patches: Patches) -> None:
         """Put the substitutes in place, also where the agent's modules hold a function under a name of their own."""
@@ -99,6 +110,7 @@ class Controls:
         if kind in self.control:
             return self._draws.draw(self._lanes.here(), site, name, really)
         self._uncontrolled[site, name] += 1
+        self._wanted[kind] = None
         return _UNTOUCHED
 
     def _function(self, kind: Control, name: str, original: Any) -> Any:

@@ -17,12 +17,10 @@ from attrs import field, frozen
 from frameengine import foreign
 from frameengine.codec import dumps
 from frameengine.errors import Diverged, FrameEngineError
-from frameengine.exchanges.exchange import Exchange, Request, Response
+from frameengine.exchanges.exchange import DRAW, Exchange, Request, Response
 from frameengine.inprocess.own import Site
 from frameengine.jsonvalue import FrozenMap, freeze
 
-METHOD = "DRAW"
-"""What stands for the HTTP method where a recording holds draws."""
 BATCH_MAX = 1000
 """Draws of a lane that are kept together at most."""
 _INT_MAX = 1 << 53
@@ -46,7 +44,10 @@ class Draw:
 
 
 class RecordedDraws:
-    """Draws on their way into a recording: those of a lane are written before the next request of that lane."""
+    """Draws on their way into a recording: those of a lane are written before the next request of that lane.
+
+    None is written before the first request: a file that is to be replaced stays as it was where there is none.
+    """
 
     def __init__(self, keep: Callable[[Exchange], None]) -> None:
         self._keep = keep
@@ -54,6 +55,8 @@ class RecordedDraws:
         self._pending: dict[str, list[Draw]] = {}
         self._batches: Counter[str] = Counter()
         self.count = 0
+        self.asked = False
+        """Whether there was a request."""
 
     def draw(self, lane: str, site: Site, name: str, really: Callable[[], Any]) -> Any:
         """Draw really, and remember what came. A call that fails is no draw."""
@@ -63,19 +66,21 @@ class RecordedDraws:
             pending = self._pending.setdefault(lane, [])
             pending.append(Draw(site=site, name=name, value=to_json(value)))
             full = len(pending) >= BATCH_MAX
-        if full:
+        if full and self.asked:
             self.flush(lane)
         return value
 
     def flush(self, *lanes: str) -> None:
         """Write what some lanes drew, or all of them."""
-        for lane in lanes or sorted(self._pending):
-            with self._lock:
-                drawn = self._pending.pop(lane, [])
-                self._batches[lane] += bool(drawn)
-                number = self._batches[lane]
-            if drawn:
-                self._keep(_exchange(drawn, lane, number))
+        with self._lock:
+            drawn = [(lane, self._pending.pop(lane, [])) for lane in lanes or sorted(self._pending)]
+            batches = []
+            for lane, draws in drawn:
+                for start in range(0, len(draws), BATCH_MAX):
+                    self._batches[lane] += 1
+                    batches.append(_exchange(draws[start : start + BATCH_MAX], lane, self._batches[lane]))
+        for batch in batches:
+            self._keep(batch)
 
 
 class ReplayedDraws:
@@ -128,7 +133,7 @@ def _facts(site: Site, name: str, lane: str) -> dict[str, Any]:
 def _exchange(drawn: list[Draw], lane: str, number: int) -> Exchange:
     """Return draws as an exchange: what was drawn where is the request, the values are the answer."""
     places = [[draw.site.file, draw.site.function, draw.site.line, draw.name] for draw in drawn]
-    request = Request(method=METHOD, path=f"/{lane}", body=freeze({"json": places}))
+    request = Request(method=DRAW, path=f"/{lane}", body=freeze({"json": places}))
     headers: FrozenMap = freeze({"content-type": "application/json"})
     values = dumps([draw.value for draw in drawn])
     response = Response(status=200, headers=headers, body=values, chunks=((0.0, len(values.decode())),))

@@ -9,10 +9,10 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 from frameengine.inprocess.lanes import Lanes
-from frameengine.inprocess.network import SENDING
+from frameengine.inprocess.network import Side
 from frameengine.inprocess.patches import Patches
 from frameengine.inprocess.streams import LIBRARIES
 
@@ -21,19 +21,6 @@ LEAVES = frozenset({"HTTPTransport", "AsyncHTTPTransport", "AiohttpTransport", "
 
 One that wraps another (to try again, to log) is part of the agent: it runs in a replay too, and the one inside it is held.
 """
-
-
-class Side(Protocol):
-    """What stands between a client and its transport: the recording or the replay."""
-
-    active: bool
-    """Whether the block is open: what is still held afterwards goes straight through."""
-
-    def send(self, request: Any, forward: Callable[[], Any]) -> Any:
-        """Return the answer to a request; *forward* really sends it."""
-
-    async def asend(self, request: Any, forward: Callable[[], Awaitable[Any]]) -> Any:
-        """Return the answer to a request of an async client."""
 
 
 def hold_clients(side: Side, patches: Patches) -> None:
@@ -46,27 +33,41 @@ def hold_clients(side: Side, patches: Patches) -> None:
             _hold_class_tree(base, side, patches)
 
 
-def follow_starts(lanes: Lanes, patches: Patches) -> None:
-    """Give tasks and threads their lanes when they are started; not those that a client starts to get through to its server."""
+def follow_starts(side: Side, lanes: Lanes, patches: Patches) -> None:
+    """Give tasks, threads and jobs of pools their lanes when they are started; not those that a client starts for its server."""
     from asyncio.base_events import BaseEventLoop as loop  # noqa: N813 - a class to be patched, not one to be made
+    from concurrent.futures import ThreadPoolExecutor as pool  # noqa: N813
 
     thread = threading.Thread
     create_task: Any = loop.create_task
     start: Any = thread.start
+    submit: Any = pool.submit
 
     def creating(self: Any, coroutine: Any, **options: Any) -> Any:
-        task = create_task(self, coroutine, **options)
-        if not SENDING.get():
-            lanes.adopt(task)
+        if side.sending():
+            return create_task(self, coroutine, **options)
+        with lanes.starting() as adopt:
+            task = create_task(self, coroutine, **options)
+            adopt(task)
         return task
 
     def starting(self: Any) -> None:
-        if not SENDING.get():
-            lanes.adopt(self)
+        if not side.sending():
+            with lanes.starting() as adopt:
+                adopt(self)
         start(self)
+
+    def submitting(self: Any, job: Any, /, *args: Any, **options: Any) -> Any:
+        # A pool of interpreters has no threads of this one, and no way to get a job of ours there.
+        if side.sending() or any(kind.__name__ == "InterpreterPoolExecutor" for kind in type(self).__mro__):
+            return submit(self, job, *args, **options)
+        job = lanes.job(job)
+        with lanes.unseen():
+            return submit(self, job, *args, **options)
 
     patches.put(loop, "create_task", creating)
     patches.put(thread, "start", starting)
+    patches.put(pool, "submit", submitting)
 
 
 def _hold_class_tree(base: Any, side: Side, patches: Patches) -> None:
@@ -106,11 +107,11 @@ def _async_hook(side: Side, original: Any) -> Any:
 
 
 def _send(side: Side, request: Any, forward: Callable[[], Any]) -> Any:
-    return side.send(request, forward) if side.active and not SENDING.get() else forward()
+    return side.send(request, forward) if side.active and not side.sending() else forward()
 
 
 async def _asend(side: Side, request: Any, forward: Callable[[], Awaitable[Any]]) -> Any:
-    return await (side.asend(request, forward) if side.active and not SENDING.get() else forward())
+    return await (side.asend(request, forward) if side.active and not side.sending() else forward())
 
 
 class _Held:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import frozen
 
@@ -24,8 +24,9 @@ from frameengine.inprocess.own import outwards, own_site, site_of
 
 Address = tuple[str, int]
 
-SENDING: ContextVar[bool] = ContextVar("frameengine_sending", default=False)
-"""Whether a recorded client is at work: what it connects to is being recorded."""
+SENDING: ContextVar[object] = ContextVar("frameengine_sending", default=None)
+"""The block one of whose recorded clients is at work: what it connects to is being recorded. Of no other block: a task that such
+a client started may outlive that one."""
 
 _CONNECTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _LOOKUPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo"})
@@ -43,6 +44,25 @@ class Touch:
     """``file:line`` of the agent's own code, else of the library."""
     through: str
     """The library, where it was one; else empty."""
+
+
+class Side(Protocol):
+    """What stands between a client and its transport: the recording or the replay."""
+
+    active: bool
+    """Whether the block is open: what is still held afterwards goes straight through."""
+
+    def send(self, request: Any, forward: Callable[[], Any]) -> Any:
+        """Return the answer to a request; *forward* really sends it."""
+
+    async def asend(self, request: Any, forward: Callable[[], Awaitable[Any]]) -> Any:
+        """Return the answer to a request of an async client."""
+
+    def sending(self) -> bool:
+        """Return whether a recorded client is at work here: what it does is being recorded."""
+
+    def touched(self, touch: Touch) -> None:
+        """Hear of something that reached for the network past the block; may raise."""
 
 
 class Allowed:
@@ -70,9 +90,9 @@ class Allowed:
 class Watch:
     """Look at the sockets of this process, all threads, from `start` to `stop`."""
 
-    def __init__(self, allowed: Allowed, touched: Callable[[Touch], None], *, lookups: bool) -> None:
-        """Tell *touched* of everything that is not *allowed*, of names that are looked up too where *lookups*; it may raise."""
-        self._allowed, self._touched, self._lookups = allowed, touched, lookups
+    def __init__(self, side: Side, allowed: Allowed, *, lookups: bool) -> None:
+        """Tell *side* of everything that is not *allowed*, of names that are looked up too where *lookups*; it may raise."""
+        self._side, self._allowed, self._lookups = side, allowed, lookups
 
     def start(self) -> None:
         """Look from now on."""
@@ -86,13 +106,13 @@ class Watch:
 
     def tell(self, address: str, frame: FrameType | None) -> None:
         """Tell that code in *frame* reaches for an address."""
-        self._touched(_touch(address, frame))
+        self._side.touched(_touch(address, frame))
 
     def see(self, event: str, args: tuple[Any, ...], frame: FrameType | None) -> None:
         """Look at one audit event."""
         if event in _CONNECTS:
             address = args[1]
-            if args[0].family not in (socket.AF_INET, socket.AF_INET6) or not isinstance(address, tuple) or SENDING.get():
+            if args[0].family not in (socket.AF_INET, socket.AF_INET6) or not isinstance(address, tuple) or self._side.sending():
                 return
             host, port = str(address[0]), int(address[1])
             if not self._allowed.connect(host, port):

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeAlias
 
-from frameengine.inprocess.network import SENDING, Allowed
+from frameengine.inprocess.network import Allowed, Side
 from frameengine.inprocess.patches import Patches
 
 Ends: TypeAlias = tuple[Any, Any]
@@ -33,22 +33,17 @@ _SENT_AT = 200
 class Older:
     """The network connections of this process at the beginning of a block, but for those that its own servers have taken."""
 
-    def __init__(self, allowed: Allowed) -> None:
+    def __init__(self, side: Side, allowed: Allowed) -> None:
         """Look at all that are open now; *allowed* has the addresses that are left alone."""
-        self.active = False
+        self._side = side
         self._sent = {ends: sent for ends, sent in _connected() if not allowed.connect(str(ends[1][0]), int(ends[1][1]))}
 
     def hold(self, patches: Patches, told: Callable[[str, FrameType], None]) -> None:
         """Tell *told* of what Python code sends over one of them, before it does; it may raise. Once each where it does not."""
-        self.active = True
         for module, kind, names in _METHODS:
             owner = getattr(sys.modules.get(module), kind, None)
             for name in names if owner is not None else ():
                 patches.put(owner, name, self._guarded(getattr(owner, name), told))
-
-    def release(self) -> None:
-        """Watch no longer."""
-        self.active = False
 
     def grown(self) -> list[tuple[str, int]]:
         """Return where bytes went that nobody was told of, and how many: sent by code in C. Known on Linux only."""
@@ -57,7 +52,7 @@ class Older:
 
     def _guarded(self, original: Any, told: Callable[[str, FrameType], None]) -> Any:
         def send(sock: Any, *args: Any, **options: Any) -> Any:
-            if self.active and self._sent and not SENDING.get():
+            if self._side.active and self._sent and not self._side.sending():
                 self._see(_ends(sock), told, sys._getframe(1))
             return original(sock, *args, **options)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from frameengine.errors import UsageError
@@ -35,6 +35,16 @@ class Patches:
                 delattr(owner, name)
             else:
                 setattr(owner, name, before)
+
+        self._undo.append(undo)
+
+    def add(self, mapping: MutableMapping[str, str], name: str, value: str) -> None:
+        """Give a mapping a member that it does not have, such as a variable of the environment."""
+        mapping[name] = value
+
+        def undo() -> None:
+            if mapping.get(name) == value:
+                del mapping[name]
 
         self._undo.append(undo)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -13,9 +14,10 @@ from attrs import frozen
 
 from frameengine.errors import FrameEngineError, NothingCompared
 from frameengine.exchanges.encoding import takeable
-from frameengine.exchanges.exchange import Exchange, Request, Response
-from frameengine.exchanges.gather import Gathering
+from frameengine.exchanges.exchange import CLIENT_LEFT, DRAW, Exchange, Request, Response
+from frameengine.exchanges.gather import Gathering, unkept
 from frameengine.exchanges.recorder import ExchangeRecorder
+from frameengine.exchanges.routes import keys_set
 from frameengine.inprocess.block import Block, Clients, Receipt
 from frameengine.inprocess.calls import asked
 from frameengine.inprocess.controls import Control, Controls, checked_control
@@ -32,11 +34,19 @@ class ExposedSecret(UserWarning):
     """Keys stand in the recording, since they came to be known as such only after they were written."""
 
 
+class UnkeptAnswer(UserWarning):
+    """The agent had answers that are not in the recording: too long, or packed in a way that cannot be undone."""
+
+
 class UnrecordedConnection(UserWarning):
     """The agent reached for the network by other ways than those that are recorded."""
 
 
-@frozen(kw_only=True)
+class UncontrolledDraw(UserWarning):
+    """The agent's own code read clock, chance or an id, and the recording does not hold it: a prompt that does will miss."""
+
+
+@frozen(kw_only=True, eq=False)
 class _Sent:
     """A request that is on its way."""
 
@@ -65,8 +75,10 @@ class Recording(Block):
         self._secrets, self._replace = tuple(secrets), replace
         self._recorder: ExchangeRecorder | None = None
         self._draws = RecordedDraws(self._keep)
-        self._taken: dict[Taken, None] = {}
+        self._under_way: dict[_Sent, Taken | None] = {}
+        self._lock = threading.Lock()
         self._count = 0
+        self._unkept: list[str] = []
 
     @property
     def receipt(self) -> Receipt:
@@ -79,7 +91,7 @@ class Recording(Block):
             return forward()
         request.read()
         sent = self._begin(request)
-        token = SENDING.set(True)
+        token = SENDING.set(self)
         try:
             response = forward()
         except BaseException as error:
@@ -95,7 +107,7 @@ class Recording(Block):
             return await forward()
         await request.aread()
         sent = self._begin(request)
-        token = SENDING.set(True)
+        token = SENDING.set(self)
         try:
             response = await forward()
         except BaseException as error:
@@ -112,29 +124,39 @@ class Recording(Block):
     def _open(self) -> Controls:
         self._recorder = ExchangeRecorder(
             self.path,
-            provenance={"recorded": "in process", "control": list(self._control)},
+            provenance={"recorded": "in process", "control": list(self._control), "keys": keys_set(os.environ)},
             secrets=[*self._secrets, *secrets_of(os.environ)],
             replace=self._replace,
         )
         return Controls(self._control, self._lanes, self._draws)
 
-    def _close(self, leaving: BaseException | None) -> None:
+    def _close(self) -> None:
         recorder = self._recorder
         if recorder is None:
             return
         with recorder:
-            for taken in tuple(self._taken):
-                taken.end(early=True)
-            if not self._count:
-                recorder.discard()
-            else:
+            for sent, taken in tuple(self._under_way.items()):
+                if taken is None:
+                    self._failed(sent, None)
+                else:
+                    taken.end(early=True)
+            if self._count:
                 self._draws.flush()
                 recorder.seal()
+            else:
+                recorder.discard()
+            # What a thread that outlives the block still hears is no part of it.
+            self._recorder = None
         if recorder.exposed:
             count = f"{recorder.exposed} secret{'s stand' if recorder.exposed > 1 else ' stands'}"
             told = f"{self.path}: {count} in it, written before it was seen to be a key"
             warnings.warn(f"{told}. Name it in secrets=, or keep the file to yourself", ExposedSecret, stacklevel=4)
-        if not self._count and leaving is None:
+        if self._count and self._controls is not None and (drawn := self._controls.told()):
+            warnings.warn(f"{self.path}: {drawn}", UncontrolledDraw, stacklevel=4)
+        if self._unkept:
+            told = f"{self.path}: answers that are not in it: {len(self._unkept)}, the first to {self._unkept[0]}"
+            warnings.warn(f"{told}. No replay can give them", UnkeptAnswer, stacklevel=4)
+        if not self._count:
             hint = "use an httpx or httpx2 client inside the block, or record by proxy: frameengine record -- python agent.py"
             self._fail(NothingCompared(f"{self.path}: no HTTP call was recorded{self._told()}", hint=hint))
         elif self._past:
@@ -152,14 +174,21 @@ class Recording(Block):
         if "accept-encoding" in request.headers:
             request.headers["accept-encoding"] = takeable(request.headers["accept-encoding"])
         lane = self._lanes.here()
+        self._draws.asked = True
         self._draws.flush(lane)
         issued = self._recorder.issue(lane) if self._recorder is not None else 0
-        return _Sent(request=asked(request), lane=lane, issued=issued, at=time_ns() // 1000, began=monotonic())
+        sent = _Sent(request=asked(request), lane=lane, issued=issued, at=time_ns() // 1000, began=monotonic())
+        self._under_way[sent] = None
+        return sent
 
-    def _failed(self, sent: _Sent, error: BaseException) -> None:
-        """Keep a request that got no answer: it must get none in a replay either."""
+    def _failed(self, sent: _Sent, error: BaseException | None) -> None:
+        """Keep a request that got no answer, or for whose answer the agent did not wait: so it must be in a replay."""
+        with self._lock:
+            if self._under_way.pop(sent, sent) is sent:
+                return
+        problem = said(error) if isinstance(error, Exception) else CLIENT_LEFT
         ms = (monotonic() - sent.began) * 1000
-        self._keep_call(sent, Response(status=0, complete=False, error=said(error), ms=round(ms, 3)))
+        self._keep_call(sent, Response(status=0, complete=False, error=problem, ms=round(ms, 3)))
 
     def _came(self, request: Any, sent: _Sent, response: Any) -> Any:
         bodiless = request.method == "HEAD" or response.status_code in NO_BODY
@@ -168,16 +197,20 @@ class Recording(Block):
         gathering = Gathering(response.status_code, response.headers.multi_items(), announced)
 
         def keep(whole: Response) -> None:
-            self._taken.pop(taken, None)
+            self._under_way.pop(sent, None)
             self._keep_call(sent, whole)
 
         taken = Taken(sent.began, gathering, keep)
-        self._taken[taken] = None
+        with self._lock:
+            if sent not in self._under_way:
+                return response
+            self._under_way[sent] = taken
         return teed(response, taken)
 
     def _keep_call(self, sent: _Sent, response: Response) -> None:
-        self._count += 1
         self._keep(Exchange(request=sent.request, response=response, lane=sent.lane, issued=sent.issued, at=sent.at))
+        if unkept(response):
+            self._unkept.append(f"{sent.request.name}: {response.error}")
 
     def _keep(self, exchange: Exchange) -> None:
         if self._recorder is None:
@@ -188,6 +221,8 @@ class Recording(Block):
             # Said to the agent now, and once more at the end: its client may take it for a weak network and try again.
             self._fail(error)
             raise
+        with self._lock:
+            self._count += exchange.request.method != DRAW
 
 
 def recording(
@@ -207,6 +242,7 @@ def recording(
     values of variables whose names end as those of keys do; it warns (`ExposedSecret`) of what was written before it was known.
 
     The block raises `NothingCompared` at its end where nothing was recorded, and `StorageError` where the file could not be
-    written; it warns (`UnrecordedConnection`) where the agent reached for the network in another way.
+    written; it warns where the agent reached for the network in another way (`UnrecordedConnection`), of answers that are not
+    in the file (`UnkeptAnswer`), and of what the agent drew without *control* (`UncontrolledDraw`).
     """
     return Recording(path, control=control, allow=allow, clients=clients, secrets=secrets, replace=replace)

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
-from frameengine.errors import CassetteApproximate, CassetteMiss, CassetteUnused, Diverged, LiveCallRefused, NothingCompared
+from attrs import frozen
+
+from frameengine.errors import (
+    CassetteAmbiguous,
+    CassetteApproximate,
+    CassetteMiss,
+    CassetteUnused,
+    Diverged,
+    LiveCallRefused,
+    NothingCompared,
+    UsageError,
+)
 from frameengine.exchanges.book import Book, Match, read_exchanges
-from frameengine.exchanges.exchange import Response
+from frameengine.exchanges.exchange import CLIENT_LEFT, DRAW, Response
+from frameengine.exchanges.near import told
+from frameengine.exchanges.routes import missing_keys
 from frameengine.inprocess.block import Block, Clients, Receipt
 from frameengine.inprocess.calls import asked, missed
 from frameengine.inprocess.controls import Controls, checked_control
-from frameengine.inprocess.draws import METHOD, ReplayedDraws
+from frameengine.inprocess.draws import ReplayedDraws
+from frameengine.inprocess.lanes import running
 from frameengine.inprocess.network import Touch, Watch
 from frameengine.inprocess.streams import given, library_of, raised
 from frameengine.jsonvalue import EMPTY
@@ -22,7 +36,7 @@ from frameengine.trace.holders import secrets_of
 from frameengine.trace.reader import TraceReader
 
 PATIENCE = 5.0
-"""Seconds beyond the recorded ones that a call which was cancelled waits to be cancelled again."""
+"""Seconds beyond the recorded ones that an answer for which the agent did not wait keeps silent, so that it need not again."""
 
 
 class Replaying(Block):
@@ -36,15 +50,20 @@ class Replaying(Block):
         allow: Iterable[str] = (),
         allow_unused: bool = False,
         allow_approximate: bool = False,
+        allow_ambiguous: bool = False,
         clients: Clients = "all",
     ) -> None:
         super().__init__(path, allow=allow, clients=clients)
+        if match not in get_args(Match):
+            raise UsageError(f"there is no match {match!r}", hint=f"say {' or '.join(get_args(Match))}")
         self._match: Match = match
         self._allow_unused, self._allow_approximate = allow_unused, allow_approximate
+        self._allow_ambiguous = allow_ambiguous
         self._book = Book([], match=match)
-        self._inputs: list[int] = []
         self._draws = ReplayedDraws((), self._fail)
-        self._watch = Watch(self._allowed, self.touched, lookups=True)
+        self._watch = Watch(self, self._allowed, lookups=True)
+        self.over = threading.Event()
+        """Set when the block ends: nobody waits for an answer any more."""
 
     @property
     def receipt(self) -> Receipt:
@@ -66,19 +85,20 @@ class Replaying(Block):
         if self._passes(request):
             return forward()
         request.read()
-        return self._answer(request, self._claimed(request))
+        answer = self._answer(request)
+        if isinstance(answer, _End):
+            raise answer.now()
+        return answer
 
     async def asend(self, request: Any, forward: Callable[[], Awaitable[Any]]) -> Any:
         """Answer an async client's request from the recording."""
         if self._passes(request):
             return await forward()
         await request.aread()
-        found = self._claimed(request)
-        if isinstance(found, Response) and found.error.startswith("CancelledError"):
-            from asyncio import sleep
-
-            await sleep(found.ms / 1000 + PATIENCE)
-        return self._answer(request, found)
+        answer = self._answer(request)
+        if isinstance(answer, _End):
+            raise await answer.later()
+        return answer
 
     def touched(self, touch: Touch) -> None:
         """Refuse what reaches for the network past the recording."""
@@ -98,20 +118,20 @@ class Replaying(Block):
         exchanges = list(read_exchanges(self.path))
         with TraceReader(self.path) as reader:
             provenance = reader.header.get("provenance", EMPTY)
-        draws = [one for one in exchanges if one.request.method == METHOD]
-        self._draws = ReplayedDraws(draws, self._fail)
-        calls = [(number, one) for number, one in enumerate(exchanges, start=1) if one.request.method != METHOD]
-        self._inputs = [number for number, _ in calls]
-        self._book = Book([one for _, one in calls], match=self._match, tasks=True, secrets=secrets_of(os.environ))
+        # The lanes of a proxy are connections, and it saw no hosts.
+        alike = provenance.get("recorded") not in ("proxy", "agent")
+        self._draws = ReplayedDraws([one for one in exchanges if one.request.method == DRAW], self._fail)
+        self._book = Book(exchanges, match=self._match, tasks=alike, hosts=alike, secrets=secrets_of(os.environ))
+        for name, stand_in in missing_keys(provenance, os.environ).items():
+            self._patches.add(os.environ, name, stand_in)
         return Controls(checked_control(provenance.get("control", ())), self._lanes, self._draws)
 
-    def _close(self, leaving: BaseException | None) -> None:
+    def _close(self) -> None:
+        self.over.set()
         for address, size in self._older.grown() if self._older is not None else ():
             what = f"{size:,} bytes went to {address} during the replay, over a connection that was open before"
             hint = "code in C sends past the recording: close the connection before the block, or name the address in allow="
             self._fail(LiveCallRefused(what, hint=hint, address=address))
-        if leaving is not None:
-            return
         receipt = self._book.receipt()
         if not receipt.recorded or not (receipt.replayed or receipt.missed):
             hint = "let the agent run inside the block, with httpx or httpx2 clients"
@@ -123,37 +143,71 @@ class Replaying(Block):
             self._fail(CassetteUnused(f"{what}, the first is {left[0].request.name}", hint=hint, unused=receipt.unused))
         if not self._problems and (problem := self._draws.unused()) is not None:
             self._fail(problem)
+        if receipt.ambiguous and not self._allow_ambiguous:
+            what = f"{self.path}: {receipt.ambiguous} requests may have got each other's answers: equal ones, under way at once"
+            hint = "let them differ, or ask them in turn, and record again; or say allow_ambiguous=True"
+            self._fail(CassetteAmbiguous(what, hint=hint, ambiguous=receipt.ambiguous))
         if receipt.approximate and not self._allow_approximate:
             what = f"{self.path}: {receipt.approximate} requests were not equal to those whose answers they got"
             hint = "record again, or say allow_approximate=True"
             self._fail(CassetteApproximate(what, hint=hint, approximate=receipt.approximate))
 
-    def _claimed(self, request: Any) -> Response | CassetteMiss:
+    def _answer(self, request: Any) -> Any:
+        """Return the answer to a request; where none was recorded, how it ended."""
+        if os.getpid() != self._process:
+            what = f"{self.path} answers process {self._process}, and this is a fork of it: both would get the same answers"
+            hint = "replay such an agent by proxy, with all that it starts: frameengine replay --exec FILE -- COMMAND"
+            raise UsageError(what, hint=hint, path=str(self.path), process=self._process)
         try:
-            return self._book.claim(asked(request), self._lanes.here()).response
+            found = self._book.claim(asked(request), self._lanes.here()).response
         except CassetteMiss as miss:
-            for near in miss.fields.get("nearest", ()):
-                near["input"] = self._inputs[near["input"] - 1]
-            miss.hint = 'record again; where only ids or settings differ, say match="chain"'
-            self._fail(miss)
-            return miss
+            miss.hint = miss.hint.replace("--match chain", 'match="chain"')
+            if self._controls is not None and (drawn := self._controls.told()):
+                miss.hint = f"if a draw is what differs: {drawn}; {miss.hint}"
+            self._fail(CassetteMiss(told(miss, 1), hint=miss.hint, **miss.fields))
+            found = missed(miss)
+        end = _End(self, request, found)
+        return given(library_of(request), found, end) if found.status else end
 
-    def _answer(self, request: Any, found: Response | CassetteMiss) -> Any:
-        library = library_of(request)
-        if isinstance(found, CassetteMiss):
-            return missed(library, found)
-        if not found.status:
-            raise self._broken(library, request, found)
-        return given(library, found, lambda: self._broken(library, request, found))
-
-    def _broken(self, library: ModuleType, request: Any, response: Response) -> Exception:
-        """Return the error with which an answer ended when it was recorded; where it did not, it was read further than then."""
-        if response.error and not response.error.startswith("CancelledError"):
-            return raised(library, response.error, "ReadError" if response.status else "ConnectError")
+    def outwaited(self, request: Any) -> Diverged:
+        """Return what is wrong where an answer is waited for longer than when it was recorded."""
         what = f"{request.method} {request.url.copy_with(query=None)}: the answer was waited for longer than when it was recorded"
         problem = Diverged(what, hint="the agent stopped reading there when it was recorded: record again")
-        self._fail(problem)
+        if self.active:
+            self._fail(problem)
         return problem
+
+
+@frozen
+class _End:
+    """How a recorded answer ends that did not come to its end: as it did then, or in silence where the agent did not wait."""
+
+    _block: Replaying
+    _request: Any
+    _response: Response
+
+    def now(self) -> Exception:
+        """Return the error, when it is time for it."""
+        if self._response.error == CLIENT_LEFT:
+            self._block.over.wait(self._silence)
+        return self._error()
+
+    async def later(self) -> Exception:
+        """Return the error in an event loop, when it is time for it."""
+        loops, _ = running()
+        if self._response.error == CLIENT_LEFT and loops is not None:
+            await loops.sleep(self._silence)
+        return self._error()
+
+    @property
+    def _silence(self) -> float:
+        return self._response.ms / 1000 + PATIENCE
+
+    def _error(self) -> Exception:
+        if self._response.error == CLIENT_LEFT:
+            return self._block.outwaited(self._request)
+        kind = "ReadError" if self._response.status else "ConnectError"
+        return raised(library_of(self._request), self._response.error, kind)
 
 
 def replaying(
@@ -163,6 +217,7 @@ def replaying(
     allow: Iterable[str] = (),
     allow_unused: bool = False,
     allow_approximate: bool = False,
+    allow_ambiguous: bool = False,
     clients: Clients = "all",
 ) -> Replaying:
     """Return a ``with`` or ``async with`` block that answers every HTTP call from the recording at *path*, and makes none.
@@ -171,9 +226,19 @@ def replaying(
     and does not try again; other ways to the network raise `LiveCallRefused` in place, unless *allow* has the address
     (``host:port``). *match* ``chain`` answers by the place in a conversation where no equal request is left.
 
-    At its end the block raises the first of what went wrong: `CassetteMiss`, `CassetteUnused`, `Diverged`, `LiveCallRefused`
-    (exit 4), `CassetteApproximate` (exit 1), `NothingCompared` (exit 5), unless another exception is leaving it already.
+    A recording of a proxy will do as well: then hosts do not count. Keys that were set when it was recorded, and are not now,
+    have a stand-in in ``os.environ`` while the block is open, so that clients which are made inside it start.
+
+    At its end the block raises the first of what went wrong: `CassetteMiss`, `CassetteUnused`, `CassetteAmbiguous`, `Diverged`,
+    `LiveCallRefused` (exit 4), `CassetteApproximate` (exit 1), `NothingCompared` (exit 5), unless another exception is leaving it
+    already.
     """
     return Replaying(
-        path, match=match, allow=allow, allow_unused=allow_unused, allow_approximate=allow_approximate, clients=clients
+        path,
+        match=match,
+        allow=allow,
+        allow_unused=allow_unused,
+        allow_approximate=allow_approximate,
+        allow_ambiguous=allow_ambiguous,
+        clients=clients,
     )

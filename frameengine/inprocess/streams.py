@@ -8,10 +8,10 @@ from functools import cache
 from importlib import import_module
 from time import monotonic
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from frameengine.errors import UsageError
-from frameengine.exchanges.exchange import Response
+from frameengine.exchanges.exchange import CLIENT_LEFT, Response
 from frameengine.exchanges.gather import Gathering
 
 LIBRARIES = ("httpx", "httpx2")
@@ -57,7 +57,7 @@ class Taken:
         if not self._over:
             self._over = True
             complete = holding.exact or (error is None and (holding.whole or not early))
-            problem = "" if error is None or complete else said(error)
+            problem = "" if complete else CLIENT_LEFT if error is None else said(error)
             self._keep(self._gathering.response(self._ms(), complete=complete, error=problem))
         return holding.flush()
 
@@ -108,21 +108,33 @@ class _Tee:
         self._taken.end(early=True)
 
 
+class End(Protocol):
+    """How a recorded answer ends that did not come to its end."""
+
+    def now(self) -> Exception:
+        """Return the error, when it is time for it."""
+
+    async def later(self) -> Exception:
+        """Return the error in an event loop, when it is time for it."""
+
+
 class _Given:
     """The body of an answer from a recording. One that breaks off there breaks off here, in the same way."""
 
-    def __init__(self, response: Response, broken: Callable[[], Exception]) -> None:
-        self._response, self._broken = response, broken
+    def __init__(self, response: Response, end: End) -> None:
+        self._response, self._end = response, end
 
     def __iter__(self) -> Iterator[bytes]:
         for _, piece in self._response.pieces():
             yield piece
         if not self._response.complete:
-            raise self._broken()
+            raise self._end.now()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self:
+        for _, piece in self._response.pieces():
             yield piece
+        if not self._response.complete:
+            raise await self._end.later()
 
     def close(self) -> None:
         pass
@@ -144,9 +156,9 @@ def teed(response: Any, taken: Taken) -> Any:
     return library.Response(response.status_code, headers=response.headers, stream=stream, extensions=response.extensions)
 
 
-def given(library: ModuleType, response: Response, broken: Callable[[], Exception]) -> Any:
-    """Return a library's answer made of a recorded one; *broken* makes the error with which an incomplete body ends."""
-    stream = _stream_class(_Given, library)(response, broken)
+def given(library: ModuleType, response: Response, end: End) -> Any:
+    """Return a library's answer made of a recorded one; *end* is that of an incomplete body."""
+    stream = _stream_class(_Given, library)(response, end)
     headers = [(name.encode("ascii"), value.encode()) for name, value in response.headers.items()]
     return library.Response(response.status, headers=headers, stream=stream)
 

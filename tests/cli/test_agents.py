@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,9 +19,11 @@ import pytest
 from cli_runs import Done
 from frameengine.errors import NoSandbox
 from frameengine.exchanges.book import read_exchanges
+from frameengine.exchanges.routes import NO_KEY
 from frameengine.tools.sandbox import network
 from frameengine_cli.agents.child import Child, waiting_for_signals
-from frameengine_cli.agents.routes import NO_KEY
+from frameengine_cli.commands.record import _name
+from model_scripts import Cut, Head, Pause, Send, answer, completion, stream
 from model_server import ModelServer
 from processes import marked
 from pseudo_terminal import Terminal
@@ -194,8 +197,9 @@ def test_clients_of_several_kinds_go_to_their_own_servers(
         monkeypatch.delenv("GROQ_BASE_URL")
         assert done.code == 0, done.err
         assert ([one.path for one in other.requests], len(server.requests)) == (["/openai/v1/chat/completions"], 1)
-    paths = [exchange.request.path for exchange in read_exchanges(tmp_path / "a.trace.jsonl")]
-    assert paths == ["/openai/v1/chat/completions", "/v1/chat/completions"]
+    kept = list(read_exchanges(tmp_path / "a.trace.jsonl"))
+    assert [exchange.request.path for exchange in kept] == ["/openai/v1/chat/completions", "/v1/chat/completions"]
+    assert len({exchange.lane for exchange in kept}) == 2
     assert run("replay", "--exec", "a.trace.jsonl", "--env", "MY_BASE", *command, key=False).code == 0
 
 
@@ -206,6 +210,184 @@ def test_a_key_that_was_there_is_stood_in_for(tmp_path: Path, run: Run) -> None:
     )
     run("record", "-o", "a.trace.jsonl", *command, "one")
     assert f"{NO_KEY} None" in run("replay", "--exec", "a.trace.jsonl", *command, "one", key=False).err
+
+
+IN_PROCESS = """
+import sys
+import frameengine
+from agent import talk
+
+kind, file, base, *questions = sys.argv[1:]
+with (frameengine.recording if kind == "record" else frameengine.replaying)(file) as run:
+    talk(questions, base)
+print(run.receipt, file=sys.stderr)
+"""
+"""Runs `HTTPX` with its calls recorded, or answered, in its own process."""
+HTTPX = """
+import os, sys, time
+import httpx2
+
+def talk(questions, base):
+    history = [{"role": "system", "content": "Be brief."}]
+    headers = {"authorization": "Bearer " + os.environ["OPENAI_API_KEY"]}
+    with httpx2.Client(headers=headers, trust_env=False) as client:
+        for question in questions:
+            history.append({"role": "user", "content": question})
+            answer = client.post(base + "/chat/completions", json={"model": "m", "messages": history}).raise_for_status()
+            history.append(answer.json()["choices"][0]["message"])
+            print(history[-1]["content"])
+
+if __name__ == "__main__":
+    talk(sys.argv[1:], os.environ["OPENAI_BASE_URL"])
+"""
+
+
+def in_process(folder: Path, server: ModelServer, *arguments: str, key: bool = True) -> Done:
+    """Run the agent with its calls recorded, or answered, in its own process."""
+    (folder / "inside.py").write_text(IN_PROCESS, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "inside.py", *arguments],
+        cwd=folder,
+        env=environment(server, key=key),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=HANG_SECONDS,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def test_a_recording_made_in_process_answers_an_agent_that_is_started(tmp_path: Path, run: Run, server: ModelServer) -> None:
+    """Hosts do not count then, the base URL is found, the key is stood in for, and a changed agent misses as ever."""
+    command = agent(tmp_path, HTTPX)
+    first = in_process(tmp_path, server, "record", "a.trace.jsonl", server.url, "one", "two")
+    assert (first.code, first.out) == (0, "You said: one\nYou said: two\n"), first.err
+    again = run("replay", "--exec", "a.trace.jsonl", *command, "one", "two", key=False)
+    assert (again.code, again.out) == (0, first.out), again.err
+    other = run("replay", "--exec", "a.trace.jsonl", "--json", *command, "one", "three")
+    assert (other.code, other.json["missed"]) == (4, 1)
+    near = other.json["misses"][0]["nearest"][0]
+    assert (near["pointer"], near["asked"]) == ("/json/messages/3/content", "three")
+    assert len(server.requests) == 2
+
+
+def test_a_recording_by_proxy_answers_an_agent_in_its_process(tmp_path: Path, run: Run, server: ModelServer) -> None:
+    """It does so wherever the agent thinks that its model is, without its key, and names what the agent asks otherwise."""
+    first = run("record", "-o", "a.trace.jsonl", *agent(tmp_path, HTTPX), "one", "two")
+    assert first.code == 0
+    again = in_process(tmp_path, server, "replay", "a.trace.jsonl", "https://api.example.com/v1", "one", "two", key=False)
+    assert (again.code, again.out) == (0, first.out), again.err
+    assert again.err == "recorded 2, replayed 2\n"
+    other = in_process(tmp_path, server, "replay", "a.trace.jsonl", "https://api.example.com/v1", "one", "three")
+    assert other.code == 1
+    assert 'recorded "two", asked "three"' in other.err
+    assert len(server.requests) == 2
+
+
+def test_draws_are_not_given_back_by_a_proxy_and_it_says_so(tmp_path: Path, run: Run, server: ModelServer) -> None:
+    """An agent with the time in its prompt misses, and is told which replay gives the time back."""
+    command = agent(tmp_path, HTTPX.replace('"Be brief."', "str(time.time())"))
+    script = IN_PROCESS.replace("(file)", "(file, **({'control': ('clock',)} if kind == 'record' else {}))")
+    (tmp_path / "inside.py").write_text(script, encoding="utf-8")
+    ran = [sys.executable, "inside.py", "record", "a.trace.jsonl", server.url, "one"]
+    subprocess.run(ran, cwd=tmp_path, env=environment(server), check=True, timeout=HANG_SECONDS, capture_output=True)
+    done = run("replay", "--exec", "a.trace.jsonl", *command, "one")
+    assert done.code == 4
+    assert "draws     1 of clock, chance and ids: not given back by a proxy" in done.err
+    assert "frameengine.replaying() alone" in done.err
+
+
+def test_what_is_asked_now_is_kept_and_can_be_compared(tmp_path: Path, run: Run, server: ModelServer) -> None:
+    """With -o a replay leaves a recording, misses in it as failed requests; a file is written over with --force only."""
+    command = agent(tmp_path)
+    run("record", "-o", "a.trace.jsonl", *command, "one", "two")
+    same = run("replay", "--exec", "a.trace.jsonl", "-o", "now.trace.jsonl", *command, "one", "two")
+    assert (same.code, "asked now.trace.jsonl" in same.err) == (0, True), same.err
+    before, now = [list(read_exchanges(tmp_path / f"{name}.trace.jsonl")) for name in ("a", "now")]
+    assert [(one.request, one.response.body) for one in now] == [(one.request, one.response.body) for one in before]
+    assert run("replay", "--exec", "now.trace.jsonl", *command, "one", "two").code == 0
+    assert run("diff", "a.trace.jsonl", "now.trace.jsonl").code == 0
+    assert KEY not in (tmp_path / "now.trace.jsonl").read_text(encoding="utf-8")
+    for name, told in (("now", "exists"), ("a", "is the trace that is replayed")):
+        kept = (tmp_path / f"{name}.trace.jsonl").read_bytes()
+        refused = run("replay", "--exec", "a.trace.jsonl", "-o", f"{name}.trace.jsonl", *command, "one")
+        assert (refused.code, told in refused.err) == (2, True)
+        assert (tmp_path / f"{name}.trace.jsonl").read_bytes() == kept
+    changed = run("replay", "--exec", "a.trace.jsonl", "-o", "now.trace.jsonl", "--force", *command, "one", "three")
+    assert changed.code == 4
+    assert "try: frameengine diff a.trace.jsonl now.trace.jsonl" in changed.err
+    assert [one.response.status for one in read_exchanges(tmp_path / "now.trace.jsonl")] == [200, 404]
+    differs = run("diff", "a.trace.jsonl", "now.trace.jsonl")
+    assert differs.code == 1
+    assert "[-two-]" in differs.out
+    assert "{+three+}" in differs.out
+    assert len(server.requests) == 2
+
+
+def test_a_miss_says_how_to_see_what_changed(tmp_path: Path, run: Run) -> None:
+    """The hint has the option that keeps what was asked, and the command that compares it; nothing is left unasked."""
+    command = agent(tmp_path)
+    run("record", "-o", "a.trace.jsonl", *command, "one")
+    missed = run("replay", "--exec", "a.trace.jsonl", *command, "two")
+    assert "-o now.trace.jsonl as well, and then: frameengine diff a.trace.jsonl now.trace.jsonl" in missed.err
+    nothing = run("replay", "--exec", "a.trace.jsonl", "-o", "now.trace.jsonl", "--", "true")
+    assert (nothing.code, (tmp_path / "now.trace.jsonl").exists()) == (5, False)
+
+
+AT_ONCE = """
+from concurrent.futures import ThreadPoolExecutor
+
+def one(number):
+    first = ask([{"role": "user", "content": "start"}])
+    return ask([{"role": "user", "content": first["content"]}])["content"]
+
+with ThreadPoolExecutor(3) as pool:
+    for answer in pool.map(one, range(3)):
+        print(answer, file=sys.stderr)
+"""
+
+
+def test_equal_requests_at_once_are_never_the_same(tmp_path: Path, run: Run, server: ModelServer) -> None:
+    """Workers whose first requests are equal may be given each other's answers: exit 4 and the way out, or allowed by name."""
+    command = agent(tmp_path, ASK + AT_ONCE)
+    # The first three answers wait for one another, so that their requests are under way at once.
+    server.enqueue(*[[Pause(0.5), *completion(f"number {number}")] for number in range(3)])
+    assert run("record", "-o", "a.trace.jsonl", *command).code == 0
+    done = run("replay", "--exec", "a.trace.jsonl", "--json", *command)
+    assert (done.code, done.json["verdict"], done.json["ok"], done.json["ambiguous"]) == (4, "ambiguous", False, 2)
+    assert done.json["problems"][0]["code"] == "cassette.ambiguous"
+    assert "--allow-ambiguous" in done.json["problems"][0]["hint"]
+    allowed = run("replay", "--exec", "a.trace.jsonl", "--allow-ambiguous", *command)
+    assert (allowed.code, "✓ ambiguous" in allowed.err) == (0, True)
+
+
+def test_several_conversations_have_a_heading_each(tmp_path: Path, run: Run) -> None:
+    """What is given and cleared between them goes into it; turns keep the numbers by which they are shown and named."""
+    talk = 'for text in "ab":\n    ask([{"role": "system", "content": "S"}, {"role": "user", "content": text}])\n'
+    command = agent(tmp_path, ASK + talk)
+    run("record", "-o", "a.trace.jsonl", *command)
+    table = [line.split() for line in run("show", "a.trace.jsonl").out.splitlines()[4:]]
+    assert table[0][:6] == ["1", "conversation", "1", "given:", "1", "message"]
+    assert (table[1][:3], table[1][-1]) == (["2", "a", "direct"], "done")
+    assert table[2][:3] == ["4", "conversation", "2"]
+    assert (table[3][:3], table[3][-1]) == (["5", "b", "direct"], "done")
+    assert table[4][-1] == "a.trace.jsonl@2"
+    assert run("show", "a.trace.jsonl@5").code == run("show", "a.trace.jsonl@3").code == 0
+
+
+def test_a_forgotten_exec_or_command_is_said_with_the_whole_line(tmp_path: Path, run: Run) -> None:
+    """A recording with a command behind it is no list of traces, and one without a command starts no agent."""
+    command = agent(tmp_path)
+    run("record", "-o", "a.trace.jsonl", *command, "one")
+    done = run("replay", "a.trace.jsonl", *command, "one two")
+    assert done.code == 2
+    assert f"try: say --exec: frameengine replay --exec a.trace.jsonl -- {sys.executable} agent.py 'one two'" in done.err
+    done = run("replay", "--exec", "a.trace.jsonl")
+    assert done.code == 2
+    assert "behind '--': frameengine replay --exec a.trace.jsonl -- python agent.py" in done.err
+    done = run("replay")
+    assert (done.code, "no trace is named" in done.err) == (2, True)
+    assert "several" not in run("replay", "a.trace.jsonl", "a.trace.jsonl").err
 
 
 REACH = """
@@ -347,11 +529,68 @@ def test_screens_see_a_recording_as_conversations(tmp_path: Path, run: Run) -> N
     assert (shown.code, line in shown.err, "tool-loop v1" in shown.out) == (0, True, True)
     plain = run("show", "--exchanges", "a.trace.jsonl")
     assert (plain.code, plain.err, "exchanges v1" in plain.out) == (0, "", True)
+    assert "frameengine show --exchanges a.trace.jsonl@1" in plain.out
     assert "You said: two" in run("show", "a.trace.jsonl@3").out
     differs = run("diff", "a.trace.jsonl", "b.trace.jsonl")
     assert (differs.code, "differs at message 3" in differs.out) == (1, True)
+    for there_is_not in ("goto 9", "goto 9.1", "list 9"):
+        refused = run("debug", "a.trace.jsonl", "-c", there_is_not)
+        assert (refused.code, "error: a.trace.jsonl: there is no " in refused.err) == (2, True), refused.err
+        assert "frameengine-" not in refused.err
+    lines = ("goto 2.1", "edit reply other", "fork --policy nearest", "compare")
+    forked = run("debug", "a.trace.jsonl", *[word for each in lines for word in ("-c", each)])
+    assert "left   a.trace.jsonl" in forked.out, forked.err
     walked = run("debug", "a.trace.jsonl", "-c", "step")
     assert (walked.code, line in walked.err) == (0, True)
+
+
+def test_recorded_calls_stand_in_rows(tmp_path: Path, run: Run, server: ModelServer) -> None:
+    """``show --exchanges`` tells of each call what was asked, its status and sizes, and what is missing of its answer."""
+    server.enqueue(
+        answer(b"[1, 2]"),
+        stream("fine"),
+        answer(b"no", 404),
+        answer(b"\x8b\x02\x80", headers=[("content-encoding", "br")]),
+        [Head(framing="chunked"), Send(b"par"), Cut()],
+    )
+    code = ASK + "import contextlib\nfor _ in range(5):\n    with contextlib.suppress(Exception): ask([])\n"
+    assert run("record", "-o", "a.trace.jsonl", *agent(tmp_path, code)).code == 0
+    shown = run("show", "--exchanges", "a.trace.jsonl").out.splitlines()
+    rows = [re.split("  +", line) for line in shown if re.match(r"\d  ", line)]
+    assert [row[1] for row in rows] == ["POST /v1/chat/completions"] * 5
+    assert all(row[3].isdecimal() for row in rows)
+    assert [[row[2], *row[4:]] for row in rows] == [
+        ["✓ 200", "27 bytes", "6 bytes"],
+        ["✓ 200", "27 bytes", "729 bytes", "stream"],
+        ["✗ 404", "27 bytes", "2 bytes"],
+        ["✗ 200", "27 bytes", "not kept: packed in a way that cann…"],
+        ["✗ 200", "27 bytes", "3 bytes", "the upstream stopped in the middle …"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (["python", "agents/my_agent.py", "data.csv"], "my_agent"),
+        (["uv", "run", "--with", "x", "my_agent.py"], "my_agent"),
+        (["node", "dist/agent.mjs"], "agent"),
+        (["python3", "-u", "-m", "my_agent.main", "--config", "c.py"], "my_agent.main"),
+        (["python", "-m", "../up"], "up"),
+        (["./bin/my-agent", "-m", "gpt"], "my-agent"),
+    ],
+)
+def test_a_recording_is_named_after_the_agent(command: list[str], name: str) -> None:
+    """The script, the module, or the program: not the interpreter, and never a path."""
+    assert _name(command) == name
+
+
+def test_a_recording_without_a_name_takes_a_free_one(tmp_path: Path, run: Run) -> None:
+    """The second is not written over the first."""
+    command = agent(tmp_path, name="my_agent.py")
+    for _ in range(2):
+        assert run("record", *command, "one").code == 0
+    names = sorted([path.name for path in (tmp_path / "traces").iterdir()])
+    assert names == ["my_agent-2.trace.jsonl", "my_agent.trace.jsonl"]
 
 
 def test_conversations_are_imported_as_a_trace_that_replays(tmp_path: Path, run: Run) -> None:
@@ -367,3 +606,25 @@ def test_conversations_are_imported_as_a_trace_that_replays(tmp_path: Path, run:
     other = run("import", "exchanges", "c.trace.jsonl", "-o", "none.trace.jsonl")
     assert (other.code, (tmp_path / "none.trace.jsonl").exists()) == (5, False)
     assert "POST /v1/embeddings" in other.err
+    before = (tmp_path / "frames.trace.jsonl").read_bytes()
+    assert run("import", "exchanges", "c.trace.jsonl", "-o", "frames.trace.jsonl", "--force").code == 5
+    assert (tmp_path / "frames.trace.jsonl").read_bytes() == before
+
+
+def test_what_runs_nodes_says_that_the_agent_did_not_run(tmp_path: Path, run: Run) -> None:
+    """Replay, rerun, a golden under pytest and a test of a frame are all refused: none of them would run the agent."""
+    run("record", "-o", "a.trace.jsonl", *agent(tmp_path), "one", "two")
+    places = [("replay",), ("replay", "--graph", "exchanges"), ("replay", "--graph", "recorded"), ("rerun",), ("rerun", "--update")]
+    for words in places:
+        refused = run(*words, "a.trace.jsonl")
+        assert (refused.code, "frameengine replay --exec a.trace.jsonl -- COMMAND" in refused.err) == (5, True), words
+    test = run("testcase", "a.trace.jsonl@2.1")
+    assert (test.code, "frameengine replay --exec a.trace.jsonl -- COMMAND" in test.err) == (5, True)
+    assert run("debug", "a.trace.jsonl", "-c", "goto 2.1", "-c", "testcase .").code == 5
+    assert not list(tmp_path.glob("test_*"))
+    goldens = tmp_path / "goldens"
+    goldens.mkdir()
+    (tmp_path / "a.trace.jsonl").rename(goldens / "a.trace.jsonl")
+    assert run("snapshot", "index", "goldens").code == 0
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "goldens"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, "there is no node to run, so nothing would be compared" in done.stdout) == (1, True), done.stdout

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, IncompleteRead
@@ -15,9 +16,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from backports import zstd
 
 from frameengine.errors import NothingCompared
 from frameengine.exchanges.book import Book, read_exchanges
+from frameengine.exchanges.gather import unkept
 from model_scripts import Cut, Hang, Head, Pause, Reset, Script, Send, answer, completion, stream
 from model_server import ModelServer
 from proxies import CHAT, TYPED, Client, close_clients, recording, replaying
@@ -46,7 +49,7 @@ def test_fifty_equal_requests_one_after_another_are_answered_in_order(tmp_path: 
 
 
 def test_fifty_equal_requests_at_once_use_each_answer_once(tmp_path: Path) -> None:
-    """Every answer is given exactly once, and the receipt counts what was ambiguous."""
+    """Every answer is given exactly once, and nobody calls that the same: which was whose cannot be known."""
     path = tmp_path / "x.trace.jsonl"
 
     def all_at_once(url: str) -> list[bytes]:
@@ -68,7 +71,7 @@ def test_fifty_equal_requests_at_once_use_each_answer_once(tmp_path: Path) -> No
     with replaying(path) as (url, book):
         assert sorted(all_at_once(url)) == sorted(live)
         receipt = book.receipt()
-    assert (receipt.verdict, receipt.replayed, receipt.ambiguous) == ("same", 50, 49)
+    assert (receipt.verdict, receipt.exit_code, receipt.replayed, receipt.ambiguous) == ("ambiguous", 4, 50, 49)
 
 
 def test_pieces_arrive_as_they_are_sent(tmp_path: Path) -> None:
@@ -121,15 +124,55 @@ def test_a_packed_answer_goes_on_packed_and_is_kept_unpacked(encoding: str, tmp_
     assert (body, "content-encoding" in headers) == (b'{"a": 1}', False)
 
 
-def test_an_answer_with_stale_headers_of_packing_passes_as_it_is(tmp_path: Path) -> None:
-    """What calls itself packed and is not reaches the client unchanged, and is kept as what it is."""
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "br"])
+def test_an_answer_with_stale_headers_of_packing_passes_as_it_is(encoding: str, tmp_path: Path) -> None:
+    """What calls itself packed and is not reaches the client unchanged, live and again: one that unpacks it fails both times."""
+    path = tmp_path / "x.trace.jsonl"
+
+    def ask(url: str) -> tuple[str | None, bytes]:
+        _, headers, body = Client(url).ask("POST", CHAT, b"{}")
+        return headers.get("content-encoding"), body
+
+    with ModelServer() as server:
+        server.enqueue(answer(b'{"a": "plain"}', headers=[("content-encoding", encoding)]))
+        with recording(server.url, path) as url:
+            live = ask(url)
+    assert live == (encoding, b'{"a": "plain"}')
+    with replaying(path) as (url, _):
+        assert ask(url) == live
+
+
+@pytest.mark.parametrize(("encoding", "packed"), [("deflate", zlib.compress(b"[1]")), ("zstd", zstd.compress(b"[1]"))])
+def test_other_packings_go_on_as_they_came_and_are_kept_unpacked(encoding: str, packed: bytes, tmp_path: Path) -> None:
+    """Deflate and zstd are what gzip is: the client gets the bytes of the upstream, and a replay the same body unpacked."""
     path = tmp_path / "x.trace.jsonl"
     with ModelServer() as server:
-        server.enqueue(answer(b"plain", headers=[("content-encoding", "gzip")]))
+        server.enqueue(answer(packed, headers=[("content-encoding", encoding)]))
         with recording(server.url, path) as url:
-            assert Client(url).ask("POST", CHAT, b"{}")[2] == b"plain"
+            _, headers, body = Client(url).ask("POST", CHAT, b"{}", [("accept-encoding", encoding)])
+            assert (headers["content-encoding"], body) == (encoding, packed)
+            assert server.requests[0].header("accept-encoding") == encoding
+    with replaying(path) as (url, book):
+        _, headers, body = Client(url).ask("POST", CHAT, b"{}")
+        assert (body, "content-encoding" in headers, book.receipt().verdict) == (b"[1]", False, "same")
+
+
+def test_an_answer_in_brotli_that_nobody_asked_for_passes_and_is_said_to_be_lost(tmp_path: Path) -> None:
+    """The client has every byte; the exchange names the packing, and a replay misses it instead of giving something else."""
+    path = tmp_path / "x.trace.jsonl"
+    packed = b"\x8b\x02\x80not unpacked here\x03"
+    with ModelServer() as server:
+        server.enqueue(answer(packed, headers=[("content-encoding", "br")]))
+        with recording(server.url, path) as url:
+            assert Client(url).chat("hi")[2] == packed
     ((exchange),) = read_exchanges(path)
-    assert (exchange.response.body, exchange.response.headers) == (b"plain", {"content-type": "application/json"})
+    assert unkept(exchange.response)
+    assert "packed in a way that cannot be undone here" in exchange.response.error
+    assert f"(br): {len(packed)} bytes" in exchange.response.error
+    with replaying(path) as (url, book):
+        status, _, body = Client(url).chat("hi")
+        assert (status, "(br)" in json.loads(body)["error"]["message"]) == (404, True)
+        assert book.receipt().verdict == "missed"
 
 
 def test_a_chunked_request_and_one_of_ten_megabytes_are_handed_on_whole(tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ HUNG: list[Script] = [
 ]
 
 
+def codes(book: Book) -> list[str]:
+    """Return the codes of what is wrong with a replay of which nothing odd is allowed."""
+    return [problem.code for problem in problems_of(book, approximate=False, ambiguous=False, unused=False)]
+
+
 def leaves(url: str, seconds: float) -> tuple[bytes, bool]:
     """Ask, and leave after a while; return what came, and whether the server was silent until then."""
     connection = HTTPConnection(urlsplit(url).netloc, timeout=seconds)
@@ -71,7 +76,7 @@ def test_a_client_that_left_finds_the_same_silence(script: Script, tmp_path: Pat
     assert not silent
     assert got == live[0] or b"the client left here" in got
     assert (book.receipt().verdict, book.receipt().exit_code, book.receipt().outwaited) == ("outwaited", 4, 1)
-    assert [problem.code for problem in problems_of(book, approximate=False, unused=False)] == ["determinism.diverged"]
+    assert codes(book) == ["determinism.diverged"]
 
 
 def test_an_upstream_that_does_not_answer_fails_in_the_same_words(tmp_path: Path) -> None:
@@ -115,6 +120,41 @@ def test_a_miss_says_by_which_route_it_came(tmp_path: Path) -> None:
     assert status == 404
     assert "frameengine: groq: POST /v1/chat/completions: no recorded" in json.loads(body)["error"]["message"]
     assert [miss.fields["route"] for miss in misses] == ["groq"]
+
+
+def test_a_defect_of_ours_ends_the_replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that counts as given and was not is raised by whoever serves, whatever the receipt says."""
+    path = tmp_path / "x.trace.jsonl"
+    with ModelServer() as server, recording(server.url, path) as url:
+        Client(url).chat("x")
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("nobody reckoned with this")
+
+    monkeypatch.setattr(replay_module, "answer", broken)
+    app = ReplayApp(Book.read(path))
+    with listen() as listener, background(app, [listener]):
+        assert Client(url_of(listener)).chat("x")[0] == 500
+    close_clients()
+    with pytest.raises(RuntimeError, match="nobody reckoned"):
+        app.raise_problem()
+
+
+def test_a_miss_is_the_only_problem_that_is_told(tmp_path: Path) -> None:
+    """What was recorded in the place of a request that missed is left over for that reason alone: no problem of its own."""
+    path = tmp_path / "x.trace.jsonl"
+    with ModelServer() as server, recording(server.url, path) as url:
+        client = Client(url)
+        client.chat("one")
+        client.chat("two")
+    with replaying(path) as (url, book):
+        client = Client(url)
+        client.chat("one")
+        assert codes(book) == ["cassette.unused"]
+        client.chat("three")
+        assert codes(book) == ["cassette.miss"]
+        assert book.receipt().unused == 1
+    close_clients()
 
 
 def test_a_receipt_does_not_say_more_than_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,13 +15,15 @@ from collections.abc import Iterator
 from http.client import IncompleteRead
 from pathlib import Path
 
+import httpx2
 import pytest
 
+import frameengine
 from frameengine.exchanges.book import Book, read_exchanges
 from frameengine.exchanges.gather import RESPONSE_BYTES_MAX
 from frameengine.trace.repair import repair
 from frameengine.trace.verify import verify
-from model_scripts import answer
+from model_scripts import Pause, answer, completion
 from model_server import ModelServer
 from proxies import Client, Process, close_clients
 
@@ -122,6 +124,83 @@ def test_the_commands_record_and_replay_and_say_so(tmp_path: Path) -> None:
         assert got[:2] == live[: len(asked)]
         code, receipt, _ = process.end(signal.SIGTERM)
         assert (code, receipt["verdict"]) == expected
+
+
+def test_a_recording_made_in_process_is_answered_from_by_a_proxy(tmp_path: Path) -> None:
+    """Its hosts do not count, the base URL is found in its paths, and each call is answered once."""
+    path = tmp_path / "x.trace.jsonl"
+    with ModelServer() as server, frameengine.recording(path), httpx2.Client(trust_env=False) as client:
+        body = {"model": "m", "messages": [{"role": "user", "content": "one"}]}
+        live = client.post(f"{server.url}/chat/completions", json=body).content
+    process = Process("replay", str(path))
+    assert process.url.endswith("/v1")
+    with httpx2.Client(trust_env=False) as client:
+        assert client.post(f"{process.url}/chat/completions", json=body).content == live
+    code, receipt, _ = process.end(signal.SIGTERM)
+    assert (code, receipt["verdict"]) == (0, "same")
+
+
+def test_equal_requests_at_once_fail_unless_that_is_allowed(tmp_path: Path) -> None:
+    """Nobody can know which of two different answers belongs to which: exit 4 and a hint, or allowed by name."""
+    path = tmp_path / "x.trace.jsonl"
+
+    def both(url: str) -> None:
+        asking = [threading.Thread(target=lambda: Client(url).chat("same")) for _ in range(2)]
+        for one in asking:
+            one.start()
+        for one in asking:
+            one.join()
+
+    with ModelServer() as server:
+        server.enqueue(*[[Pause(0.5), *completion(f"answer {number}")] for number in range(2)])
+        process = Process("record", "--upstream", server.url, "-o", str(path))
+        both(process.url)
+        assert process.end()[0] == 0
+    for options, expected in (([], 4), (["--allow-ambiguous"], 0)):
+        process = Process("replay", str(path), *options)
+        both(process.url)
+        code, receipt, _ = process.end(signal.SIGTERM)
+        assert (code, receipt["verdict"], receipt["ambiguous"], receipt["ok"]) == (expected, "ambiguous", 1, not expected)
+
+
+def test_what_no_proxy_takes_is_counted(tmp_path: Path) -> None:
+    """A request that is refused is in no recording, and both receipts say that there was one."""
+    path = tmp_path / "x.trace.jsonl"
+    upgrade = [("connection", "upgrade"), ("upgrade", "websocket")]
+    with ModelServer() as server:
+        for arguments, verdict in (
+            (["record", "--upstream", server.url, "-o", str(path)], "recorded"),
+            (["replay", str(path)], "same"),
+        ):
+            process = Process(*arguments)
+            assert Client(process.url).ask("GET", "/v1/realtime", headers=upgrade)[0] == 501
+            assert Client(process.url).chat("hi")[0] == 200
+            code, receipt, _ = process.end()
+            assert (code, receipt["verdict"], receipt["refused"]) == (0, verdict, 1)
+
+
+def test_a_miss_shows_both_values(tmp_path: Path) -> None:
+    """The proxy says what was recorded and what is asked where they part; of a long text, the part around that place; no key."""
+    path = tmp_path / "x.trace.jsonl"
+    key, long = "sk-proj-Zq8Lm3Vx7Tp2Rk9W", "x" * 5000
+    with ModelServer() as server:
+        process = Process("record", "--upstream", server.url, "-o", str(path))
+        Client(process.url).chat(f"{long} one {long}")
+        process.end()
+    process = Process("replay", str(path))
+    body = json.loads(Client(process.url).chat(f"{long} two \x1b[31m {key} {long}")[2])
+    code, _, told = process.end()
+    lines = [line.strip() for line in told.splitlines()]
+    at = lines.index("nearest: input 1, it differs at /json/messages/0/content")
+    recorded, asked = lines[at + 1 : at + 3]
+    assert recorded.startswith('recorded "…xx')
+    assert asked.startswith('asked    "…xx')
+    assert "x one x" in recorded
+    assert "x two " in asked
+    assert len(recorded) < 400
+    assert (code, "\x1b" in told, key in told) == (4, False, False)
+    assert all(part in body["error"]["message"] for part in ("x one x", "x two "))
+    assert key not in json.dumps(body)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 
 from frameengine.errors import CassetteMiss, UsageError
 from frameengine.exchanges.book import Book, read_exchanges
+from frameengine.exchanges.exchange import CLIENT_LEFT
 from frameengine.exchanges.gather import RESPONSE_BYTES_MAX
 from frameengine.performers.proxy_http import Upstream
 from frameengine_cli.proxying import record as module
@@ -165,6 +166,28 @@ def test_headers_do_not_say_which_connection_it_is(tmp_path: Path) -> None:
         for client in (Client(url), Client(url)):
             client.ask("POST", CHAT, b'{"messages":[{"role":"user","content":"x"}]}', forwarded)
     assert len({exchange.lane for exchange in read_exchanges(path)}) == 2
+
+
+def test_a_client_that_closes_half_of_its_connection_has_left(tmp_path: Path) -> None:
+    """On the wire it looks like one that is gone: the call is on record as one that nobody waited for."""
+    path = tmp_path / "x.trace.jsonl"
+    with ModelServer() as server:
+        server.enqueue([Hang()])
+        with recording(server.url, path) as url:
+            parts = urlsplit(url)
+            with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=30) as connection:
+                connection.sendall(b"POST /v1/x HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}")
+                deadline = time.monotonic() + 10
+                while not server.requests and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                connection.shutdown(socket.SHUT_WR)
+                assert connection.recv(99) == b""
+            deadline = time.monotonic() + 10
+            while not server.left and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert server.left == 1
+    ((exchange),) = read_exchanges(path)
+    assert (exchange.response.error, exchange.response.complete) == (CLIENT_LEFT, False)
 
 
 def test_an_answer_too_long_to_be_kept_is_no_answer_of_a_replay(tmp_path: Path) -> None:

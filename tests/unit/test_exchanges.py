@@ -21,14 +21,16 @@ from hypothesis import strategies as st
 from frameengine.errors import CassetteMiss, NothingCompared, StorageError, TraceFormat, TraceIncomplete
 from frameengine.exchanges.book import Book, read_exchanges
 from frameengine.exchanges.encoding import Decoder
-from frameengine.exchanges.exchange import REQUEST_BYTES_MAX, Exchange, Request, Response, public_host
-from frameengine.exchanges.gather import CHUNKS_MAX, RESPONSE_BYTES_MAX, Gathering
+from frameengine.exchanges.exchange import CLIENT_LEFT, DRAW, REQUEST_BYTES_MAX, Exchange, Request, Response, public_host
+from frameengine.exchanges.gather import CHUNKS_MAX, RESPONSE_BYTES_MAX, Gathering, unkept
 from frameengine.exchanges.recorder import ExchangeRecorder, redacted
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
+from frameengine.importers.exchanges import import_exchanges
+from frameengine.jsonvalue import freeze
 from frameengine.replay.replayer import Replayer
 from frameengine.trace.header import header
-from frameengine.trace.redact import Redactor
+from frameengine.trace.redact import PASSING_MAX, Redactor
 from frameengine.trace.verify import verify
 from frameengine.trace.writer import TraceWriter
 
@@ -92,6 +94,14 @@ def test_requests_that_ask_for_something_else_differ(method: str, path: str, que
     """Method, path, query and body each make another request."""
     one = Request.of("POST", "/v1/x", "", JSON, b'{"a":1}')
     assert Request.of(method, path, query, JSON, body).digest != one.digest
+
+
+def test_all_lines_of_a_header_count() -> None:
+    """A header in two lines is one in one, and neither of them may differ."""
+    one, other = ("anthropic-beta", "tools-1"), ("anthropic-beta", "files-2")
+    both = Request.of("POST", "/v1/x", "", [one, other], b"")
+    assert both.digest == Request.of("POST", "/v1/x", "", [("Anthropic-Beta", "tools-1, files-2")], b"").digest
+    assert both.digest != Request.of("POST", "/v1/x", "", [other], b"").digest
 
 
 @pytest.mark.parametrize(
@@ -167,16 +177,21 @@ def test_an_answer_is_the_same_however_it_was_packed_and_cut(encoding: str, text
     assert sum(size for _, size in response.chunks) == len(text)
 
 
-@pytest.mark.parametrize(("encoding", "body"), [("gzip", b"plain"), ("zstd", b"{}"), ("br", b"text all the same")])
-def test_a_stale_header_of_packing_is_dropped(encoding: str, body: bytes) -> None:
-    """A body that is not packed as its header says, and is text, is kept as it is, without the header."""
-    gathering = Gathering(200, [("content-encoding", encoding)])
-    gathering.add(0.0, body)
-    response = gathering.response(1.0)
-    assert (response.body, response.headers) == (body, {})
-
-
 KEY = "Zq7Xw9canaryKd93hfPl2"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd", "br", "deflate"])
+@pytest.mark.parametrize("body", ["plain", "{}", '{"error": "wrong key %s"}'])
+def test_what_is_not_packed_as_its_header_says_is_kept_as_it_came(encoding: str, body: str, tmp_path: Path) -> None:
+    """A client that believes the header fails, and so it must again: a text stays under it, but for the keys in it."""
+    sent = (body % KEY if "%s" in body else body).encode()
+    gathering = Gathering(200, [("content-encoding", encoding)])
+    gathering.add(0.0, sent)
+    request = Request.of("GET", "/", "", [("authorization", f"Bearer {KEY}")], b"")
+    path = recorded(tmp_path / "x.trace.jsonl", [Exchange(request=request, response=gathering.response(1.0))])
+    response = next(read_exchanges(path)).response
+    assert (response.headers, response.complete) == ({"content-encoding": encoding}, True)
+    assert response.body == sent.replace(KEY.encode(), b"[secret:1" + b"*" * (len(KEY) - 10) + b"]")
 
 
 def held(path: Path) -> bytes:
@@ -249,6 +264,28 @@ def test_a_body_that_ends_too_early_says_as_much_as_it_did() -> None:
         Exchange.from_outcome("GET /", asked().wire(), Exchange(request=asked(), response=response).outcome()).response
         == response
     )
+
+
+@pytest.mark.parametrize("encoding", ["br", "gzip"])
+def test_an_answer_that_is_lost_is_no_failed_call_of_an_import(encoding: str, tmp_path: Path) -> None:
+    """Its agent had it: the exchange is named with the reason, and what the agent said next begins anew."""
+    gathering = Gathering(200, [*JSON, ("content-encoding", encoding)])
+    gathering.add(0.0, b"\x8b\x02\x80")
+    lost = Exchange(request=asked(), response=gathering.response(1.0))
+    report = import_exchanges([lost, made('{"choices": []}')], tmp_path / "frames.trace.jsonl")
+    assert [(note.message, f"({encoding})" in note.what) for note in report.refused] == [(1, True)]
+    assert [one.exchanges for one in report.conversations] == [(2,)]
+
+
+def test_an_answer_that_is_too_long_and_then_breaks_off_is_too_long() -> None:
+    """Its reader had more of it than is kept: no replay may give the part for the whole that there was."""
+    gathering = Gathering(200, [])
+    gathering.add(0.0, b"x" * (RESPONSE_BYTES_MAX + 1))
+    response = gathering.response(1.0, complete=False, error="the upstream stopped in the middle of its answer")
+    assert unkept(response)
+    assert "stopped in the middle" in response.error
+    with pytest.raises(CassetteMiss, match="its answer is not in the recording"):
+        Book([Exchange(request=asked(), response=response)]).claim(asked())
 
 
 def test_an_answer_that_is_too_long_is_cut_and_says_so() -> None:
@@ -394,6 +431,85 @@ def test_equal_answers_are_not_ambiguous() -> None:
     assert book.ambiguous == 0
 
 
+def timed(text: str, lane: str, at: int, ms: float, error: str = "") -> Exchange:
+    """Return an exchange of an equal request, sent at some microsecond."""
+    response = Response(status=0 if error else 200, body=text.encode(), complete=not error, error=error, ms=ms)
+    return Exchange(request=asked(), response=response, lane=lane, at=at)
+
+
+def test_equal_requests_one_after_another_are_not_ambiguous() -> None:
+    """A client that takes a connection for each request gets its answers in order, and that is no guess."""
+    for lanes in ("123", "111"):
+        exchanges = [timed(f"{number}", lane, 1_000 * number, 0.9) for number, lane in enumerate(lanes, start=1)]
+        book = Book(exchanges)
+        assert [book.claim(asked(), f"live {number}").response.body for number in range(3)] == [b"1", b"2", b"3"]
+        assert (book.ambiguous, book.receipt().verdict) == (0, "same")
+
+
+def test_a_clock_that_is_set_right_meanwhile_puts_nothing_at_once() -> None:
+    """A minute that the wall clock made shorter by a little still lies before what was asked at its end."""
+    book = Book([timed("1", "one", 1_000, 60_000), timed("2", "two", 1_000 + 60_000_000 - 20_000, 1)])
+    assert [book.claim(asked(), lane).response.body for lane in ("x", "y")] == [b"1", b"2"]
+    assert book.ambiguous == 0
+
+
+def test_equal_requests_at_once_are_never_called_the_same() -> None:
+    """Whose answer was whose cannot be known: the verdict says so and fails, unless all their answers are one."""
+    exchanges = [timed("1", "one", 1_000, 5.0), timed("2", "two", 2_000, 5.0)]
+    book = Book(exchanges)
+    assert {book.claim(asked(), lane).response.body for lane in ("x", "y")} == {b"1", b"2"}
+    assert (book.ambiguous, book.receipt().verdict, book.receipt().exit_code) == (1, "ambiguous", 4)
+    alike = Book([timed("1", "one", 1_000, 5.0), timed("1", "two", 2_000, 5.0)])
+    assert {alike.claim(asked(), lane).response.body for lane in ("x", "y")} == {b"1"}
+    assert (alike.ambiguous, alike.receipt().verdict) == (0, "same")
+
+
+def test_a_connection_that_tells_another_order_than_the_time_is_ambiguous() -> None:
+    """Who asks first on a connection that asked last may be a thread that is early, or a client that took another connection."""
+    own = Exchange(request=asked("own"), response=said("own"), lane="two", at=500)
+    book = Book([own, timed("1", "one", 1_000, 0.5), timed("2", "two", 2_000, 0.5)])
+    book.claim(asked("own"), "live")
+    assert book.claim(asked(), "live").response.body == b"2"
+    assert (book.ambiguous, book.receipt().exit_code) == (1, 4)
+
+
+def test_a_request_that_was_given_up_and_sent_again_is_not_ambiguous() -> None:
+    """That a client has left is noticed when it asks again already: the two were one after the other all the same."""
+    book = Book([timed("", "one", 1_000, 5_000.2, CLIENT_LEFT), timed("at last", "two", 5_001_100, 3.0)])
+    assert [book.claim(asked(), lane).response.error for lane in ("x", "y")] == [CLIENT_LEFT, ""]
+    assert book.ambiguous == 0
+    book = Book([timed("", "one", 1_000, 5_000.2, CLIENT_LEFT), timed("at last", "two", 2_000, 3.0)])
+    book.claim(asked(), "x")
+    assert book.ambiguous == 1
+
+
+def test_a_request_is_the_same_with_its_host_and_without() -> None:
+    """A recording made in process names hosts; a proxy sees paths, query and body, and of these each counts."""
+    whole = Request.of("POST", "https://api.example.com:8443/v1/chat/completions", "a=1", JSON, b"{}")
+    assert whole.hostless == Request.of("POST", "/v1/chat/completions", "a=1", JSON, b"{}")
+    assert whole.hostless.hostless is whole.hostless
+    answered = Exchange(request=whole, response=said("yes"))
+    assert Book([answered]).claim(whole.hostless).response.body == b"yes"
+    for path, query in (("/chat/completions", "a=1"), ("/v1/chat/completions", "a=2")):
+        with pytest.raises(CassetteMiss):
+            Book([answered]).claim(Request.of("POST", path, query, JSON, b"{}"))
+    with pytest.raises(CassetteMiss):
+        Book([answered], hosts=True).claim(whole.hostless)
+
+
+def test_draws_are_no_calls(tmp_path: Path) -> None:
+    """Nobody asks a proxy for them: they are counted, none is left over, and calls keep the numbers of their inputs."""
+    places = [["agent.py", "main", 3, "time.time"], ["agent.py", "main", 4, "time.time"]]
+    draws = Exchange(request=Request(method=DRAW, path="/main", body=freeze({"json": places})), response=said("[1.0, 2.0]"))
+    book = Book.read(recorded(tmp_path / "x.trace.jsonl", [draws, made("yes")]))
+    with pytest.raises(CassetteMiss) as caught:
+        book.claim(asked("other"))
+    assert [one["input"] for one in caught.value.fields["nearest"]] == [2]
+    book.claim(asked())
+    receipt = book.receipt()
+    assert (receipt.recorded, receipt.unused, receipt.draws) == (1, 0, 2)
+
+
 def test_a_miss_names_the_nearest_and_why_each_was_rejected() -> None:
     """The nearest comes first, with the place where it differs; one that is used up says so; and the receipt is red."""
     book = Book([made("a", content="tell me a joke"), made("b", content="what is two and two", issued=2)])
@@ -451,6 +567,15 @@ def test_the_place_in_a_conversation_will_do_where_that_is_allowed() -> None:
     book = Book([kept], match="chain")
     assert book.claim(request(live, temperature=1)).response.body == b"ok"
     assert (book.receipt().verdict, book.receipt().exit_code, book.approximate) == ("approximate", 1, 1)
+
+
+def test_another_conversation_may_hold_more_or_fewer_secrets(tmp_path: Path) -> None:
+    """With ``chain`` the settings of a request may be other ones, those with a secret in them too."""
+    path = kept_of([asked(metadata={"password": "alice-password-1"}), asked("more")], tmp_path)
+    book = Book.read(path, match="chain")
+    assert book.claim(asked()).response.body == b"1"
+    assert book.claim(asked("more", metadata={"password": "alice-password-1"})).response.body == b"2"
+    assert (book.receipt().verdict, book.approximate) == ("approximate", 2)
 
 
 def test_what_is_no_recording_of_exchanges_is_refused(tmp_path: Path) -> None:
@@ -532,6 +657,35 @@ def test_a_key_that_was_written_before_it_was_known_is_counted(tmp_path: Path) -
     with ExchangeRecorder(tmp_path / "x.trace.jsonl", provenance={}) as recorder:
         recorder.keep(made(f"your word is {KEY}"))
         recorder.keep(Exchange(request=late, response=said(f"hello {KEY}"), issued=2))
+        recorder.seal()
+        assert recorder.exposed == 1
+
+
+def nonce(number: int) -> Request:
+    """Return a request with a header whose value is new each time."""
+    return Request.of("GET", f"/{number}", "", [("x-own", f"nonce-{number:06d}-ab12cd"), ("authorization", f"Bearer {KEY}")], b"")
+
+
+def test_values_that_are_new_in_each_request_do_not_pile_up(tmp_path: Path) -> None:
+    """The newest are looked for, and those that come in each request; one that comes back later stands there, and is counted."""
+    again = made("so nonce-000000-ab12cd was it", content=f"{KEY} nonce-{PASSING_MAX:06d}-ab12cd")
+    with ExchangeRecorder(tmp_path / "x.trace.jsonl", provenance={}) as recorder:
+        for number in range(PASSING_MAX + 40):
+            recorder.keep(Exchange(request=nonce(number), response=said(f"nonce-{number:06d}-ab12cd"), issued=number + 1))
+        recorder.keep(again)
+        recorder.seal()
+    data = held(tmp_path / "x.trace.jsonl")
+    assert re.findall(rb"nonce-......-ab12cd", data) == [b"nonce-000000-ab12cd"]
+    assert KEY.encode() not in data
+    assert recorder.exposed == 1
+
+
+def test_every_late_secret_is_looked_for_in_the_file(tmp_path: Path) -> None:
+    """Of hundreds that come to be known behind it, the one that was written before is found."""
+    with ExchangeRecorder(tmp_path / "x.trace.jsonl", provenance={}) as recorder:
+        recorder.keep(made("we shall say nonce-000333-ab12cd"))
+        for number in range(400):
+            recorder.keep(Exchange(request=nonce(number), response=said("ok"), issued=number + 1))
         recorder.seal()
         assert recorder.exposed == 1
 

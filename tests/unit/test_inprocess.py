@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,11 +27,13 @@ from frameengine.errors import (
     CassetteUnused,
     Diverged,
     FrameEngineError,
+    LiveCallRefused,
     NothingCompared,
     TraceError,
     UsageError,
 )
 from frameengine.exchanges.book import read_exchanges
+from frameengine.exchanges.routes import NO_KEY
 from frameengine.trace.verify import verify
 from model_scripts import Head, Reset, Script, Send, completion
 from model_server import ModelServer
@@ -97,6 +101,23 @@ def test_every_client_is_held_whenever_it_was_made(library: Any, file: Path, ser
     assert verify(file).counts.calls == 2
 
 
+def test_a_key_that_was_set_is_stood_in_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that is made inside the block starts without its key; no other variable is set, and it is gone afterwards."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-0123456789abcdef")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    record(file, "a")
+    with frameengine.replaying(file) as replay, httpx2.Client(transport=replay.transport()) as client:
+        assert os.environ["ANTHROPIC_API_KEY"] == "sk-ant-0123456789abcdef"
+        ask(client, "a")
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    with frameengine.replaying(file) as replay, httpx2.Client(transport=replay.transport()) as client:
+        assert os.environ["ANTHROPIC_API_KEY"] == NO_KEY
+        assert "OPENAI_API_KEY" not in os.environ
+        ask(client, "a")
+    assert "ANTHROPIC_API_KEY" not in os.environ
+    assert "sk-ant" not in file.read_text(encoding="utf-8")
+
+
 def test_everything_is_put_back(file: Path, server: ModelServer) -> None:
     """After a block, failed or not, transports, tasks, threads, clock and chance are what they were."""
 
@@ -160,8 +181,9 @@ def test_a_client_that_leaves_at_the_end_mark_has_the_whole_answer(file: Path) -
     assert [exchange.response.complete for exchange in read_exchanges(file)] == [True]
 
 
-def test_reading_further_than_recorded_is_a_divergence(file: Path) -> None:
+def test_reading_further_than_recorded_is_a_divergence(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An agent that stopped reading early is given as much again, and fails if it wants more."""
+    monkeypatch.setattr("frameengine.inprocess.replay.PATIENCE", 0.01)
 
     def read(run: Any, count: int, inner: Any = None) -> list[bytes]:
         with httpx2.Client(transport=run.transport(inner)) as client, client.stream("POST", URL, json=chat("x")) as reply:
@@ -244,10 +266,12 @@ def test_a_miss_is_an_answer_that_nobody_tries_again_and_fails_the_block(file: P
         assert "recorded POST" in problem["message"]
         assert "(input 1)" in problem["message"]
         assert problem["nearest"][0]["pointer"] == "/json/messages/0/content"
+        assert 'recorded "one apple", asked "one apply"' in problem["message"]
 
-    with pytest.raises(CassetteMiss) as caught, block:
+    with pytest.raises(CassetteMiss, match=r'content.*: recorded "one apple", asked "one apply"') as caught, block:
         agent()
     assert caught.value.exit_code == 4
+    assert "receipt: recorded 2, replayed 2, missed 1" in caught.value.__notes__[0]
     assert block.receipt.missed == 1
     assert block.receipt.exit_code == 4
 
@@ -284,6 +308,41 @@ def test_another_exception_is_not_hidden(file: Path) -> None:
     with pytest.raises(httpx2.HTTPStatusError) as caught, frameengine.replaying(file):
         ask(httpx2, "b")
     assert "no recorded request equals it" in caught.value.__notes__[0]
+    assert "receipt: recorded 1, unused 1, missed 1" in caught.value.__notes__[0]
+
+
+def test_who_is_left_by_an_exception_knows_what_is_wrong(file: Path) -> None:
+    """Calls that an agent did not come to, since it failed, are a problem of the receipt, and a note of its exception."""
+    record(file, "a", "b")
+    block = frameengine.replaying(file)
+
+    def agent() -> None:
+        ask(httpx2, "a")
+        raise KeyError("of the agent")
+
+    with pytest.raises(KeyError) as caught, block:
+        agent()
+    assert "1 of 2 recorded calls were not made again" in caught.value.__notes__[0]
+    assert block.receipt.exit_code == 4
+    empty = frameengine.recording(file.with_name("empty.trace.jsonl"))
+    with pytest.raises(ZeroDivisionError) as other, empty:
+        1 / 0  # noqa: B018
+    assert "no HTTP call was recorded" in other.value.__notes__[0]
+    assert empty.receipt.exit_code == 5
+
+
+def test_a_problem_that_leaves_the_block_itself_is_not_told_twice(file: Path) -> None:
+    """What is raised in place and goes out of the block has one note: its way out, and the receipt."""
+    record(file, "a")
+
+    def agent() -> None:
+        ask(httpx2, "a")
+        socket.create_connection(("127.0.0.1", 9))
+
+    with pytest.raises(LiveCallRefused) as caught, frameengine.replaying(file):
+        agent()
+    (note,) = caught.value.__notes__
+    assert note == f"try: {caught.value.hint}\nreceipt: recorded 1, replayed 1"
 
 
 def test_a_recording_without_a_call_fails(file: Path) -> None:
@@ -309,6 +368,8 @@ def test_unused_and_approximate_can_be_allowed(file: Path) -> None:
     with pytest.raises(CassetteApproximate):
         warmer("chain")
     warmer("chain", allow_approximate=True)
+    with pytest.raises(UsageError, match="no match 'chian'"):
+        warmer("chian")
 
 
 def test_equal_paths_of_two_hosts_are_not_equal(file: Path) -> None:
@@ -323,6 +384,25 @@ def test_equal_paths_of_two_hosts_are_not_equal(file: Path) -> None:
         agent(run, inner)
     with frameengine.replaying(file) as replay:
         assert agent(replay) == ["b.test", "a.test"]
+
+
+@pytest.mark.parametrize("library", LIBRARIES, ids=lambda module: module.__name__)
+def test_an_upload_is_found_again(library: Any, file: Path) -> None:
+    """The boundary between the parts of an upload is drawn anew by every client; what stands between them counts."""
+
+    def agent(run: Any, sound: bytes) -> int:
+        inner = library.MockTransport(lambda _: library.Response(200, json={"text": "hello"}))
+        with library.Client(transport=run.transport(inner)) as client:
+            reply = client.post(URL, files={"file": ("a.wav", sound)}, data={"model": "m"})
+            status: int = reply.status_code
+            return status
+
+    with frameengine.recording(file) as run:
+        agent(run, b"RIFF\x00\xff")
+    with frameengine.replaying(file) as replay:
+        assert agent(replay, b"RIFF\x00\xff") == 200
+    with pytest.raises(CassetteMiss), frameengine.replaying(file) as replay:
+        assert agent(replay, b"RIFF\x00\xfe") == 404
 
 
 def test_a_redirect_is_followed_again(file: Path) -> None:

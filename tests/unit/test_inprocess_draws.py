@@ -11,6 +11,7 @@ import json
 import math
 import os
 import random
+import re
 import secrets
 import subprocess
 import sys
@@ -29,12 +30,15 @@ import pytest
 import frameengine
 from agent_models import chat, echoing
 from frameengine.errors import CassetteMiss, Diverged, UsageError
+from frameengine.inprocess import UncontrolledDraw
 from frameengine.inprocess.draws import from_json, to_json
 from frameengine.replay.replayer import Replayer
 
 URL = "http://model.test/v1/chat/completions"
 ROOT = Path(__file__).parents[2]
 ALL: Any = ("clock", "uuid", "random")
+uncontrolled = pytest.mark.filterwarnings("ignore::frameengine.inprocess.UncontrolledDraw")
+"""What is drawn without a control is meant here."""
 
 
 @pytest.fixture
@@ -83,6 +87,7 @@ DRAWS: dict[str, Callable[[], Any]] = {
     "time under a name of its own": lambda: now(),
     "monotonic": lambda: time.monotonic_ns(),
     "perf_counter": lambda: time.perf_counter_ns(),
+    "a clock by its number": lambda: time.clock_gettime_ns(time.CLOCK_REALTIME),
     "local time": lambda: tuple(time.localtime()),
     "its zone": lambda: time.localtime().tm_zone,
     "a formatted time": lambda: (time.strftime("%H:%M:%S"), time.ctime()),
@@ -176,13 +181,14 @@ def test_an_agent_that_prints_time_uuid_and_random_replays_in_another_process(tm
 
 
 def test_without_control_the_replay_misses_and_the_places_were_named(file: Path) -> None:
-    """What nobody recorded is counted by place while recording, and a prompt that holds it misses."""
+    """What nobody recorded is warned of and counted by place; a prompt that holds it misses, and the miss names the place."""
 
     def agent(run: Any) -> None:
         for _ in range(2):
             ask(run, f"it is {time.time_ns()}")
 
-    with frameengine.recording(file) as run:
+    place = r"test_inprocess_draws.py:\d+ time.time_ns is not controlled: control=\(\"clock\",\)"
+    with pytest.warns(UncontrolledDraw, match=place), frameengine.recording(file) as run:
         agent(run)
     ((site, name, count),) = run.receipt.uncontrolled
     assert (site.file.rpartition("/")[2], name, count) == ("test_inprocess_draws.py", "time.time_ns", 2)
@@ -191,8 +197,23 @@ def test_without_control_the_replay_misses_and_the_places_were_named(file: Path)
     with pytest.raises(httpx2.HTTPStatusError), block:
         agent(block)
     assert isinstance(block.receipt.problems[0], CassetteMiss)
+    assert re.search(place, block.receipt.problems[0].hint)
 
 
+def test_several_kinds_of_uncontrolled_draws_are_one_line(file: Path) -> None:
+    """The warning names the first place, counts the others, and says the whole control that records them."""
+
+    def agent(run: Any) -> None:
+        ask(run, "x")
+        uuid.uuid4()
+        random.random()
+
+    told = r"uuid.uuid4 is not controlled \(and 1 more place\): control=\(\"clock\", \"uuid\", \"random\"\)"
+    with pytest.warns(UncontrolledDraw, match=told), frameengine.recording(file, control=("clock",)) as run:
+        agent(run)
+
+
+@uncontrolled
 def test_only_what_was_asked_for_is_controlled(file: Path) -> None:
     """A control that was not asked for leaves its functions alone, in the replay as well."""
     (live, _), (replayed, _) = twice(file, lambda run: ((random.random(), uuid.uuid4()), ask(run, "x")), control=("uuid",))
@@ -243,6 +264,7 @@ def test_an_agent_that_swallows_a_divergence_still_fails(file: Path) -> None:
         agent()
 
 
+@uncontrolled
 def test_draws_of_tasks_and_threads_are_their_own(file: Path) -> None:
     """Six tasks and six threads that draw and ask at once get their own draws back, whatever order they draw in."""
 

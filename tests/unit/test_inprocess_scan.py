@@ -69,6 +69,89 @@ def test_a_folder_is_read_whole(tmp_path: Path) -> None:
     assert [(Path(item.file).name, item.line) for item in irreproducible(tmp_path)] == [("deep.py", 2)]
 
 
+def test_modules_of_a_package_are_read_however_they_are_imported(tmp_path: Path) -> None:
+    """Relative imports, imports from the package's own folder up, and the packages around a module are all followed."""
+    texts = {
+        "agent/__init__.py": "import os\nKEY = os.urandom(8)\n",
+        "agent/main.py": "import agent.deep.two\nfrom agent import one\nimport nowhere\n",
+        "agent/one.py": "import time\ntime.time()\n",
+        "agent/deep/__init__.py": "import uuid\nuuid.uuid4()\n",
+        "agent/deep/two.py": "from . import three\nfrom ..four import x\n",
+        "agent/deep/three.py": "import random\nrandom.random()\n",
+        "agent/four.py": "import secrets\nx = secrets.token_hex\n",
+        "agent/unused.py": "import time\ntime.time()\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    found = {
+        (Path(item.file).relative_to(tmp_path).as_posix(), item.what) for item in irreproducible(tmp_path / "agent" / "main.py")
+    }
+    assert found == {
+        ("agent/__init__.py", "os.urandom"),
+        ("agent/one.py", "time.time"),
+        ("agent/deep/__init__.py", "uuid.uuid4"),
+        ("agent/deep/three.py", "random.random"),
+        ("agent/four.py", "secrets.token_hex"),
+    }
+
+
+def test_installed_packages_in_a_folder_are_not_the_agents_own(tmp_path: Path) -> None:
+    """The environment that stands in a project is left out, as it is where draws are recorded."""
+    installed = tmp_path / ".venv" / "lib" / "site-packages" / "somebody"
+    installed.mkdir(parents=True)
+    (installed / "library.py").write_text("import time\ntime.time()\n", encoding="utf-8")
+    (tmp_path / "agent.py").write_text("import time\ntime.time()\n", encoding="utf-8")
+    assert [Path(item.file).name for item in irreproducible(tmp_path)] == ["agent.py"]
+
+
+KEPT = """\
+import time, uuid, random
+from dataclasses import dataclass, field
+
+now = time.time
+
+@dataclass
+class Prompt:
+    key: str = field(default_factory=uuid.uuid4)
+    at: float = field(default_factory=lambda: time.time())
+
+WAYS = {"any": random.choice}
+
+def late(clock=time.monotonic):
+    return clock(), now(), uuid.uuid1()
+"""
+
+
+def test_what_no_control_gets_at_is_told_so(tmp_path: Path) -> None:
+    """A function that a class, a container or a default keeps is out of a control's reach: it has to be called by one's own."""
+    file = tmp_path / "agent.py"
+    file.write_text(KEPT, encoding="utf-8")
+    told = {(item.line, item.what): "function of your own" in item.instead for item in irreproducible(file)}
+    assert told == {
+        (4, "time.time"): False,
+        (8, "uuid.uuid4"): True,
+        (9, "time.time"): False,
+        (11, "random.choice"): True,
+        (13, "time.monotonic"): True,
+        (14, "time.time"): False,
+        (14, "uuid.uuid1"): False,
+    }
+
+
+def test_a_control_is_named_only_where_it_helps(tmp_path: Path) -> None:
+    """What the controls do not stand in for has another way out, and what needs none has none."""
+    file = tmp_path / "agent.py"
+    lines = ["time.clock_gettime(0)", "time.tzname", "uuid.getnode()", "random.getstate()", "secrets.SystemRandom()"]
+    file.write_text("\n".join(["import random, secrets, time, uuid", *lines]), encoding="utf-8")
+    assert [(item.what, item.instead) for item in irreproducible(file)] == [
+        ("time.clock_gettime", 'control=("clock",)'),
+        ("time.tzname", "a time zone that is named"),
+        ("uuid.getnode", 'uuid.uuid4, with control=("uuid",)'),
+        ("secrets.SystemRandom", 'secrets, with control=("random",)'),
+    ]
+
+
 def test_an_agent_without_any_is_clean(tmp_path: Path) -> None:
     """An agent that draws nothing has no findings."""
     file = tmp_path / "agent.py"

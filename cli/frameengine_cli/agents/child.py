@@ -89,6 +89,8 @@ class Child:
             if received.si_signo != signal.SIGCHLD and received.si_code <= 0:
                 self._tell(signal=received.si_signo)
         told = self._told()
+        if "error" in told and told.get("at") != "command":
+            raise FrameEngineError(f"the agent's keeper failed: {told['error']}", hint="look at the machine, and try again")
         if "error" in told:
             raise UsageError(f"{self.command[0]}: {told['error']}", hint="check the command behind '--'", command=self.command)
         return int(told.get("exit", _KILLED))

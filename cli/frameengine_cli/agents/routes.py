@@ -11,67 +11,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from attrs import frozen
-
 from frameengine.errors import UsageError
+from frameengine.exchanges.exchange import Request, public_host
+from frameengine.exchanges.routes import OPENAI, ROUTES
 from frameengine.jsonvalue import EMPTY, FrozenMap
 
-NO_KEY = "frameengine-replay"
-"""Stands where a client wants a key, and nobody will look at it."""
 _PROXIES = ("no_proxy", "NO_PROXY")
 _LOCAL = "127.0.0.1,localhost"
-_TAILS = ("/chat/completions", "/responses", "/embeddings", "/completions", "/models")
-"""What OpenAI's clients put behind their base URL."""
-
-
-@frozen(kw_only=True)
-class Route:
-    """A kind of client."""
-
-    name: str
-    """First step of the path."""
-    variables: tuple[str, ...]
-    """What its clients read their base URL from; the first of them that is set says where calls go on to."""
-    keys: tuple[str, ...]
-    """What they read a key from."""
-    upstream: str
-    """Where calls go on to where nobody says; empty where that must be said."""
-
-
-ROUTES = (
-    Route(
-        name="openai",
-        variables=("OPENAI_BASE_URL", "OPENAI_API_BASE"),
-        keys=("OPENAI_API_KEY",),
-        upstream="https://api.openai.com/v1",
-    ),
-    Route(
-        name="openrouter",
-        variables=("OPENROUTER_BASE_URL", "OPENROUTER_API_BASE"),
-        keys=("OPENROUTER_API_KEY",),
-        upstream="https://openrouter.ai/api/v1",
-    ),
-    Route(
-        name="anthropic",
-        variables=("ANTHROPIC_BASE_URL", "ANTHROPIC_API_BASE"),
-        keys=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
-        upstream="https://api.anthropic.com",
-    ),
-    Route(
-        name="gemini",
-        variables=("GOOGLE_GEMINI_BASE_URL", "GEMINI_API_BASE"),
-        keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-        upstream="https://generativelanguage.googleapis.com",
-    ),
-    Route(name="groq", variables=("GROQ_BASE_URL", "GROQ_API_BASE"), keys=("GROQ_API_KEY",), upstream="https://api.groq.com"),
-    Route(
-        name="azure",
-        variables=("AZURE_OPENAI_ENDPOINT", "AZURE_API_BASE"),
-        keys=("AZURE_OPENAI_API_KEY", "AZURE_API_KEY"),
-        upstream="",
-    ),
-)
-OPENAI = ROUTES[0]
+_TAILS = {
+    "openai": ("/chat/completions", "/responses", "/embeddings", "/completions", "/models"),
+    "anthropic": ("/v1/messages",),
+}
+"""What clients put behind their base URL."""
+_AZURE_TAIL = "/openai/deployments/"
 
 
 def upstreams(environment: Mapping[str, str], openai: str | None) -> dict[str, str]:
@@ -104,21 +56,34 @@ def paths(upstreams: Mapping[str, str]) -> dict[str, str]:
     return {name: urlsplit(place).path.rstrip("/") for name, place in upstreams.items()}
 
 
-def recorded_paths(header: FrozenMap, asked: Iterable[str]) -> dict[str, str]:
-    """Return the path of each route's server in a recording; *asked* are the paths of its requests.
+def recorded_paths(header: FrozenMap, asked: Iterable[Request]) -> dict[str, str]:
+    """Return the path of each route's server in a recording; *asked* are its requests.
 
-    A recording of an agent says them. Of another recording they are the usual ones, and OpenAI's is what stands before the tail
-    of the first path that has a known one.
+    A recording of an agent says them. Of another recording they are the usual ones, or what stands before the tail of the
+    first path that has a known one; a host that is known for another route says nothing of OpenAI's.
     """
     said = header.get("provenance", EMPTY).get("routes")
     if isinstance(said, FrozenMap):
         return {str(name): str(path) for name, path in said.items()}
-    found = paths(upstreams({}, None))
-    for path in asked:
-        tail = next((tail for tail in _TAILS if path.endswith(tail)), None)
-        if tail is not None:
-            return {**found, OPENAI.name: path.removesuffix(tail)}
-    return found
+    hosts = {public_host(route.upstream): route.name for route in ROUTES if route.upstream}
+    seen: dict[str, str] = {}
+    for request in asked:
+        path = request.hostless.path
+        known = hosts.get(request.path.removesuffix(path))
+        if _AZURE_TAIL in path:
+            seen.setdefault("azure", path.partition(_AZURE_TAIL)[0])
+            continue
+        for name, tails in _TAILS.items():
+            tail = next((tail for tail in tails if path.endswith(tail)), None)
+            if tail is not None and known in (None, name):
+                seen.setdefault(name, path.removesuffix(tail))
+    return {**paths(upstreams({}, None)), **seen}
+
+
+def recorded_base(header: FrozenMap, asked: Iterable[Request]) -> str:
+    """Return the path that a client of OpenAI has behind the address of a proxy which answers from a recording."""
+    said = header.get("provenance", EMPTY).get("base")
+    return said if isinstance(said, str) else recorded_paths(header, asked).get(OPENAI.name, "")
 
 
 def leading_here(url: str, paths: Mapping[str, str], also: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
@@ -133,18 +98,6 @@ def leading_here(url: str, paths: Mapping[str, str], also: Iterable[str], enviro
     for name in _PROXIES:
         found[name] = ",".join(filter(None, (environment.get(name), _LOCAL)))
     return found
-
-
-def keys_set(environment: Mapping[str, str]) -> list[str]:
-    """Return the names of the key variables that are set."""
-    return [name for route in ROUTES for name in route.keys if environment.get(name)]
-
-
-def missing_keys(header: FrozenMap, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return a stand-in for each key that was there at the recording and is not there now, so that clients start."""
-    said = header.get("provenance", EMPTY).get("keys")
-    wanted = said if isinstance(said, tuple) else OPENAI.keys
-    return {str(name): NO_KEY for name in wanted if not environment.get(str(name))}
 
 
 class Routed:

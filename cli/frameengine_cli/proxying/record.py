@@ -13,6 +13,7 @@ from frameengine.exchanges.exchange import CLIENT_LEFT, Exchange, Request, Respo
 from frameengine.exchanges.gather import Gathering
 from frameengine.exchanges.recorder import ExchangeRecorder
 from frameengine.performers.proxy_http import Coming, Upstream
+from frameengine_cli.endpoints import onward
 from frameengine_cli.proxying.wire import (
     HOP,
     LEFT,
@@ -20,6 +21,7 @@ from frameengine_cli.proxying.wire import (
     Gone,
     Headers,
     Lanes,
+    NotTaken,
     Receive,
     Refused,
     Scope,
@@ -42,13 +44,19 @@ class RecordApp:
     """The app that records what it hands on to *upstream*. *told* is called with each exchange that is kept."""
 
     def __init__(
-        self, recorder: ExchangeRecorder, upstream: str | Upstream, *, told: Callable[[Exchange], None] = lambda _: None
+        self,
+        recorder: ExchangeRecorder,
+        upstream: str | Upstream,
+        *,
+        told: Callable[[Exchange], None] = lambda _: None,
+        lanes: Lanes | None = None,
     ) -> None:
+        """*lanes* are shared by apps that write one recording."""
         self._recorder = recorder
-        self._upstream = Upstream(upstream) if isinstance(upstream, str) else upstream
+        self._upstream = onward(upstream) if isinstance(upstream, str) else upstream
         recorder.know(self._upstream.secrets)
         self._told = told
-        self._lanes = Lanes()
+        self._lanes = lanes or Lanes()
         self.stop: Callable[[], None] = lambda: None
         """Ends the server; set by whoever serves."""
         self.failure: FrameEngineError | None = None
@@ -66,6 +74,7 @@ class RecordApp:
         except Gone:
             pass
         except Refused as refused:
+            self._recorder.refused += isinstance(refused, NotTaken)
             await refused.answer(send)
         except Exception as error:
             self.fail(error)

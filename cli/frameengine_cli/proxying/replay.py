@@ -6,10 +6,15 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from attrs import evolve
+
 from frameengine.errors import CassetteMiss
 from frameengine.exchanges.book import Book
-from frameengine.exchanges.ends import STREAMS
+from frameengine.exchanges.ends import is_stream
 from frameengine.exchanges.exchange import CLIENT_LEFT, Exchange, Request, Response, header_bytes
+from frameengine.exchanges.near import told
+from frameengine.exchanges.recorder import ExchangeRecorder
+from frameengine.jsonvalue import FrozenMap, freeze
 from frameengine_cli.proxying.record import unanswered
 from frameengine_cli.proxying.wire import (
     JSON_HEADERS,
@@ -17,6 +22,7 @@ from frameengine_cli.proxying.wire import (
     Gone,
     Headers,
     Lanes,
+    NotTaken,
     Receive,
     Refused,
     Scope,
@@ -24,6 +30,7 @@ from frameengine_cli.proxying.wire import (
     answer,
     error_body,
     read,
+    texts,
     while_there,
 )
 
@@ -34,7 +41,8 @@ PATIENCE = 5.0
 class ReplayApp:
     """The app that answers from *book*: at once, or *speed* times as fast as it was.
 
-    *told* is called with each exchange that is given back, *missed* with each miss.
+    *told* is called with each exchange that is given back, *missed* with each miss. A *recorder* keeps what is asked, and what is
+    answered: a miss with the error that the client gets.
     """
 
     def __init__(
@@ -44,14 +52,18 @@ class ReplayApp:
         speed: float | None = None,
         told: Callable[[Exchange], None] = lambda _: None,
         missed: Callable[[CassetteMiss], None] = lambda _: None,
+        recorder: ExchangeRecorder | None = None,
     ) -> None:
         self._book = book
+        self._recorder = recorder
         self._speed = speed
         self._told = told
         self._missed = missed
         self._lanes = Lanes()
         self.stop: Callable[[], None] = lambda: None
         """Ends the server; set by whoever serves."""
+        self.defect: Exception | None = None
+        """What went wrong in here that nobody had reckoned with: an answer that counts as given was not."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -60,7 +72,12 @@ class ReplayApp:
             asked = await read(scope, receive)
             started = time.monotonic()
             request = Request.of(asked.method, asked.path, asked.query, asked.fields(), asked.body)
-            found = self._book.claim(request, lane)
+            try:
+                found = self._book.claim(request, lane)
+            except CassetteMiss as miss:
+                await self._miss(miss, scope, send, request, lane)
+                return
+            self._keep(request, found.response, lane)
             self._told(found)
             if self._speed is None and found.response.error != CLIENT_LEFT:
                 await self._send(found, asked.method, send, started)
@@ -69,15 +86,38 @@ class ReplayApp:
         except Gone:
             pass
         except Refused as refused:
+            self._book.refused += isinstance(refused, NotTaken)
             await refused.answer(send)
-        except CassetteMiss as miss:
-            route = scope.get("root_path", "").strip("/")
-            if route:
-                # Several servers are answered for here, and their paths may be alike.
-                miss.message = f"{route}: {miss.message}"
-                miss.fields["route"] = route
-            self._missed(miss)
-            await answer(send, MISS_STATUS, JSON_HEADERS, miss_body(miss))
+        except Exception as error:
+            self.defect = self.defect or error
+            self.stop()
+            raise
+
+    async def _miss(self, miss: CassetteMiss, scope: Scope, send: Send, request: Request, lane: str) -> None:
+        """Tell of a request that has no answer, its client first of all."""
+        route = scope.get("root_path", "").strip("/")
+        if route:
+            # Several servers are answered for here, and their paths may be alike.
+            miss.message = f"{route}: {miss.message}"
+            miss.fields["route"] = route
+        self._missed(miss)
+        body = miss_body(miss)
+        self._keep(request, Response(status=MISS_STATUS, headers=MISS_HEADERS, body=body), lane)
+        await answer(send, MISS_STATUS, JSON_HEADERS, body)
+
+    def _keep(self, request: Request, response: Response, lane: str) -> None:
+        """Record what is asked now, and its answer, which is there at once."""
+        if self._recorder is None:
+            return
+        if response.error != CLIENT_LEFT:
+            response = evolve(response, ms=0.0, chunks=tuple([(0.0, size) for _, size in response.chunks]))
+        issued, now = self._recorder.issue(lane), time.time_ns() // 1000
+        self._recorder.keep(Exchange(request=request, response=response, lane=lane, issued=issued, at=now))
+
+    def raise_problem(self) -> None:
+        """Raise what has ended the replay before its time, if something has."""
+        if self.defect is not None:
+            raise self.defect
 
     async def close(self) -> None:
         """Do nothing: a recording has no connections."""
@@ -91,8 +131,7 @@ class ReplayApp:
             await self._wait(response.ms, started)
             raise unanswered(response)
         headers: Headers = [(name.encode("latin-1"), header_bytes(value)) for name, value in response.headers.items()]
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        whole = response.complete and kind not in STREAMS
+        whole = response.complete and not is_stream(response.headers.get("content-type", ""))
         if whole and self._speed is None:
             await answer(send, response.status, headers, response.body)
             return
@@ -123,11 +162,9 @@ class ReplayApp:
 
 
 replay_app = ReplayApp
+MISS_HEADERS: FrozenMap = freeze(dict(texts(JSON_HEADERS)))
 
 
 def miss_body(miss: CassetteMiss) -> bytes:
-    """Return what a client is told of a miss: the nearest recorded requests, and why each of them does not answer."""
-    near = miss.fields["nearest"]
-    told = "; ".join([f"recorded {one['request']} (input {one['input']}): {one['why']}" for one in near])
-    message = f"{miss.message}{f'; nearest: {told}' if told else ''}"
-    return error_body(message, miss.hint, code=miss.code, used=miss.fields["used"], nearest=near)
+    """Return what a client is told of a miss: the nearest recorded requests, and where each of them differs."""
+    return error_body(told(miss), miss.hint, code=miss.code, used=miss.fields["used"], nearest=miss.fields["nearest"])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from attrs import asdict, frozen
 
 from frameengine.errors import (
+    CassetteAmbiguous,
     CassetteApproximate,
     CassetteMiss,
     CassetteUnused,
@@ -22,11 +24,11 @@ from frameengine.errors import (
 from frameengine.exchanges.book import Book
 from frameengine.exchanges.exchange import Exchange, public_host
 from frameengine.exchanges.gather import unkept
+from frameengine.exchanges.near import sides
 from frameengine.exchanges.recorder import ExchangeRecorder
-from frameengine.performers.proxy_http import Upstream
 from frameengine.trace.redact import Redactor
 from frameengine_cli import output, phrases
-from frameengine_cli.endpoints import secrets_of
+from frameengine_cli.endpoints import onward, secrets_of
 from frameengine_cli.proxying.record import RecordApp
 from frameengine_cli.proxying.replay import ReplayApp
 from frameengine_cli.proxying.server import leads_to, serve, url_of
@@ -49,50 +51,84 @@ class Recorded:
     """Answers that did not come to their end."""
     unkept: int
     """Answers that the agent had, and that are not in the trace: too long, or packed in an unknown way."""
+    refused: int
+    """Requests that no proxy takes, such as those for a WebSocket: the agent got an error, and none is in the trace."""
     secrets: int
     """Different secrets that were replaced."""
     exposed: int
     """Different secrets that stand in the trace, since they were used as keys only after they were written."""
 
 
+def sealed(recorder: ExchangeRecorder, apps: Iterable[RecordApp], upstream: str, nothing: NothingCompared) -> Recorded:
+    """Seal what *apps* have recorded.
+
+    Raises what failed while it was written, and *nothing* where there was no call; then no file is left, and one that was to be
+    replaced is as it was.
+    """
+    try:
+        for app in apps:
+            app.raise_problem()
+        if recorder.count:
+            recorder.seal()
+    except FrameEngineError as error:
+        if recorder.count and "change" not in error.fields:
+            kept = phrases.count(recorder.count, "call")
+            error.hint = f"{error.hint}; 'frameengine repair {typed(recorder.path)} -o FILE' keeps {kept}"
+        raise
+    if not recorder.count:
+        recorder.discard()
+        raise nothing
+    return Recorded(
+        path=recorder.path,
+        upstream=upstream,
+        exchanges=recorder.count,
+        unanswered=recorder.unanswered,
+        cut=recorder.cut,
+        unkept=recorder.unkept,
+        refused=recorder.refused,
+        secrets=recorder.secrets,
+        exposed=recorder.exposed,
+    )
+
+
 class Counting:
-    """Counts the calls of a proxy, and shows them on a terminal as they come."""
+    """Shows on a terminal how many calls there were, and says at once what is wrong with one."""
 
     def __init__(self, verb: str) -> None:
         self._verb = verb
         self._shown = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-        self.calls = self.unanswered = self.cut = self.unkept = self.missed = 0
+        self._calls = self._missed = 0
 
     def kept(self, exchange: Exchange) -> None:
-        """Count an exchange."""
-        self.calls += 1
-        self.unanswered += not exchange.response.status
-        lost = unkept(exchange.response)
-        self.unkept += lost
-        self.cut += bool(exchange.response.status) and not exchange.response.complete and not lost
-        if lost:
-            self.tell(f"not kept: the answer to {exchange.request.name} is {exchange.response.error}; no replay can give it")
+        """Count a call that was recorded."""
+        if unkept(exchange.response):
+            self._tell(f"not kept: the answer to {exchange.request.name} is {exchange.response.error}; no replay can give it")
+        self.answered(exchange)
+
+    def answered(self, _: Exchange) -> None:
+        """Count a call."""
+        self._calls += 1
         self.show()
 
-    def tell(self, remark: str) -> None:
-        """Say something at once."""
+    def missed(self, miss: CassetteMiss) -> None:
+        """Count a miss, and say why."""
+        self._missed += 1
+        self._tell(f"missed: {miss.message}")
+        for one in miss.fields["nearest"][:1]:
+            self._tell(f"  nearest: input {one['input']}, {one['why']}")
+            for name, value in sides(one):
+                self._tell(f"    {name:8} {value}")
+        self.show()
+
+    def _tell(self, remark: str) -> None:
         self.end()
         output.remark(remark)
-
-    def miss(self, miss: CassetteMiss) -> None:
-        """Count a miss, and say why."""
-        self.missed += 1
-        self.end()
-        output.remark(f"missed: {miss.message}")
-        for one in miss.fields["nearest"][:1]:
-            output.remark(f"  nearest: input {one['input']}, {one['why']}")
-        self.show()
 
     def show(self) -> None:
         """Show how many there were."""
         if self._shown:
-            missed = f", {self.missed} missed" if self.missed else ""
-            sys.stderr.write(f"\r\x1b[2K  {self._verb} {phrases.count(self.calls, 'call')}{missed} · Ctrl-C ends it")
+            missed = f", {self._missed} missed" if self._missed else ""
+            sys.stderr.write(f"\r\x1b[2K  {self._verb} {phrases.count(self._calls, 'call')}{missed} · Ctrl-C ends it")
             sys.stderr.flush()
 
     def end(self) -> None:
@@ -103,12 +139,8 @@ class Counting:
 
 
 def record(upstream: str, target: Path, listener: socket.socket, *, force: bool, as_json: bool) -> Recorded:
-    """Record until the server is told to stop, and seal the trace.
-
-    Raises what failed while it was written, and `NothingCompared` where there was no call; then no file is left, and one that was
-    to be replaced is as it was.
-    """
-    way = Upstream(upstream)
+    """Record until the server is told to stop, and seal the trace. Raises what `sealed` raises."""
+    way = onward(upstream)
     if leads_to(listener, way.url.host, way.url.port):
         hint = "name the server that the agent would use, or another --port"
         raise UsageError("the upstream is this proxy itself: it would ask itself for ever", hint=hint)
@@ -123,48 +155,23 @@ def record(upstream: str, target: Path, listener: socket.socket, *, force: bool,
         url = url_of(listener) + way.path
         serve(app, [listener], started=lambda: _started(url, f"recording {host} into {target}", counting, as_json=as_json))
         counting.end()
-        try:
-            app.raise_problem()
-            if recorder.count:
-                recorder.seal()
-        except FrameEngineError as error:
-            if "change" not in error.fields:
-                kept = phrases.count(counting.calls, "call")
-                error.hint = f"{error.hint}; 'frameengine repair {typed(target)}' keeps {kept}"
-            raise
-        if not recorder.count:
-            recorder.discard()
-            hint = f"point the agent's base URL at the proxy ({url} it was), and let it ask something"
-            raise NothingCompared("nothing was captured: no call came", hint=hint)
-        return Recorded(
-            path=target,
-            upstream=host,
-            exchanges=recorder.count,
-            unanswered=counting.unanswered,
-            cut=counting.cut,
-            unkept=counting.unkept,
-            secrets=recorder.secrets,
-            exposed=recorder.exposed,
-        )
+        hint = f"point the agent's base URL at the proxy ({url} it was), and let it ask something"
+        return sealed(recorder, [app], host, NothingCompared("nothing was captured: no call came", hint=hint))
 
 
 def replay(book: Book, name: Path, listener: socket.socket, *, base: str, speed: float | None, as_json: bool) -> None:
     """Answer from *book* until the server is told to stop. *base* is the path that the upstream's URL had."""
     counting = Counting("answered")
-
-    def answered(_: Exchange) -> None:
-        counting.calls = book.used
-        counting.show()
-
-    app = ReplayApp(book, speed=speed, told=answered, missed=counting.miss)
+    app = ReplayApp(book, speed=speed, told=counting.answered, missed=counting.missed)
     url = url_of(listener) + base
-    told = f"answering {phrases.count(book.receipt().recorded, 'recorded call')} of {name}"
-    serve(app, [listener], started=lambda: _started(url, told, counting, as_json=as_json))
+    what = f"answering {phrases.count(book.receipt().recorded, 'recorded call')} of {name}"
+    serve(app, [listener], started=lambda: _started(url, what, counting, as_json=as_json))
     counting.end()
+    app.raise_problem()
 
 
-def problems_of(book: Book, *, approximate: bool, unused: bool) -> list[FrameEngineError]:
-    """Return what is wrong with a replay, the worst last; *approximate* and *unused* say what is allowed."""
+def problems_of(book: Book, *, approximate: bool, ambiguous: bool, unused: bool) -> list[FrameEngineError]:
+    """Return what is wrong with a replay, the worst last; *approximate*, *ambiguous* and *unused* say what is allowed."""
     receipt = book.receipt()
     found: list[FrameEngineError] = []
     if receipt.approximate and not approximate:
@@ -172,7 +179,12 @@ def problems_of(book: Book, *, approximate: bool, unused: bool) -> list[FrameEng
         found.append(CassetteApproximate(what, hint="record again, or say --allow-approximate", count=receipt.approximate))
     if not receipt.replayed and not receipt.missed:
         return [NothingCompared("nothing was replayed: no call came", hint="point the agent's base URL at the proxy")]
-    if receipt.unused and not unused:
+    if receipt.ambiguous and not ambiguous:
+        what = f"{phrases.count(receipt.ambiguous, 'request')} may have got the answer of another one, to which it is equal"
+        hint = "let them differ, or ask them in turn, and record again; or say --allow-ambiguous"
+        found.append(CassetteAmbiguous(what, hint=hint, count=receipt.ambiguous))
+    # What a miss was asked for in the place of is left over for that reason alone.
+    if receipt.unused and not unused and not receipt.missed:
         left = book.unused()
         first = f"the first: {left[0].request.name}"
         what = f"{phrases.count(len(left), 'recorded call')} of {receipt.recorded} nobody asked for, {first}"
@@ -183,7 +195,10 @@ def problems_of(book: Book, *, approximate: bool, unused: bool) -> list[FrameEng
         found.append(Diverged(what, hint="give it the timeout that it had, or record again", count=receipt.outwaited))
     if receipt.missed:
         what = f"{phrases.count(receipt.missed, 'request')} had no recorded answer"
-        found.append(CassetteMiss(what, hint="the errors that the agent got say what came nearest", count=receipt.missed))
+        hint = "each is named with what comes nearest; record again, or say --match chain where only ids or settings differ"
+        if receipt.draws:
+            hint = f"clock, chance and ids that were recorded are given back by frameengine.replaying() alone; else {hint}"
+        found.append(CassetteMiss(what, hint=hint, count=receipt.missed))
     return found
 
 

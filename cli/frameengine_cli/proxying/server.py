@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from frameengine.errors import StorageError, UsageError
 from frameengine_cli.proxying.wire import Receive, Scope, Send
@@ -38,6 +39,8 @@ KEEP_ALIVE_SECONDS = 900
 GRACE_SECONDS = 2
 """How long answers under way may take to end once the server is to stop."""
 START_SECONDS = 30.0
+JOINED_BYTES = 64 << 10
+"""Size from which what is to be written does not wait for more."""
 
 
 def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
@@ -129,8 +132,59 @@ def background(app: App, sockets: list[socket.socket]) -> Iterator[None]:
             raise failure[0]
 
 
+class Joining:
+    """A transport that writes in one go what comes in one turn of the loop: head and body of an answer, pieces of a stream.
+
+    Each write is a call of the system and wakes whoever reads. For a recorded stream given back at once that took as long as all
+    the rest, on both sides.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._waiting = bytearray()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write *data*, at the end of this turn at the latest."""
+        if not self._waiting:
+            self._loop.call_soon(self.flush)
+        self._waiting += data
+        if len(self._waiting) >= JOINED_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._waiting:
+            data, self._waiting = self._waiting, bytearray()
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close the connection once all is written."""
+        self.flush()
+        self._transport.close()
+
+
 def _server(app: App, started: Callable[[], None]) -> Server:
     from uvicorn import Config, Server
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Joined(H11Protocol):
+        """Reads HTTP with h11, and writes through `Joining`; the end of an answer does not wait.
+
+        httptools, which uvicorn would take where it is installed, refuses methods in small letters, and does not tell requests to
+        a forward proxy, or paths with a fragment, from others.
+        """
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            self.joining = Joining(transport)
+            super().connection_made(self.joining)  # type: ignore[arg-type]
+
+        def on_response_complete(self) -> None:
+            self.joining.flush()
+            super().on_response_complete()
 
     class Quiet(Server):
         """Leaves signals to whoever runs it, as its own way sends them again once it has stopped; and says when it has begun."""
@@ -148,8 +202,7 @@ def _server(app: App, started: Callable[[], None]) -> Server:
         log_level="critical",
         access_log=False,
         lifespan="off",
-        # The other parser that is taken where it is installed refuses requests of real agents.
-        http="h11",
+        http=Joined,
         ws="none",
         # A connection is a lane, whatever its headers say of the client.
         proxy_headers=False,
@@ -168,9 +221,12 @@ async def _serve(app: App, server: Server, sockets: list[socket.socket], *, sign
     heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signals else ()
     for number in heard:
         loop.add_signal_handler(number, setattr, server, "should_exit", True)
+    # What is loaded stays, and garbage is not looked for in it: for thousands of calls that would hold up one of them by 0.1 s.
+    gc.freeze()
     try:
         await server.serve(sockets)
     finally:
+        gc.unfreeze()
         await app.close()
         for number in heard:
             loop.remove_signal_handler(number)

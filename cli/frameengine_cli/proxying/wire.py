@@ -84,16 +84,16 @@ def texts(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
 
 
 async def read(scope: Scope, receive: Receive) -> Asked:
-    """Read a request to its end. Raises `Gone`, and `Refused` for what is none that can be handed on."""
+    """Read a request to its end. Raises `Gone`, and `NotTaken` for what is none that can be handed on."""
     headers: Headers = list(scope["headers"])
     raw: bytes = scope["raw_path"]
     if not raw.startswith(b"/"):
         what = "this is no forward proxy: it takes requests for itself"
-        raise Refused(400, what, "set the base URL of the agent's client, not HTTP_PROXY")
+        raise NotTaken(400, what, "set the base URL of the agent's client, not HTTP_PROXY")
     if b"#" in raw or b"#" in scope["query_string"]:
-        raise Refused(400, "a request's path has no '#'", "write it as %23, or leave out what stands behind it")
+        raise NotTaken(400, "a request's path has no '#'", "write it as %23, or leave out what stands behind it")
     if any(name == b"upgrade" and b"websocket" in _listed(value) for name, value in headers):
-        raise Refused(501, "WebSocket connections are not recorded", "use the HTTP interface of the same service")
+        raise NotTaken(501, "WebSocket connections are not recorded", "use the HTTP interface of the same service")
     parts: list[bytes] = []
     size = 0
     while True:
@@ -103,7 +103,7 @@ async def read(scope: Scope, receive: Receive) -> Asked:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > FOREIGN_BYTES_MAX:
-            raise Refused(413, f"the request is longer than {FOREIGN_BYTES_MAX:,} bytes", "send large files by another way")
+            raise NotTaken(413, f"the request is longer than {FOREIGN_BYTES_MAX:,} bytes", "send large files by another way")
         if not message.get("more_body"):
             break
     query: bytes = scope["query_string"]
@@ -133,6 +133,10 @@ class Refused(Exception):
     async def answer(self, send: Send) -> None:
         """Tell the client."""
         await answer(send, self.status, JSON_HEADERS, self.body)
+
+
+class NotTaken(Refused):
+    """A request that a proxy takes no part in: it is neither recorded nor answered, and counted."""
 
 
 JSON_HEADERS: Headers = [(b"content-type", b"application/json"), (b"x-should-retry", b"false")]
