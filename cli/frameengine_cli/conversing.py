@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from frameengine_cli.refs import Source, opened
+from frameengine.errors import FrameEngineError
+from frameengine_cli.refs import Source, opened, rename
+
+if TYPE_CHECKING:
+    from frameengine.jsonvalue import FrozenMap
 
 EXCHANGES = "exchanges"
 """The graph of a recording of HTTP calls."""
@@ -20,22 +25,31 @@ def opened_as_frames(ref: str, folder: Path | None = None, *, plain: bool = Fals
     where there is no conversation in the recording. Raises what `opened` and `read_exchanges` raise.
     """
     with opened(ref, folder) as source:
-        if plain or not _holds_exchanges(source.path):
+        if plain or not _is_recording(source.path):
             yield source
             return
         from tempfile import TemporaryDirectory
 
         with TemporaryDirectory(prefix="frameengine-") as kept:
-            yield _converted(source, Path(kept) / "conversations.trace.jsonl")
+            converted = _converted(source, Path(kept) / "conversations.trace.jsonl")
+            try:
+                yield converted
+            except FrameEngineError as error:
+                rename(error, converted.path, source.name)
+                raise
 
 
-def _holds_exchanges(path: Path) -> bool:
+def holds_exchanges(header: FrozenMap) -> bool:
+    """Return whether a trace with this header holds HTTP calls."""
+    return bool((header.get("graph") or {}).get("name") == EXCHANGES)
+
+
+def _is_recording(path: Path) -> bool:
     from frameengine.errors import TraceError
-    from frameengine.jsonvalue import EMPTY
     from frameengine.trace.reader import read_header
 
     try:
-        return bool(read_header(path).get("graph", EMPTY).get("name") == EXCHANGES)
+        return holds_exchanges(read_header(path))
     except TraceError:
         # Whoever reads it says what is wrong with it.
         return False
@@ -55,4 +69,4 @@ def _converted(source: Source, path: Path) -> Source:
         remark(f"{source.name}: {report.seen_as}; the exchanges are shown as they are")
         return source
     remark(f"{source.name}: {report.seen_as} (--exchanges shows them plain)")
-    return evolve(source, path=path)
+    return evolve(source, path=path, agent=source.typed or "FILE")

@@ -47,6 +47,8 @@ class Source:
     """What it is called on screens: its path, or stdin."""
     typed: str | None = None
     """How to name it on a command line; None where that is impossible, because stdin gives a trace once."""
+    agent: str | None = None
+    """How to name the recording of somebody's agent whose conversations these are; None where the nodes of the run are its own."""
 
 
 def typed(path: Path | str) -> str:
@@ -91,7 +93,8 @@ def opened(ref: str, folder: Path | None = None) -> Iterator[Source]:
             yield Source(path=path, name=STDIN)
         except FrameEngineError as error:
             _point_to_import(error, path, "-")
-            _forget(error, str(path))
+            error.hint = error.hint.replace(str(path), "-")
+            rename(error, path, STDIN)
             raise
 
 
@@ -105,11 +108,11 @@ def _point_to_import(error: FrameEngineError, path: Path, typed_path: str) -> No
         error.hint = f"it looks like a conversation: frameengine import openai {typed_path}"
 
 
-def _forget(error: FrameEngineError, path: str) -> None:
-    """Take a file that is about to be removed out of what is said of it."""
-    error.message = error.message.replace(path, str(STDIN))
-    error.hint = "" if path in error.hint else error.hint
-    error.fields = {name: str(STDIN) if value == path else value for name, value in error.fields.items()}
+def rename(error: FrameEngineError, path: Path, name: Path) -> None:
+    """Let an error speak of *name* where it speaks of *path*: of what somebody has opened, not of a file that will be gone."""
+    error.message = error.message.replace(str(path), str(name))
+    error.hint = error.hint.replace(str(path), str(name))
+    error.fields = {member: str(name) if value == str(path) else value for member, value in error.fields.items()}
 
 
 def find(ref: str, folder: Path) -> Path:
@@ -144,9 +147,11 @@ def find(ref: str, folder: Path) -> Path:
             candidates=known,
         )
     where = f"the folder {folder} has {_some(known) if known else 'no traces'}"
+    here = next((trace for trace in traces(Path()) if stem(trace).startswith(ref)), None)
+    meant = f"did you mean the file {typed(here)}? Else " if here is not None else ""
     raise UnknownRef(
         f"no run {ref!r}: there is no such file, and {where}",
-        hint="name a file, or the start of a name or id; --traces DIR looks in another folder",
+        hint=f"{meant}name a file, or the start of a name or id; --traces DIR looks in another folder",
         ref=ref,
         candidates=known,
     )
@@ -237,8 +242,10 @@ def free_name(folder: Path, name: str) -> Path:
     return path
 
 
-def check_absent(path: Path, *, force: bool) -> None:
-    """Raise `UsageError` where *path* exists and may not be written over."""
+def check_absent(path: Path, *, force: bool, read: Path | None = None) -> None:
+    """Raise `UsageError` where *path* exists and may not be written over; never over the trace that is *read* meanwhile."""
+    if read is not None and path.exists() and path.samefile(read):
+        raise UsageError(f"{path} is the trace that is replayed", hint="choose another name", path=str(path))
     if path.exists() and not force:
         if path.is_dir():
             raise UsageError(f"{path} is a folder", hint="name a file in it", path=str(path))

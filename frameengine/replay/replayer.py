@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal, TypeAlias
 
 from attrs import evolve, frozen
@@ -57,6 +58,8 @@ class ReplayResult:
     """What has another digest than when it was recorded, and made no difference so far."""
     fingerprinted: bool = False
     """Whether the record has a digest of every node that the replay ran with: without one nothing is known of changes."""
+    open: tuple[int, ...] = ()
+    """Inputs whose recording stops inside them: they are the same up to that call, and what would follow it nobody knows."""
 
     def raise_if_diverged(self) -> ReplayResult:
         """Return the result; raise `Diverged` where it is a divergence."""
@@ -103,6 +106,7 @@ class Replayer:
         self._changes: dict[str, None] = {}
         self._fingerprinted = True
         self._counts = {"inputs": 0, "frames": 0, "calls": 0}
+        self._open: list[int] = []
         self._ran: dict[str, None] = {}
         self._changed_outcome: Divergence | None = None
         self._writer: TraceWriter | None = None
@@ -164,6 +168,7 @@ class Replayer:
             graph=", ".join(self._graphs),
             changed=tuple(self._changes),
             fingerprinted=self._fingerprinted,
+            open=tuple(self._open),
         )
 
     def _note_graph(self) -> FrozenMap:
@@ -286,6 +291,8 @@ class Replayer:
             if difference is not None:
                 kind: Kind = "state" if difference.pointer == "/state" else "route" if difference.pointer == "/path" else "length"
                 self._judge([evolve(difference, kind=kind)])
+        if line.data["status"] == "open":
+            self._open.append(number)
         self._delivered.segment(segment, ())
         if self._writer is not None and isinstance(stop, FrameTrace):
             for late in segment.late:
@@ -339,6 +346,18 @@ def _advance(steps: Steps, reply: Reply | None) -> Stop | FrameTrace:
     except StopIteration as end:
         trace: FrameTrace = end.value
         return trace
+
+
+def check_runs_code(graph: Graph, path: Path) -> None:
+    """Raise `NothingCompared` where no node of the graph computes anything: that it does the same again would say nothing.
+
+    So it is with recorded HTTP calls, whose agent is no graph. Who gives a verdict asks this first.
+    """
+    if all(spec.implementation == "http_exchange" for spec in graph.nodes):
+        what = f"{path} holds calls of an agent that is no graph: there is no node to run, so nothing would be compared"
+        raise NothingCompared(
+            what, hint=f"run the agent: frameengine replay --exec {quote(str(path))} -- COMMAND", path=str(path)
+        )
 
 
 def embedded_graph(header: FrozenMap, path: Path) -> Graph:

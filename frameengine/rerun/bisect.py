@@ -21,7 +21,7 @@ from frameengine.errors import (
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import BoundGraph, bind, fingerprint
 from frameengine.replay.cause import changed
-from frameengine.replay.replayer import Replayer, ReplayResult
+from frameengine.replay.replayer import Replayer, ReplayResult, check_runs_code
 
 Judgement: TypeAlias = Literal["good", "bad", "untestable"]
 Verdict: TypeAlias = Literal["found", "all good", "all bad", "untestable"]
@@ -189,6 +189,7 @@ def _tested(trace: Path, version: str, switch: Callable[[str], BoundGraph] | Non
         bound = bind(load_graph(version))
     except (GraphError, ExpressionError) as error:
         return Tested(version=version, judgement="untestable", error=error)
+    check_runs_code(bound.graph, trace)
     members: dict[str, Any] = {"version": version, "bound": bound}
     try:
         result = Replayer(trace, bound=bound, switch=switch).run()

@@ -21,6 +21,7 @@ from frameengine.graph.registry import BoundGraph, fingerprint
 from frameengine.inputs import Body, SwitchGraph
 from frameengine.jsonvalue import EMPTY, Json, freeze
 from frameengine.records import FrameTrace
+from frameengine.replay.replayer import check_runs_code
 from frameengine.rerun.edited import NO_CALLS, Edited
 from frameengine.rerun.plan import Figures, Plan, read_plan, slots
 from frameengine.rerun.stage import APPROXIMATE, Answered, How, Miss, Moved, Stage
@@ -192,12 +193,13 @@ def rerun(
     *edited* is what somebody changed in the recorded run: other outcomes and inputs, edits of the state. *output* takes the new
     run as a sealed trace whose header names its parent, once *prove*, which is given it under another name, has looked at it.
     Raises `CassetteMiss`, `CassetteUnused` where a script has answers left over, `TraceError`, `NothingCompared` where no node
-    ran, and what a run or *prove* raises; nothing stands at *output* then.
+    ran or none is of the agent, and what a run or *prove* raises; nothing stands at *output* then.
     """
     if output is not None:
         check_absent(output, replace=replace)
         if output.exists() and output.samefile(trace):
             raise UsageError(f"{output} is the trace that is run again", hint="choose another name", path=str(output))
+    check_runs_code(bound.graph, trace)
     plan = read_plan(trace) if edited is None else edited.plan(read_plan(trace))
     cassette = _cassette(cassettes or (trace,))
     matcher = Matcher(cassette, policy, slots(bound))

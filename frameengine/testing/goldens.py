@@ -12,7 +12,7 @@ from frameengine.graph.loader import list_graphs, load_graph
 from frameengine.graph.registry import BoundGraph, bind
 from frameengine.plaintext import visible
 from frameengine.replay.divergence import Divergence, shortened
-from frameengine.replay.replayer import Replayer, ReplayResult
+from frameengine.replay.replayer import Replayer, ReplayResult, check_runs_code
 from frameengine.replay.touched import with_touch
 from frameengine.trace.reader import read_header
 
@@ -78,9 +78,14 @@ class Graphs:
 
 
 def replay_golden(path: Path, graphs: Graphs) -> ReplayResult:
-    """Replay a golden and name the likely cause where it diverges. Raises `TraceError`, `GraphError`, `DeterminismError`."""
+    """Replay a golden and name the likely cause where it diverges. Raises `TraceError`, `GraphError`, `DeterminismError`.
+
+    Raises `NothingCompared` where no node of the run computes anything, as in a recording of somebody's agent.
+    """
     bound = graphs.of(path)
-    result = Replayer(path, bound=bound, switch=graphs.switch, trust=graphs.recorded).run()
+    replayer = Replayer(path, bound=bound, switch=graphs.switch, trust=graphs.recorded)
+    check_runs_code(replayer.bound.graph, path)
+    result = replayer.run()
     return with_touch(result, bound=bound, switch=graphs.switch, trust=graphs.recorded)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -11,6 +12,7 @@ from attrs import frozen
 
 from frameengine_cli.commands import options
 from frameengine_cli.commands.record import (
+    AllowAmbiguous,
     AllowApproximate,
     AllowUnused,
     Also,
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from frameengine_cli.reporting import ReplayReports
 
 EXIT_FLAKY = 1
+Refs: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="REF...", help=f"{options.REF_HELP} Several give a line for each, and a sum.", show_default=False),
+]
 Graph: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -40,13 +46,16 @@ Graph: TypeAlias = Annotated[
 ]
 Output: TypeAlias = Annotated[
     Path | None,
-    typer.Option("-o", "--output", metavar="FILE", help="Write the replayed run as a trace (one REF only).", show_default=False),
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Write the replayed run as a trace (one REF only); with --exec what the agent asks, and the answers it gets.",
+        show_default=False,
+    ),
 ]
 GuardLevel: TypeAlias = Annotated[
     Literal["off", "on", "full"], typer.Option("--guard", help="How closely node code is watched for clocks and chance.")
-]
-Trust: TypeAlias = Annotated[
-    bool, typer.Option("--trust", help="Import and run the code, and load the graph files, that the trace itself names.")
 ]
 Speed: TypeAlias = Annotated[
     float | None,
@@ -58,12 +67,12 @@ Bisect: TypeAlias = Annotated[
 
 
 def replay(
-    refs: options.Refs,
+    refs: Refs = None,
     *,
     graph: Graph = None,
     output: Output = None,
     guard: GuardLevel = "on",
-    trust: Trust = False,
+    trust: options.Trust = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no line for each message.")] = False,
     speed: Speed = None,
     runs: options.Runs = 1,
@@ -74,6 +83,7 @@ def replay(
     recording: Recording = None,
     match: Match = "exact",
     unused: AllowUnused = False,
+    ambiguous: AllowAmbiguous = False,
     approximate: AllowApproximate = False,
     isolate: Isolate = None,
     also: Also = None,
@@ -86,7 +96,7 @@ def replay(
     The real code gets the recorded inputs and replies; no model, tool, network or clock is asked. Exit 0 where all is the
     same, 4 at the first difference. Several REFs give a line for each, and the highest of their exit codes.
 
-    With --exec it runs somebody's agent instead, with its model calls answered from what 'frameengine record' kept.
+    With --exec it runs somebody's agent instead, with its model calls answered from a recording of them; -o keeps what it asks.
 
     Examples: frameengine replay latest; frameengine replay traces/*.jsonl; frameengine replay --exec FILE -- python agent.py
     """
@@ -94,13 +104,15 @@ def replay(
     from frameengine_cli.playing import check_speed
     from frameengine_cli.reporting import ReplayReports
 
+    refs = _named(refs, recording, traces)
     how = How(graph=graph, guard=guard, trust=trust, speed=speed)
     reports = ReplayReports(junit, sarif, github=github)
-    terms = Terms(match=match, unused=unused, approximate=approximate, isolate=isolate, also=tuple(also or ()))
+    allowed = {"unused": unused, "ambiguous": ambiguous, "approximate": approximate}
+    terms = Terms(match=match, isolate=isolate, also=tuple(also or ()), **allowed)
     if recording is not None:
-        if how != _USUAL or reports.wanted or github or runs > 1 or output is not None:
+        if how != _USUAL or reports.wanted or github or runs > 1:
             raise UsageError("an agent is run, not a graph", hint="what else --exec takes, 'frameengine replay --help' says")
-        replay_agent(recording, refs, terms, as_json=as_json, traces=traces)
+        replay_agent(recording, refs, terms, output=output, force=force, as_json=as_json, traces=traces)
         return
     terms.check_unsaid()
     check_speed(speed, alone=not (len(refs) > 1 or runs > 1 or quiet or as_json or github))
@@ -121,6 +133,37 @@ def replay(
             _each(refs, how, traces, reports, as_json=as_json)
         else:
             _one(refs[0], how, traces, reports, output=output, force=force, quiet=quiet, as_json=as_json)
+
+
+def _named(refs: list[str] | None, recording: str | None, folder: Path | None) -> list[str]:
+    """Return the traces that are named, or with --exec the command. Raises `UsageError` where there is none, or one too many.
+
+    A recording of an agent with a command behind it is meant for --exec.
+    """
+    from frameengine.errors import FrameEngineError, UsageError
+    from frameengine.trace.reader import read_header
+    from frameengine_cli.conversing import holds_exchanges
+    from frameengine_cli.refs import find, traces_folder, typed
+
+    if not refs and recording is not None:
+        hint = f"the command goes behind '--': frameengine replay --exec {typed(recording)} -- python agent.py"
+        raise UsageError("--exec answers an agent, and no command starts one", hint=hint)
+    if not refs:
+        raise UsageError("no trace is named", hint="name one: frameengine replay latest; --help says more")
+    if recording is not None or len(refs) == 1:
+        return refs
+
+    def header(ref: str) -> FrozenMap | None:
+        try:
+            return read_header(find(ref, traces_folder(folder)))
+        except (FrameEngineError, OSError):
+            return None
+
+    first = header(refs[0]) if refs[0] != "-" else None
+    if first is not None and holds_exchanges(first) and header(refs[1]) is None:
+        what = f"{refs[0]} is a recording of an agent, and {refs[1]} no trace"
+        raise UsageError(what, hint=f"say --exec: frameengine replay --exec {typed(refs[0])} -- {shlex.join(refs[1:])}")
+    return refs
 
 
 def _repeat(ref: str, how: How, runs: int, folder: Path | None, *, as_json: bool) -> None:
@@ -211,7 +254,7 @@ class Replayed:
 def _each(refs: list[str], how: How, folder: Path | None, reports: ReplayReports, *, as_json: bool) -> None:
     from frameengine_cli import output
     from frameengine_cli.refs import opened
-    from frameengine_cli.screens.run import counted
+    from frameengine_cli.screens.receipt import same_line
     from frameengine_cli.several import Done, each
 
     def one(ref: str) -> Done:
@@ -221,7 +264,7 @@ def _each(refs: list[str], how: How, folder: Path | None, reports: ReplayReports
         if as_json or reports.github:
             pass
         elif found.same:
-            output.say(f"✓ same  {source.name}  {counted(found.result.counts)}")
+            output.say(same_line(found.result, str(source.name)))
         else:
             _show(found)
         members = {"ok": found.same, **_members(found)}
@@ -259,7 +302,7 @@ def _replayed(source: Source, how: How, output: Path | None, *, quiet: bool) -> 
     from attrs import evolve
 
     from frameengine.engine.guard import Guard
-    from frameengine.replay.replayer import Replayer
+    from frameengine.replay.replayer import Replayer, check_runs_code, embedded_graph
     from frameengine.replay.touched import with_touch
     from frameengine.trace.reader import read_header
     from frameengine_cli.chatting.people import People
@@ -271,9 +314,8 @@ def _replayed(source: Source, how: How, output: Path | None, *, quiet: bool) -> 
 
     path = source.path
     header = read_header(path)
-    if how.graph is None:
-        _check_runs_code(header, source)
     bound, used = choose_graph(header, how.graph)
+    check_runs_code(embedded_graph(header, path) if bound is None else bound.graph, path)
     seal = last_seal(path)
     total = seal.get("inputs") if seal is not None else None
     watcher = Watcher(quiet=quiet)
@@ -313,18 +355,6 @@ def _replayed(source: Source, how: How, output: Path | None, *, quiet: bool) -> 
     return Replayed(result=result, source=source, graph=", then ".join([used, *switched]), embedded=bound is None)
 
 
-def _check_runs_code(header: FrozenMap, source: Source) -> None:
-    """Raise `NothingCompared` for recorded HTTP calls: their agent is no graph, and to call them the same would say nothing."""
-    from frameengine.errors import NothingCompared
-    from frameengine_cli.conversing import EXCHANGES
-
-    if (header.get("graph") or {}).get("name") != EXCHANGES:
-        return
-    what = f"{source.name} holds calls of an agent that is no graph: there is no node to run, so nothing would be compared"
-    hint = f"run the agent: frameengine replay --exec {source.typed or 'FILE'} -- COMMAND; is the file whole? frameengine verify"
-    raise NothingCompared(what, hint=hint, path=str(source.name))
-
-
 def _members(replayed: Replayed) -> dict[str, Any]:
     from frameengine.codec import tagged
     from frameengine_cli.screens.run import counts_json
@@ -338,6 +368,7 @@ def _members(replayed: Replayed) -> dict[str, Any]:
         "canonical": tagged(result.canonical),
         "graph": replayed.graph,
         "changed": list(result.changed),
+        "open": list(result.open),
         "live_calls": 0,
         "divergence": None if found is None else found.to_json(),
     }

@@ -125,12 +125,22 @@ class Made:
 
 
 def make_test(source: Source, place: Place, wanted: Wanted) -> Made:
-    """Cut the frame out, prove that the test passes, and write both files."""
+    """Cut the frame out, prove that the test passes, and write both files.
+
+    Raises `NothingCompared` for the conversations of somebody's agent, which runs nowhere in such a test.
+    """
     from frameengine.cutting import finished, name_of, only, source_of
+    from frameengine.errors import NothingCompared
     from frameengine.testcase import with_messages
     from frameengine.trace.files import published
     from frameengine_cli.refs import STDIN, check_absent, stem
 
+    if source.agent is not None:
+        raise NothingCompared(
+            "the frames are a tool loop's that stands in for the agent: a test of them would never run the agent",
+            hint=f"test the agent itself: frameengine replay --exec {source.agent} -- COMMAND",
+            path=str(source.name),
+        )
     found = _cut(source, place, wanted)
     used = _used(found, wanted)
     case = found.case if wanted.node is None else only(found.case, wanted.node)
