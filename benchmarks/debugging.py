@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
@@ -12,7 +13,10 @@ from random import Random
 from benchmarks.measure import Figure, rounds, timed
 from benchmarks.memory import FRAMES
 from benchmarks.recording import read, record
+from frameengine.debug.debugger import Debugger
 from frameengine.debug.timeline import Timeline
+from frameengine_cli.debugging.session import Session
+from frameengine_cli.refs import Source
 
 STEPS = 300
 """Places that are visited in one measurement."""
@@ -76,7 +80,43 @@ def figures(folder: Path) -> Iterator[Figure]:
         bound=1.5,
         detail=f"{times.median('load'):.2f} s / {times.median('read'):.2f} s",
     )
+    times = rounds({"screen": lambda: behind(path), "load": lambda: timed(lambda: Timeline(path))})
+    yield Figure(
+        name=f"reading {FRAMES:,} frames behind the screen / opening them",
+        ratio=times.ratio("screen", "load"),
+        bound=1.5,
+        detail=f"{times.median('screen'):.2f} s / {times.median('load'):.2f} s",
+    )
     yield from moves(Timeline(path))
+
+
+def behind(path: Path) -> float:
+    """Read a trace behind the debugger's screen; return the seconds from its first picture to the end."""
+    from frameengine_cli.tui.app import Debug
+    from frameengine_cli.tui.working import Opening
+
+    told: list[float] = []
+
+    class Watched(Debug):
+        """Notes when the session is open and when all is read, and leaves."""
+
+        def opened(self) -> None:
+            super().opened()
+            told.append(time.perf_counter())
+
+        def read_on(self) -> None:
+            super().read_on()
+            if self.opened_session.timeline.loaded:
+                told.append(time.perf_counter())
+                self.leave(0)
+
+    def session() -> Session:
+        timeline = Timeline(path, whole=False)
+        return Session(source=Source(path=path, name=path), timeline=timeline, debugger=Debugger(timeline))
+
+    Watched(Opening(name=path.name, open=session, total=path.stat().st_size)).run(headless=True, size=(120, 40))
+    opened, read_whole = told
+    return read_whole - opened
 
 
 def moves(timeline: Timeline) -> Iterator[Figure]:

@@ -24,6 +24,7 @@
       CassetteError         the recorded replies                       exit 4
         CassetteMiss          no recorded reply for a request
         CassetteUnused        a recorded reply that nothing asked for
+        CassetteAmbiguous     replies that may belong to others of the same requests
         CassetteApproximate   replies to other requests                  exit 1
       DeterminismError      the run is not a function of its inputs    exit 4
         Diverged              replay and record differ
@@ -197,6 +198,12 @@ class CassetteUnused(CassetteError):
     """Recorded replies were left over."""
 
     code = "cassette.unused"
+
+
+class CassetteAmbiguous(CassetteError):
+    """Equal requests got different recorded replies, and nobody can know which is whose; ``fields`` counts them."""
+
+    code = "cassette.ambiguous"
 
 
 class CassetteApproximate(CassetteError):

@@ -86,10 +86,10 @@ class _Place:
         message = f"{what}, at column {self.column} of {self.text!r}"
         return ExpressionError(message, hint=hint, text=self.text, column=self.column)
 
-    def missing(self, what: str, name: str | int) -> ExpressionMissing:
-        """Return the error for *name*, which is not there."""
+    def missing(self, what: str, name: str | int, known: Mapping[str, Json] = EMPTY) -> ExpressionMissing:
+        """Return the error for *name*, which is not there; *known*: what is."""
         message = f"{what} {name!r}, at column {self.column} of {self.text!r}"
-        hint = "check the spelling, or test 'name' in mapping first"
+        hint = f"there are {', '.join(list(known)[:12])}" if known else "check the spelling, or test 'name' in mapping first"
         return ExpressionMissing(message, hint=hint, text=self.text, column=self.column, name=name)
 
 
@@ -222,7 +222,7 @@ def _read(owner: Json, step: Json, place: _Place) -> Json:
         try:
             return owner[step]
         except LookupError:
-            raise place.missing("there is no member", step) from None
+            raise place.missing("there is no member", step, owner if isinstance(step, str) else EMPTY) from None
     if owner is None and isinstance(step, str | int):
         raise place.missing("null has no member", step)
     what = f"{_kind(owner)} has no member {step!r}" if isinstance(step, str | int) else f"{_kind(step)} names no member"

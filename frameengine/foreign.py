@@ -28,7 +28,7 @@ def parse(document: str | bytes) -> Json:
     text = _decoded(document)
     _check_depth(text)
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_number)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise ValueRefused(
             f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}",
@@ -51,6 +51,8 @@ def _decoded(document: str | bytes) -> str:
 
 def _check_depth(text: str) -> None:
     """Refuse deep nesting before the parser recurses into it."""
+    if text.count("[") + text.count("{") <= DEPTH_MAX:
+        return
     depth = 0
     for bracket in _BRACKET.finditer(_STRING.sub("", text)):
         if bracket.group() in "[{":
@@ -99,6 +101,9 @@ def _number(text: str) -> float:
     if value == 0 and _NONZERO.search(text.lower().partition("e")[0]):
         raise ValueRefused(f"{_short(text)} is too small for a number: it would become 0", hint="carry it as a string")
     return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_number)
 
 
 def _short(text: str) -> str:

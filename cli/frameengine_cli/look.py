@@ -6,10 +6,11 @@ Every text on a screen is made here, so nothing from outside gets past `frameeng
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from attrs import frozen
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
@@ -24,6 +25,10 @@ BAD = "#e07b00"
 QUIET = "bright_black"
 STRONG = "bold"
 
+NARROW = 60
+"""Columns of a screen below which what is too long for its column goes on in the next line, and nothing is cut."""
+NUMBER = "#"
+"""Heading of a column of numbers by which rows are called."""
 SAME, DIFFERS, OPEN = "✓", "✗", "…"
 NODE, MODEL, TOOL, SHOWN, DELTA, ENTERS = "●", "◇", "◆", "»", "Δ", "⇢"
 
@@ -66,7 +71,7 @@ class Look:
         What is too long for its column is cut, or goes on in the next line where the table may *fold*.
         """
         numbers = frozenset(right)
-        table = Table(
+        table = _Table(
             box=box.SIMPLE_HEAD if self.boxes else None,
             header_style=STRONG,
             border_style=QUIET,
@@ -85,6 +90,26 @@ class Look:
                 ratio=1 if name == wide else None,
             )
         return table
+
+
+class _Table(Table):
+    """A table whose numbers of rows are never cut: what is said of a row is found by them. On a narrow screen its cells wrap."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it."""
+        if options.max_width < NARROW:
+            self.padding = (0, 1, 0, 0)
+            for column in self.columns:
+                if str(column.header) != NUMBER:
+                    column.no_wrap, column.overflow, column.ratio = False, "fold", None
+        yield from super().__rich_console__(console, options)
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """Add a row."""
+        super().add_row(*cells, **options)
+        for column, cell in zip(self.columns, cells, strict=False):
+            if str(column.header) == NUMBER and isinstance(cell, Text):
+                column.min_width = max(column.min_width or 1, cell.cell_len)
 
 
 def words(*parts: tuple[str, str]) -> Text:

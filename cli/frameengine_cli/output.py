@@ -20,6 +20,8 @@ SCHEMA_VERSION = 1
 """Version of every JSON document that the commands print."""
 STDOUT = "stdout"
 """What stdout is called where it cannot be written."""
+COMMAND = "frameengine"
+"""What every command line of ours begins with."""
 PLAIN_WIDTH = 100
 """Columns of a screen that goes to a file or a pipe."""
 
@@ -39,8 +41,26 @@ def say(text: str) -> None:
 
 
 def remark(text: str) -> None:
-    """Write a line to stderr: what is not the result."""
-    sys.stderr.write(visible(text) + "\n")
+    """Write a line to stderr: what is not the result. A terminal breaks it between words, and a command not at all."""
+    lines = visible(text).split("\n")
+    if sys.stderr.isatty():
+        lines = [part for line in lines for part in _broken(line)]
+    sys.stderr.write("\n".join(lines) + "\n")
+
+
+def _broken(line: str) -> list[str]:
+    """Return the lines of a terminal that a line takes; one with a command in it is left whole, so that it can be copied."""
+    from textwrap import TextWrapper
+
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or PLAIN_WIDTH
+    except (OSError, ValueError):
+        columns = PLAIN_WIDTH
+    if len(line) <= columns or f"{COMMAND} " in line:
+        return [line]
+    before = line[: len(line) - len(line.lstrip(" "))]
+    wrapper = TextWrapper(columns, subsequent_indent=f"{before}  ", break_long_words=False, break_on_hyphens=False)
+    return wrapper.wrap(line) or [line]
 
 
 def document(members: dict[str, Any], *, ok: bool = True) -> None:

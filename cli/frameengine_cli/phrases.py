@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from frameengine import foreign
 from frameengine.effects import ModelReply, Outcome, ToolReply, text_of
@@ -80,6 +80,10 @@ def _settings(state: FrozenMap) -> list[str]:
     return [f"{name} {text if isinstance(text, str) else value(text)}" for name, text in state.items() if text]
 
 
+_BY_HAND: Final = {"answered": "by hand", "sent": "sent by hand", "skipped": "skipped by hand", "failed": "failed by hand"}
+"""What a person did about an effect, as the outcome's meta has it, to how it is said."""
+
+
 def asked(call: Made) -> str:
     """Return what a call asked for."""
     request = call.request
@@ -95,7 +99,14 @@ def called(call: Made) -> str:
         return str(call.request.get("name", ""))
     reply = call.outcome.value
     answered_by = reply.model if isinstance(reply, ModelReply) else ""
-    return str(call.request.get("model") or answered_by or "(model not recorded)")
+    nobody = "by hand" if call.outcome.meta.get("did") in ("answered", "skipped", "failed") else "(model not recorded)"
+    return str(call.request.get("model") or answered_by or nobody)
+
+
+def took(outcome: Outcome) -> str:
+    """Return how long an effect took, and what a person made of it in a run that was held."""
+    by_hand = _BY_HAND.get(str(outcome.meta.get("did", "")), "")
+    return " · ".join([part for part in (by_hand, duration(milliseconds(outcome.meta))) if part])
 
 
 def answered(outcome: Outcome) -> str:

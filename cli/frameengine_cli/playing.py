@@ -16,6 +16,7 @@ from frameengine.records import FrameTrace
 from frameengine_cli import output, phrases
 from frameengine_cli.chatting.people import People
 from frameengine_cli.look import BAD, GOOD, QUIET, STRONG, words
+from frameengine_cli.spending import figure
 
 SAID = "\u203a "
 """Stands before what the user said."""
@@ -120,9 +121,9 @@ class Player:
     def on_outcome(self, call: Call, outcome: Outcome) -> None:
         """Show an outcome piece by piece, and wait until it was whole."""
         began = self._asked.pop(call.key)
-        shown = getattr(call.effect, "show", False)
+        shown, before = getattr(call.effect, "show", False), _before(outcome)
         for ms, place, text in pieces(outcome) if shown else ():
-            self._until(began, ms)
+            self._until(began, before + ms)
             if place is None:
                 self._previews.delta(call, text)
             else:
@@ -150,13 +151,21 @@ def pieces(outcome: Outcome) -> Iterator[Piece]:
     if not isinstance(chunks, FrozenMap):
         return
     texts: dict[int | None, str] = {None: _text(outcome)}
+    at: dict[int | None, int] = {}
     listed: list[tuple[int, int | None, int]] = [(row[0], None, row[1]) for row in _rows(chunks.get("text"), 2)]
     listed += [(row[0], row[1], row[2]) for row in _rows(chunks.get("tools"), 3)]
     for ms, place, size in sorted(listed, key=lambda row: row[0]):
-        left = texts.setdefault(place, "" if place is None else _arguments(outcome, place))
-        texts[place] = left[size:]
-        if left[:size] or place is not None:
-            yield ms, place, left[:size]
+        text, start = texts.setdefault(place, "" if place is None else _arguments(outcome, place)), at.get(place, 0)
+        at[place] = start + size
+        if start < len(text) or place is not None:
+            yield ms, place, text[start : start + size]
+
+
+def _before(outcome: Outcome) -> float:
+    """Return the milliseconds that went by in tries that failed, and between them: pieces have their times since the last one."""
+    retries = outcome.meta.get("retries")
+    tries = [one for one in retries if isinstance(one, FrozenMap)] if isinstance(retries, tuple) else []
+    return sum((figure(one.get("ms")) or 0) + 1000 * (figure(one.get("waited")) or 0) for one in tries)
 
 
 def _rows(value: Json, width: int) -> list[tuple[int, ...]]:

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from frameengine.errors import InternalError
 from frameengine_cli.progress import patience
+from frameengine_cli.screens.receipt import stops
 
 
 @frozen(kw_only=True)
@@ -36,7 +37,9 @@ class Ending:
             frame = f", frame {found['frame']}" if found["frame"] else ""
             return f"diverged at input {found['input']}{frame}{node}: {found['kind']} {found['pointer']}".rstrip()
         error = self.document.get("error")
-        return "same" if error is None else str(error["message"])
+        if error is not None:
+            return str(error["message"])
+        return f"same; {stops(self.document['open'])}" if self.document.get("open") else "same"
 
     def to_json(self) -> dict[str, Any]:
         """Return the ending as plain JSON."""

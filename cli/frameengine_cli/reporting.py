@@ -106,12 +106,14 @@ class ReplayReports:
         from frameengine.reports.junit import Case
         from frameengine.reports.markdown import code
         from frameengine.reports.markdown import of_divergence as comment
+        from frameengine_cli.screens.receipt import stops
         from frameengine_cli.screens.run import counted
 
         name, found = str(result.path), result.divergence
         if found is None:
-            self._cases.append(Case(name=name, classname="replay"))
-            self._summaries.append(f"✅ same: {code(name)}, {counted(result.counts)}")
+            sign, ends = ("⚠️", f"; {stops(result.open)}") if result.open else ("✅", "")
+            self._cases.append(Case(name=f"{name}{ends}", classname="replay"))
+            self._summaries.append(f"{sign} same: {code(name)}, {counted(result.counts)}{ends}")
             return
         finding = of_divergence(found, name)
         failed = Case(name=name, classname="replay", status="failed", message=finding.title, detail=finding.message, file=name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from attrs import field, frozen
 
@@ -24,6 +25,9 @@ from frameengine_cli.failures import Interrupted, report
 from frameengine_cli.graphs import choose_graph, switched_graph
 from frameengine_cli.progress import patience
 from frameengine_cli.refs import Source, last_seal, typed
+
+if TYPE_CHECKING:
+    from frameengine.performers.model_http.models import Models
 
 OnMiss: TypeAlias = Literal["stop", "script", "live"]
 
@@ -69,7 +73,7 @@ class Terms:
         return supply(self.script, self.databases, models)
 
     @cached_property
-    def _asked(self) -> ModelsOf | None:
+    def _asked(self) -> Models | None:
         """The live models, looked for once however many runs there are."""
         return configured(self.models)
 

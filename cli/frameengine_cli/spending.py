@@ -14,37 +14,36 @@ REFUSED = (401, 403)
 
 
 class Spending:
-    """An instrument that adds model calls up. What an endpoint does not say is not guessed."""
+    """An instrument that adds model calls up. What an endpoint does not say is not guessed, and a sum says what it leaves out."""
 
     def __init__(self) -> None:
         self.calls = self.tries = 0
         self.failures: list[tuple[EffectKey, EffectFailure]] = []
         """Calls that failed in the end."""
-        self._tokens: tuple[int, int] | None = None
-        self._cost: float | None = None
+        self._tokens: list[tuple[int, int]] = []
+        self._costs: list[float] = []
 
     def on_outcome(self, call: Call, outcome: Outcome) -> None:
         """Count one."""
         if call.effect.kind != "model":
             return
         self.calls += 1
-        self.tries += _figure(outcome.meta.get("attempts")) or 1
-        found, cost = phrases.usage(outcome), _figure(outcome.meta.get("cost"))
+        self.tries += figure(outcome.meta.get("attempts")) or 1
+        found, cost = phrases.usage(outcome), figure(outcome.meta.get("cost"))
         if found is not None:
-            before = self._tokens or (0, 0)
-            self._tokens = (before[0] + found[0], before[1] + found[1])
+            self._tokens.append(found)
         if cost is not None:
-            self._cost = (self._cost or 0) + cost
+            self._costs.append(cost)
         if outcome.status == "error" and outcome.error is not None:
             self.failures.append((call.key, outcome.error))
 
     def told(self) -> str:
         """Return the figures in words; the cost is in the endpoint's own unit."""
         facts = [phrases.count(self.calls, "model call")]
-        if self._tokens is not None:
-            facts.append(phrases.tokens(self._tokens))
-        if self._cost is not None:
-            facts.append(f"cost {self._cost:.6f}".rstrip("0").rstrip("."))
+        if self._tokens:
+            facts.append(phrases.tokens(self._all_tokens()) + self._of(self._tokens))
+        if self._costs:
+            facts.append(f"cost {sum(self._costs):.6f}".rstrip("0").rstrip(".") + self._of(self._costs))
         if self.tries != self.calls:
             facts.append(f"{self.tries:,} tries")
         if self.failures:
@@ -52,10 +51,19 @@ class Spending:
         return " · ".join(facts)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures for programs; null is what no endpoint said."""
-        tokens = None if self._tokens is None else {"in": self._tokens[0], "out": self._tokens[1]}
-        cost = None if self._cost is None else round(self._cost, 9)
-        return {"calls": self.calls, "tries": self.tries, "failed": len(self.failures), "tokens": tokens, "cost": cost}
+        """Return the figures for programs; null is what no endpoint said, `told` of how many calls one did."""
+        tokens = dict(zip(("in", "out"), self._all_tokens(), strict=True)) if self._tokens else None
+        cost = round(sum(self._costs), 9) if self._costs else None
+        told = {"tokens": len(self._tokens), "cost": len(self._costs)}
+        figures = {"calls": self.calls, "tries": self.tries, "failed": len(self.failures)}
+        return {**figures, "tokens": tokens, "cost": cost, "told": told}
+
+    def _all_tokens(self) -> tuple[int, int]:
+        return sum(read for read, _ in self._tokens), sum(wrote for _, wrote in self._tokens)
+
+    def _of(self, told: Sequence[Any]) -> str:
+        """Return of how many calls a sum is, where that is not all of them."""
+        return "" if len(told) == self.calls else f" (of {len(told):,} of them)"
 
     def problem(self, look: str) -> ModelCallFailed | None:
         """Return what to say of the calls that failed; None where none did. *look* shows the run."""
@@ -63,21 +71,19 @@ class Spending:
             return None
         key, failure = self.failures[0]
         more = len(self.failures) - 1
+        places = [key.wire() for key, _ in self.failures]
         what = f"{key}: {failure.message}" + (f"; and {phrases.count(more, 'call')} more failed" if more else "")
-        return ModelCallFailed(what, hint=f"{_way_out(failure)}; {look}", type=failure.type, failed=_places(self.failures))
-
-
-def _places(failures: Sequence[tuple[EffectKey, EffectFailure]]) -> list[list[Any]]:
-    return [key.wire() for key, _ in failures]
+        return ModelCallFailed(what, hint=f"{_way_out(failure)}; {look}", type=failure.type, failed=places)
 
 
 def _way_out(failure: EffectFailure) -> str:
     if failure.fields.get("status") in REFUSED:
         return "check the key: frameengine doctor --reach tries it"
     if failure.type == "model.connect_error":
-        return "check the base URL: frameengine doctor --reach tries it"
+        return "check the base URL and the proxy: frameengine doctor --reach tries them"
     return "frameengine doctor says what is configured"
 
 
-def _figure(value: Any) -> Any:
+def figure(value: Any) -> Any:
+    """Return *value* where it is a number that can be a figure; None for anything else."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None

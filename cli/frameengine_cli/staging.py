@@ -24,7 +24,7 @@ from frameengine.tools.registry import ToolRegistry
 from frameengine.tools.sql import Database, register_sql
 
 if TYPE_CHECKING:
-    from frameengine.performers.model_http.config import Models
+    from frameengine.performers.model_http.models import Models
     from frameengine.trace.redact import Redactor
 
 THREADS = 4
@@ -129,9 +129,19 @@ def from_models(staged: Staged, models: Models, databases: Mapping[str, Database
     )
 
 
+def by_models(staged: Staged, models: Models, scenario: Path | None, databases: Mapping[str, Database]) -> Staged:
+    """Let live models answer what is staged; of a scenario, its replies and results of tools are left aside."""
+    from frameengine.performers.clock import system_clock
+    from frameengine.scenario import load_scenario
+
+    if scenario is not None:
+        databases = load_scenario(scenario).with_databases(databases).databases
+    return from_models(staged, models, databases, system_clock())
+
+
 def asked(models: Models, graph: Graph, clock: Clock) -> tuple[Model, str, dict[str, str]]:
     """Return who asks the models, what they are called for people, and what the trace's header says of them."""
-    from frameengine.performers.model_http.config import NodeModels
+    from frameengine.performers.model_http.models import NodeModels
 
     model = NodeModels(models, [node.name for node in graph.nodes], clock=clock)
     return model, f"live, by {models.source}", {"model": "live", "endpoints": ", ".join(models.endpoints)}

@@ -8,11 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Condition
 from typing import Protocol
 
+from attrs import evolve
+
 from frameengine.effects import Answer, Call, EffectKey, ModelReply, Outcome, ToolCall, ToolReply, failed
 from frameengine.engine.driver import Clock, virtual_at
 from frameengine.engine.stops import Ask
 from frameengine.errors import LiveCallRefused
-from frameengine.jsonvalue import FrozenMap, freeze
+from frameengine.jsonvalue import freeze
 from frameengine.tools.registry import Job, ToolRegistry
 
 
@@ -96,6 +98,8 @@ class Live:
 
     def close(self) -> None:
         """Wait for what is under way, ending what can be ended, and let the threads go."""
+        # Calls that wait for a thread go first: one that is set free by an ended call would begin the next.
+        self.drop(tuple(self._under_way))
         close = getattr(self._model, "close", None)
         if close is not None:
             close()
@@ -138,11 +142,9 @@ class Live:
         except BaseException as error:  # noqa: BLE001 - a failing model or tool is an outcome, not the end of the run
             outcome = failed(error)
         if clock is None:
-            return Outcome(
-                status=outcome.status, value=outcome.value, error=outcome.error, at=virtual_at(call.key), meta=outcome.meta
-            )
-        latency: FrozenMap = freeze({**outcome.meta, "ms": round((clock.monotonic() - started) * 1000, 3)})
-        return Outcome(status=outcome.status, value=outcome.value, error=outcome.error, at=clock.now(), meta=latency)
+            return evolve(outcome, at=virtual_at(call.key))
+        took = round((clock.monotonic() - started) * 1000, 3)
+        return evolve(outcome, at=clock.now(), meta=freeze({**outcome.meta, "ms": took}))
 
     def _begin(self, call: Call) -> Job | None:
         return self._tools.begin(call.effect.name, call.effect.arguments) if isinstance(call.effect, ToolCall) else None

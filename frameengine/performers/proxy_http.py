@@ -59,16 +59,30 @@ def server_url(url: str) -> httpx2.URL:
 class Upstream:
     """A server that requests are handed on to. It follows no redirect, repeats nothing and adds nothing."""
 
-    def __init__(self, url: str) -> None:
-        """Hand on to the server of *url*. Raises `UsageError` where that is no address of one."""
+    def __init__(self, url: str, *, proxy: str = "", ca_file: str = "") -> None:
+        """Hand on to the server of *url*: by a *proxy* for HTTP, and trusting the certificates in *ca_file* as well, if any.
+
+        Raises `UsageError` where the URL is no address of a server, and for a file that holds no certificates.
+        """
+        from frameengine.performers.model_http.wire import tls_context
+
         parsed = server_url(url)
         self.url = parsed.copy_with(userinfo=b"")
         """Its URL, without user and password."""
         self._userinfo = parsed.userinfo
+        context = tls_context(ca_file)
+        self._way = httpx2.Proxy(proxy, ssl_context=context if proxy.startswith("https") else None) if proxy else None
         # How many agents there are is not for this to say.
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
         timeout = httpx2.Timeout(IDLE_SECONDS, connect=CONNECT_SECONDS)
-        self._client = httpx2.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False)
+        self._client = httpx2.AsyncClient(
+            limits=limits,
+            timeout=timeout,
+            follow_redirects=False,
+            proxy=self._way,
+            verify=context,
+            trust_env=False,
+        )
 
     @property
     def path(self) -> str:
@@ -77,8 +91,9 @@ class Upstream:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """User and password of its URL."""
-        return tuple([unquote(part) for part in self._userinfo.decode().split(":", 1) if part])
+        """User and password of its URL, and those of the proxy."""
+        proxy = () if self._way is None or self._way.auth is None else self._way.auth
+        return tuple([part for part in (*map(unquote, self._userinfo.decode().split(":", 1)), *proxy) if part])
 
     @asynccontextmanager
     async def send(self, method: str, target: bytes, headers: Headers, body: bytes) -> AsyncIterator[Coming]:

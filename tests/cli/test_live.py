@@ -15,7 +15,7 @@ from cli_runs import Frameengine
 from frameengine.trace.messages import Message, messages
 from frameengine.trace.reader import TraceReader, read_header
 from frameengine.trace.verify import verify
-from model_scripts import Cut, Hang, Pause, completion, deltas, error, event, sse, stream, tool_call, usage_of
+from model_scripts import DONE, Cut, Hang, Pause, chunk, completion, deltas, error, event, sse, stream, tool_call, usage_of
 from model_server import ModelServer
 from terminal import Terminal
 
@@ -105,9 +105,24 @@ def test_the_receipt_tells_tokens_cost_and_tries(server: ModelServer, frameengin
     server.enqueue(error(429, "slow down", [("retry-after", "0")]), stream("hi", usage=paid), stream("ho", usage=paid))
     arguments = ("run", "--graph", "tool-loop", "-m", "a", "-m", "b", "--live", "-o", "x.trace.jsonl")
     done = frameengine(*arguments, "--json")
-    assert done.json["spent"] == {"calls": 2, "tries": 3, "failed": 0, "tokens": {"in": 20, "out": 8}, "cost": 0.0025}
+    told = {"tokens": 2, "cost": 2}
+    assert done.json["spent"] == {
+        "calls": 2, "tries": 3, "failed": 0, "tokens": {"in": 20, "out": 8}, "cost": 0.0025, "told": told
+    }  # fmt: skip
     server.enqueue(stream("hi", usage=paid), stream("ho", usage=paid))
     assert "2 model calls · 20→8 tok · cost 0.0025" in frameengine(*arguments, "--force").err
+
+
+def test_a_sum_says_of_how_many_calls_it_is(server: ModelServer, frameengine: Frameengine) -> None:
+    """Tokens and cost that only some calls told do not pass for those of all."""
+    bare = sse(event(chunk({"content": "hi"}, finish="stop")), DONE)
+    server.enqueue(stream("hi", usage=usage_of(10, 4, cost=0.5)), stream("hi", usage=usage_of(1, 1)), bare)
+    arguments = ("run", "--graph", "tool-loop", "-m", "a", "-m", "b", "-m", "c", "--live", "-o", "x.trace.jsonl", "--json")
+    done = frameengine(*arguments)
+    assert done.json["spent"]["told"] == {"tokens": 2, "cost": 1}
+    server.enqueue(stream("hi", usage=usage_of(10, 4, cost=0.5)), stream("hi", usage=usage_of(1, 1)), bare)
+    said = frameengine(*arguments[:-1], "--force").err
+    assert "3 model calls · 11→5 tok (of 2 of them) · cost 0.5 (of 1 of them)" in said
 
 
 @pytest.mark.parametrize(

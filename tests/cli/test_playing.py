@@ -101,6 +101,16 @@ def test_a_failed_reply_is_shown_as_far_as_it_came_and_taken_back() -> None:
     assert stage.shown == [(0.1, "one"), (0.4, " t"), (0.7, "✗")]
 
 
+def test_a_reply_that_was_asked_for_again_comes_after_the_tries_that_failed() -> None:
+    """Pieces have their times since the last try: what went before goes by first, and the call takes as long as it took."""
+    stage = Stage(2)
+    retries = [{"type": "timeout", "ms": 400, "waited": 0.5}, {"type": "provider_error", "ms": 100, "waited": 1}, {"waited": "x"}]
+    stage.player.on_ask(model_call())
+    stage.player.on_outcome(model_call(), replied("one two", {"chunks": CHUNKS, "ms": 2500, "retries": retries}))
+    assert stage.shown == [(1.05, "one"), (1.2, " two")]
+    assert stage.time == pytest.approx(1.3)
+
+
 @pytest.mark.parametrize(
     "chunks", [None, 7, [], {"text": 3}, {"text": [[1], [-1, 2], ["a", 3], [True, 2], 5]}, {"tools": [[1, 0]]}]
 )

@@ -29,6 +29,20 @@ def test_names_find_their_run(three: list[Path], ref: str, index: int) -> None:
     assert find(ref, three[0].parent) == three[index]
 
 
+def test_a_file_beside_the_folder_of_traces_is_offered(
+    three: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name is looked up in the folder; a trace right here that begins so is what the hint names."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fixed one.trace.jsonl").write_bytes(three[0].read_bytes())
+    with pytest.raises(UnknownRef, match="no run 'fixed'") as caught:
+        find("fixed", three[0].parent)
+    assert caught.value.hint.startswith("did you mean the file 'fixed one.trace.jsonl'?")
+    with pytest.raises(UnknownRef) as other:
+        find("gone", three[0].parent)
+    assert "did you mean" not in other.value.hint
+
+
 def test_ids_find_their_run(three: list[Path]) -> None:
     """Four digits or more of the id in a run's seal find it."""
     for path in three:

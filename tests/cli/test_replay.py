@@ -158,6 +158,24 @@ def test_a_message_that_did_not_end_well_says_so(frameengine: Frameengine, recor
     assert "1 frame 1 call open" in " ".join(done.out.split())
 
 
+def test_an_open_message_is_told_wherever_a_replay_says_same(
+    frameengine: Frameengine, record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Receipt, line, JSON, runs, JUnit and GitHub all say that the recording stops inside it: nothing behind it was compared."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    path = record("open", ("hi", ["hello"]), ("bye", [Outcome(status="not_recorded")]))
+    stops = "the recording stops inside message 2"
+    receipt = frameengine("replay", path, "--quiet")
+    assert receipt.out.startswith("… same as far as it was recorded")
+    assert stops in receipt.out
+    assert frameengine("replay", path, "--json").json["open"] == [2]
+    assert stops in frameengine("replay", path, path).out
+    frameengine("replay", path, "--github", "--junit", tmp_path / "junit.xml")
+    assert all(stops in (tmp_path / name).read_text(encoding="utf-8") for name in ("junit.xml", "summary.md"))
+    assert stops in frameengine("replay", path, "--runs", "2").out
+    assert receipt.code == 0
+
+
 def test_the_columns_stand_below_each_other_whatever_the_status(frameengine: Frameengine, record: Record) -> None:
     """A message that is open does not push the columns of its line to the left."""
     stops = [Outcome(status="not_recorded")]

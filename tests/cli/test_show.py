@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console, RenderableType
 
 from cli_runs import ANSWER, JACKET, WEATHER, Frameengine, Record
-from frameengine.effects import Outcome
-from frameengine.inputs import Given, StateEdit, UserMessage
+from frameengine.effects import Outcome, ToolCall
+from frameengine.inputs import Given, StateEdit, Tick, UserMessage
+from frameengine.node import NodeContext, NodeResult
 from frameengine.plaintext import is_visible
 from frameengine.state import Change
 from frameengine.trace.messages import Message, messages
@@ -20,6 +22,7 @@ from frameengine_cli.look import Look
 from frameengine_cli.output import plain
 from frameengine_cli.screens.frame import frame
 from frameengine_cli.screens.timeline import timeline
+from toy import Meanwhile, bound, record
 
 EVIL = "see\x1b[2J\x9b31m \u202ereversed\u202c \U000e0041 \u200b done"
 
@@ -172,7 +175,7 @@ def test_what_a_recording_does_not_say_is_not_made_up(frameengine: Frameengine, 
     frameengine("import", "openai", chat, "-o", "chat.trace.jsonl")
     assert "(model not recorded)" in frameengine("show", "chat.trace.jsonl@1").out
     shown = frameengine("show", "chat.trace.jsonl@1.1").out
-    assert "model call 0: (model not recorded)" in shown
+    assert "model[0]: model (model not recorded)" in shown
     assert "⇒ reply\n" in shown
     assert "unknown" not in shown
 
@@ -279,3 +282,23 @@ def test_nothing_from_outside_reaches_a_coloured_terminal_raw(record: Record) ->
 def test_markup_of_the_terminal_library_is_text(frameengine: Frameengine, record: Record) -> None:
     """What looks like the terminal library's own markup is shown, not obeyed."""
     assert "[bold red]x[/] :smile:" in frameengine("show", record("markup", ("[bold red]x[/] :smile:", ["ok"]))).out
+
+
+def test_what_came_in_behind_the_last_frame_is_shown(frameengine: Frameengine, tmp_path: Path) -> None:
+    """An input that came in when the last frame was done stands behind it, and is found by its number and by its words."""
+    graph = bound({"ask": _count})
+    edit, tick = StateEdit([Change.set("/topic", "moved by hand")]), Tick(readings={"clock": 7})
+    record(tmp_path / "t.trace.jsonl", graph, ["one", "two"], late=lambda made: Meanwhile(made, edit, tick))
+    for place in ("1", "3"):
+        shown = frameengine("show", f"t.trace.jsonl@{place}").out
+        lines = [line.strip() for line in shown.splitlines()]
+        behind = [number for number, line in enumerate(lines) if re.search(r"input [23] ", line)]
+        assert len(behind) == 2
+        assert behind[0] > next(number for number, line in enumerate(lines) if line.startswith("1 ●"))
+    found = frameengine("debug", "t.trace.jsonl", "-c", "search moved by hand", "--json")
+    assert '"what":"input 2"' in found.out
+
+
+async def _count(_: Any, ctx: NodeContext) -> NodeResult:
+    await ctx.perform(ToolCall("count", {}))
+    return NodeResult()

@@ -17,14 +17,10 @@ import pytest
 
 from frameengine.exchanges.exchange import Exchange, Request, Response
 from frameengine.exchanges.gather import Gathering
-from frameengine.graph.registry import BoundGraph
-from frameengine.importers.exchanges import ExchangesReport, import_exchanges
+from frameengine.importers.exchanges import import_exchanges
 from frameengine.importers.openai import read_conversations, tool_loop
-from frameengine.inputs import Clear, Given, UserMessage
 from frameengine.jsonvalue import thaw
-from frameengine.replay.replayer import Replayer
-from frameengine.trace.reader import TraceReader
-from frameengine.trace.verify import verify
+from imported_traces import proved, told
 
 pytestmark = pytest.mark.data
 
@@ -54,14 +50,6 @@ def cassettes(folder: Path, name: str) -> Iterator[tuple[str, list[Exchange]]]:
         yield f"{of}/{path}", [recorded(line) for line in group]
 
 
-def replayed(path: Path, report: ExchangesReport, bound: BoundGraph | None = None) -> None:
-    """Prove a trace: it verifies, and replays the same in all that its seal states."""
-    receipt, result = verify(path), Replayer(path, bound=bound).run()
-    assert result.divergence is None
-    assert (result.counts, result.canonical) == (receipt.counts, receipt.canonical)
-    assert (receipt.counts.inputs, receipt.counts.calls) == (report.inputs, report.calls)
-
-
 def test_every_recorded_chat_exchange_has_its_place(data_dir: Path, tmp_path: Path) -> None:
     """All 1,142 exchanges are in one conversation or refused with a reason; those that are not run are named; traces replay."""
     counts: Counter[str] = Counter()
@@ -78,7 +66,7 @@ def test_every_recorded_chat_exchange_has_its_place(data_dir: Path, tmp_path: Pa
             counts["given"] += len(one.given)
             counts["attempts"] += one.attempts
         if report.calls:
-            replayed(path, report, bound)
+            proved(path, report, bound)
         counts["files"] += 1
         counts["exchanges"] += report.exchanges
         counts["refused"] += len(report.refused)
@@ -117,26 +105,6 @@ def calls_of(messages: list[dict[str, Any]]) -> list[Exchange]:
     return found
 
 
-def told(path: Path) -> list[list[dict[str, Any]]]:
-    """Return the messages of each conversation in a trace, folded from inputs and outcomes."""
-    found: list[list[dict[str, Any]]] = [[]]
-    with TraceReader(path) as reader:
-        for line in reader.lines():
-            if line.kind == "input":
-                body = line.input().body
-                if isinstance(body, Clear):
-                    found.append([])
-                elif isinstance(body, Given):
-                    found[-1] += thaw(body.messages)
-                elif isinstance(body, UserMessage):
-                    found[-1].append(thaw(body.message))
-            elif line.kind == "outcome":
-                message = getattr(line.outcome().value, "message", None)
-                if message is not None:
-                    found[-1].append(thaw(message))
-    return found
-
-
 def test_conversations_turned_into_exchanges_come_back_the_same(data_dir: Path, tmp_path: Path) -> None:
     """All of tau-bench, 1,163 calls recorded in one random interleaving, comes apart into the same 100 conversations."""
     data = lzma.decompress((data_dir / "tau-bench" / "gpt-4o-airline.jsonl.xz").read_bytes())
@@ -152,4 +120,4 @@ def test_conversations_turned_into_exchanges_come_back_the_same(data_dir: Path, 
     report = import_exchanges(mixed, path)
     assert (report.exchanges, len(report.conversations)) == (1163, 100)
     assert sorted(map(json.dumps, told(path))) == sorted(map(json.dumps, expected))
-    replayed(path, report)
+    proved(path, report)

@@ -162,7 +162,11 @@ def connection() -> list[Row]:
 def statuses() -> list[Row]:
     """F10 to F30: the endpoint refuses, or sends something else than an answer."""
     wait: dict[str, Any] = {"tries": 3}
+    endless = {status: [Head(status, JSON, "chunked"), Send(b'{"error": '), Hang()] for status in (401, 503)}
     return [
+        *pair("F18 401 whose text never ends", endless[401], None, "provider_error", status=401, timeouts=SHORT),
+        *pair("F18 401 packed wrongly", answer(b"no", 401, [("content-encoding", "gzip")]), None, "provider_error", status=401),
+        *pair("F26 503 whose text never ends", endless[503], None, "provider_error", status=503, timeouts=SHORT, tries=3),
         *refused("F10 seconds", 429, headers=[("retry-after", "2")], waits=(2, 2), **wait),
         *refused("F10 half seconds", 429, headers=[("retry-after", "0.5")], waits=(0.5, 0.5), **wait),
         *refused("F11 a date", 429, headers=[("retry-after", "Thu, 01 Jan 1970 00:00:03 GMT")], waits=(3, 3), **wait),
@@ -181,6 +185,8 @@ def statuses() -> list[Row]:
           for row in refused(f"F{number} {status}", status, tries=3)],
         *pair("F28 an error", body({"error": {"message": f"broke {KEY}", "code": 402}}), None, "provider_error",
               status=200, says="broke [key]"),
+        *pair("F28 an error that is called a stream", answer(json.dumps({"error": f"broke {KEY}"}), headers=EVENTS), None,
+              "provider_error", status=200, says="broke [key]"),
         *pair("F29 HTML", answer("<html>busy</html>", headers=[("content-type", "text/html")]), None, "bad_response", status=200),
         *pair("F30 nothing", sse(), body(""), "bad_response", status=200, says="empty"),
     ]  # fmt: skip
@@ -251,6 +257,9 @@ def events() -> list[Row]:
         *spoiled("F50", "no space behind data", FULL.replace(b"data: ", b"data:"), whole=plain, **good),
         *spoiled("F51", "no UTF-8", spoiled_text, whole=body(WHOLE.replace(b"42", b"\xff")), comes="stop", text=other,
               warns="UTF-8"),
+        *spoiled("F51", "no UTF-8 beside what stands for it", FULL.replace(b"42", b"\xef\xbf\xbd\xff"),
+                 whole=body(WHOLE.replace(b"42", b"\xef\xbf\xbd\xff")), comes="stop", text=TEXT.replace("42", "\ufffd\ufffd"),
+                 warns="UTF-8"),
         *pair("F52 a code point in two pieces", [start, Send(stream_bytes("zwölf €"), at=cuts_in(stream_bytes("zwölf €")))],
               completion("zwölf €"), "stop", text="zwölf €"),
         *spoiled("F53", "lone surrogate", HELLO, event(chunk({"content": "?"})).replace(b"?", b"\\ud83d"), DONE,

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from frameengine.exchanges.book import Book, Match
 from frameengine.exchanges.recorder import ExchangeRecorder
+from frameengine.performers.proxy_http import Upstream
 from frameengine_cli.proxying.record import record_app
 from frameengine_cli.proxying.replay import replay_app
 from frameengine_cli.proxying.server import background, listen, url_of
@@ -32,7 +33,7 @@ STALE = frozenset({"content-encoding", "content-length", "transfer-encoding", "c
 
 
 @contextmanager
-def recording(upstream: str, path: Path, **more: Any) -> Iterator[str]:
+def recording(upstream: str | Upstream, path: Path, **more: Any) -> Iterator[str]:
     """Record what passes on the way to *upstream*; yield the proxy's address. The trace is sealed at the end."""
     with ExchangeRecorder(path, provenance={"recorded": "proxy"}, **more) as recorder, listen() as listener:
         with background(record_app(recorder, upstream), [listener]):

@@ -13,14 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frameengine.effects import ModelReply, ToolReply
-from frameengine.exchanges.exchange import Exchange, Request, Response
+from frameengine.effects import ModelReply
+from frameengine.exchanges.exchange import CLIENT_LEFT, Exchange, Request, Response
 from frameengine.importers.exchanges import ExchangesReport, conversations, import_exchanges
-from frameengine.inputs import Cancel, Clear, Given, UserMessage
 from frameengine.jsonvalue import freeze, thaw
-from frameengine.replay.replayer import Replayer
 from frameengine.trace.reader import TraceReader
-from frameengine.trace.verify import verify
+from imported_traces import proved, told
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 BERN = {"role": "user", "content": "What is the weather in Bern?"}
@@ -83,33 +81,8 @@ def imported(tmp_path: Path, *exchanges: Exchange) -> tuple[Path, ExchangesRepor
     path = tmp_path / "imported.trace.jsonl"
     report = import_exchanges(exchanges, path, replace=True)
     if report.calls:
-        counts = verify(path).counts
-        replayed = Replayer(path).run()
-        assert replayed.divergence is None
-        assert (replayed.counts, counts.inputs, counts.calls) == (counts, report.inputs, report.calls)
+        proved(path, report)
     return path, report
-
-
-def told(path: Path) -> list[list[dict[str, Any]]]:
-    """Return the messages of each conversation in a trace, folded from inputs and outcomes."""
-    found: list[list[dict[str, Any]]] = [[]]
-    with TraceReader(path) as reader:
-        for line in reader.lines():
-            if line.kind == "input":
-                body = line.input().body
-                if isinstance(body, Clear):
-                    found.append([])
-                elif isinstance(body, Given):
-                    found[-1] += thaw(body.messages)
-                elif isinstance(body, UserMessage):
-                    found[-1].append(thaw(body.message))
-                else:
-                    assert isinstance(body, Cancel)
-            elif line.kind == "outcome":
-                value = line.outcome().value
-                if isinstance(value, ModelReply | ToolReply) and value.message is not None:
-                    found[-1].append(thaw(value.message))
-    return found
 
 
 def outcomes(path: Path) -> list[tuple[str, str, dict[str, Any]]]:
@@ -239,11 +212,16 @@ def test_an_error_that_nothing_follows_fails_its_message(tmp_path: Path) -> None
     assert (last.error.type, last.error.fields["status"]) == ("model.provider_error", 401)
 
 
-def test_no_answer_at_all_fails_its_message(tmp_path: Path) -> None:
-    """A request that got no answer is a failed call of the kind that says so."""
-    path, _ = imported(tmp_path, exchange([BERN], Response(status=0, complete=False, error="nobody listens")))
+@pytest.mark.parametrize(("error", "kind"), [("nobody listens", "model.connect_error"), (CLIENT_LEFT, "model.truncated")])
+def test_no_answer_at_all_fails_its_message(error: str, kind: str, tmp_path: Path) -> None:
+    """A request that got no answer is a failed call of the kind that says so; who left has not found that nobody is there."""
+    path, _ = imported(tmp_path, exchange([BERN], Response(status=0, complete=False, error=error)))
     assert statuses(path) == ["done", "failed"]
     assert [status for _, status, _ in outcomes(path)] == ["error"]
+    with TraceReader(path) as reader:
+        (failed,) = [line.outcome().error for line in reader.lines() if line.kind == "outcome"]
+    assert failed is not None
+    assert (failed.type, failed.message) == (kind, error)
 
 
 def test_a_stream_is_put_together_with_the_times_of_its_pieces(tmp_path: Path) -> None:

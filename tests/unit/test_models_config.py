@@ -13,7 +13,9 @@ from frameengine.codec import dumps
 from frameengine.effects import Call, EffectKey, ModelCall, Outcome
 from frameengine.errors import UsageError
 from frameengine.performers.live import Live
-from frameengine.performers.model_http.config import Models, NodeModels, load_models, usual_models
+from frameengine.performers.model_http.config import load_models, usual_models
+from frameengine.performers.model_http.models import Models, NodeModels
+from http_proxies import certified
 from model_scripts import Hang, stream
 from model_server import ModelServer
 
@@ -154,6 +156,30 @@ def test_a_key_in_the_file_is_refused_and_not_repeated(tmp_path: Path, line: str
     assert value.removeprefix("Bearer ") not in str(found)
 
 
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ('params = { api_key = "a1b2c3d4e5f60718" }', "models.output.params.api_key"),
+        ("params = { stream = false }", "models.output.params.stream"),
+        ('params = { model = "other" }', "models.output.params.model"),
+    ],
+)
+def test_parameters_of_a_node_are_looked_at_as_those_of_an_endpoint(tmp_path: Path, line: str, place: str) -> None:
+    """A key among them is refused, and so is what a request has from elsewhere, and what would change nothing in silence."""
+    for owner, named in (("models.output", place), ("endpoints.a", place.replace("models.output", "endpoints.a"))):
+        ends = f"{line}\n" if owner == "endpoints.a" else f"[models.output]\n{line}\n"
+        found = problems(tmp_path, f'[endpoints.a]\nbase_url = "https://a.example/v1"\n{ends}')
+        assert [at for at, _, _ in found] == [named]
+        assert "a1b2" not in str(found)
+
+
+@pytest.mark.parametrize("figure", ["inf", "nan", "1e12", "0", "-1"])
+def test_a_time_limit_that_no_socket_takes_is_refused(tmp_path: Path, figure: str) -> None:
+    """An endless limit would end each call as it begins."""
+    text = f'[endpoints.a]\nbase_url = "https://a.example/v1"\ntimeouts = {{ total = {figure} }}\n'
+    assert [(place, line) for place, line, _ in problems(tmp_path, text)] == [("endpoints.a.timeouts.total", 3)]
+
+
 @pytest.mark.parametrize("text", ["", "[models.default]\n", '[endpoints]\n[models.default]\nendpoint = "a"\n', "endpoints = 1\n"])
 def test_a_file_without_an_endpoint_is_refused(tmp_path: Path, text: str) -> None:
     """A file that says no endpoint configures nothing, and must not pass for one that does."""
@@ -195,6 +221,63 @@ def test_a_key_that_cannot_be_sent_is_told_without_it(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, text, A_KEY=KEY + "\n")
     assert problem[:2] == ("endpoints.a.key_env", 3)
     assert KEY not in problem[2]
+
+
+# ---------------------------------------------------------------------- the way there
+
+PROXY = "http://proxy.example:3128"
+SECURE = '[endpoints.a]\nbase_url = "https://a.example/v1"\n'
+
+
+def test_the_file_says_the_way_or_else_the_environment(tmp_path: Path) -> None:
+    """Proxy and certificates of the file go before those of the environment; an empty one is none, as for this machine."""
+    _, certificate = certified(tmp_path)
+    environment = {"HTTPS_PROXY": PROXY, "SSL_CERT_FILE": str(certificate)}
+    usual = load(tmp_path, SECURE, **environment).endpoint("any")
+    assert (usual.proxy, usual.ca_file) == (PROXY, str(certificate))
+    own = load(tmp_path, f'{SECURE}proxy = "http://own.example"\nca_file = "ca.pem"\n', **environment).endpoint("any")
+    assert (own.proxy, own.ca_file) == ("http://own.example", str(certificate))
+    none = load(tmp_path, f'{SECURE}proxy = ""\nca_file = ""\n', **environment).endpoint("any")
+    assert (none.proxy, none.ca_file) == ("", "")
+    here = load(tmp_path, '[endpoints.a]\nbase_url = "http://localhost:1/v1"\n', HTTP_PROXY=PROXY, ALL_PROXY=PROXY)
+    assert here.endpoint("any").proxy == ""
+    variables = usual_models({"OPENAI_API_KEY": KEY, **environment})
+    assert variables is not None
+    assert (variables.endpoint("any").proxy, variables.endpoint("any").ca_file) == (PROXY, str(certificate))
+
+
+@pytest.mark.parametrize(
+    ("lines", "environment", "place", "told"),
+    [
+        ('proxy = "socks5://h"', {}, "endpoints.a.proxy", "none for HTTP"),
+        ('proxy = "http://me:hunter2hunter2@h"', {}, "endpoints.a.proxy", "HTTPS_PROXY"),
+        ("proxy = 3", {}, "endpoints.a.proxy", "must be a text"),
+        ('ca_file = "not-there.pem"', {}, "endpoints.a.ca_file", "No such file"),
+        ('ca_file = "models.toml"', {}, "endpoints.a.ca_file", "no certificates"),
+        ("", {"HTTPS_PROXY": "socks5://me:hunter2hunter2@h"}, "endpoints.a", "HTTPS_PROXY is no proxy"),
+        ("", {"SSL_CERT_FILE": "/not/there.pem"}, "endpoints.a", "SSL_CERT_FILE"),
+    ],
+)
+def test_a_way_that_cannot_be_gone_is_told_at_once(
+    tmp_path: Path, lines: str, environment: dict[str, str], place: str, told: str
+) -> None:
+    """A proxy or certificates that cannot be used are a problem of the file, or name their variable; no password is shown."""
+    found = problems(tmp_path, f"{SECURE}{lines}\n", **environment)
+    assert place in [at for at, _, _ in found]
+    assert told in str(found)
+    assert "hunter2" not in str(found)
+    if environment:
+        with pytest.raises(UsageError, match=next(iter(environment))):
+            usual_models({"OPENAI_API_KEY": KEY, **environment})
+
+
+def test_what_is_told_of_a_proxy_holds_no_password(tmp_path: Path) -> None:
+    """JSON and repr have its address; user and password are among the secrets, as sent and as meant."""
+    models = load(tmp_path, SECURE, HTTPS_PROXY="http://someone:hunter%2Fhunter@proxy.example:3128")
+    told = dumps(models.to_json()).decode() + repr(models)
+    assert '"proxy":"http://proxy.example:3128"' in told
+    assert "hunter" not in told
+    assert {"someone", "hunter/hunter", "hunter%2Fhunter"} <= set(models.secrets())
 
 
 # ---------------------------------------------------------------------- without a file

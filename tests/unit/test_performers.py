@@ -103,6 +103,38 @@ def test_threads_answer_as_they_finish() -> None:
     assert list(results)[-1].call == 0
 
 
+class Held:
+    """A model whose calls go on until they are ended."""
+
+    def __init__(self) -> None:
+        self.begun: list[EffectKey] = []
+        self.asked, self.ended = threading.Semaphore(0), threading.Event()
+
+    def __call__(self, call: Call) -> Outcome:
+        """Wait for the end."""
+        self.begun.append(call.key)
+        self.asked.release()
+        assert self.ended.wait(20)
+        return Outcome(status="cancelled")
+
+    def close(self) -> None:
+        """End every call, and give the threads the time to begin the next."""
+        self.ended.set()
+        self.asked.acquire(timeout=0.3)
+
+
+def test_closing_begins_no_call_that_waited_for_a_thread() -> None:
+    """What stands behind the calls that are ended is never asked: nobody would hear the answer, and it would be paid for."""
+    model = Held()
+    live = Live(model, threads=2)
+    live.wake()
+    assert live.perform(ask(*[model_call() for _ in range(4)])) == []
+    for _ in range(2):
+        assert model.asked.acquire(timeout=20)
+    live.close()
+    assert len(model.begun) == 2
+
+
 def test_scripts_run_out_loudly() -> None:
     """A node that asks beyond its script stops the run, and answers nobody asked for are named."""
     scripted = Scripted({"a": ["one"], "b": ["never"]})

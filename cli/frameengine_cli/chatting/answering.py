@@ -29,7 +29,7 @@ from frameengine_cli.endpoints import redactor_of
 from frameengine_cli.staging import THREADS, asked, live_tools, with_passwords
 
 if TYPE_CHECKING:
-    from frameengine.performers.model_http.config import Models
+    from frameengine.performers.model_http.models import Models
 
 BUILD = "python fixtures/billing.py billing.sqlite"
 NO_DATABASE = f"no database was given to this chat; build one ({BUILD}) and start with --database billing=billing.sqlite"

@@ -19,27 +19,11 @@ if TYPE_CHECKING:
 def chat(
     *,
     graph: Annotated[str, typer.Option("--graph", metavar="NAME|PATH", help="The graph to talk to.")] = "v4-eras",
-    database: Annotated[
-        list[str] | None,
-        typer.Option("--database", metavar="NAME=FILE|URL", help="A database that tools may read.", show_default=False),
-    ] = None,
-    replies: Annotated[
-        Path | None,
-        typer.Option(
-            "--replies",
-            metavar="FILE.toml",
-            help="What models answer, by node (as in a scenario); else a scripted stand-in goes by rules.",
-            show_default=False,
-        ),
-    ] = None,
+    database: options.Readable = None,
+    replies: options.Replies = None,
     live: options.Live = False,
     models: options.ModelsFile = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="The trace; a free name in the traces folder without it.", show_default=False
-        ),
-    ] = None,
+    output: options.NewTrace = None,
     feed: Annotated[
         Path | None,
         typer.Option("--feed", metavar="FILE.jsonl", help="Append every event to a log, in segments.", show_default=False),
@@ -109,7 +93,7 @@ def _talk(talk: Talk, graph: Graph, target: Path) -> None:
     from frameengine_cli.failures import Interrupted
     from frameengine_cli.refs import typed
 
-    repair = f"frameengine repair {typed(target)}"
+    repair = f"frameengine repair {typed(target)} -o FILE"
     try:
         _open(talk.session, graph)
         talk.run()
@@ -136,7 +120,6 @@ def _close(talk: Talk, target: Path, spent: Spending | None, *, as_json: bool) -
     from frameengine.trace.verify import verify
     from frameengine_cli import output
     from frameengine_cli.failures import EXIT_INTERRUPTED
-    from frameengine_cli.phrases import count
     from frameengine_cli.refs import short_id, typed
     from frameengine_cli.screens.run import counted, counts_json
 
@@ -151,7 +134,7 @@ def _close(talk: Talk, target: Path, spent: Spending | None, *, as_json: bool) -
         members |= {"replies_left": left} | ({} if spent is None else {"spent": spent.to_json()})
         said = f"recorded {target}  {short_id(receipt.head)}  {counted(receipt.counts)}; {session.who.told}"
         said += "" if spent is None else f"; {spent.told()}"
-        said += f"; {count(left, 'written reply')} left".replace("replys", "replies") if left else ""
+        said += f"; {left:,} written {'reply' if left == 1 else 'replies'} left" if left else ""
         said += f"\nreplay it: frameengine replay {typed(target)}"
     if as_json:
         output.document(members, ok=ok)

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from frameengine.inprocess.scan import Finding
-    from frameengine.performers.model_http.config import Models
+    from frameengine.performers.model_http.models import Models
 
 EXTRAS = {
     "tui": ("textual",),
     "sql": ("sqlglot",),
-    "mariadb": ("pymysql",),
+    "mariadb": ("sqlglot", "pymysql"),
     "serve": ("starlette", "uvicorn"),
-    "test": ("pytest", "syrupy", "jsonschema"),
+    "test": ("hypothesis", "jsonschema", "pytest", "xdist", "syrupy"),
 }
 """Extra -> the modules that it brings."""
 REACH_SECONDS = 5.0
@@ -170,7 +170,9 @@ def _screen(health: Health) -> RenderableType:
         for name, named in health.models.endpoints.items():
             key = "no key" if not named.key_env else f"{named.key_env} {'set' if named.key_set else 'not set'}"
             said, style = health.reached.get(name, ""), GOOD if named.key_set else BAD
-            listed.append((f"  {name}", words((named.endpoint.public_url, ""), (f"  {key}", style), (f"  {said}", QUIET))))
+            way = f"  by {named.endpoint.public_proxy}" if named.endpoint.proxy else ""
+            way += f"  trusting {named.endpoint.ca_file}" if named.endpoint.ca_file else ""
+            listed.append((f"  {name}", words((named.endpoint.public_url, ""), (f"  {key}", style), (f"{way}  {said}", QUIET))))
         for node, (name, more) in health.models.nodes.items():
             listed.append((f"  {node}", words((f"→ {name}  ", QUIET), (str(more.get("model", "(the graph's model)")), ""))))
         parts.append(pairs(listed))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -13,6 +14,8 @@ from frameengine_cli.commands import options
 if TYPE_CHECKING:
     from frameengine.importers.exchanges import ExchangesReport
     from frameengine.importers.openai import Conversation, ImportReport, Note
+
+Report = TypeVar("Report", "ExchangesReport", "ImportReport")
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Turn recordings of other systems into traces.")
 
@@ -120,10 +123,8 @@ def exchanges(
         target = output or free_name(traces_folder(traces), f"{stem(source.name)}-frames")
         check_absent(target, force=force)
         with patience("importing") as done:
-            report = import_exchanges(read_exchanges(source.path), target, source=str(source.name), replace=force, progress=done)
-    if not report.calls:
-        # It could not be replayed, and would be what `latest` means.
-        target.unlink(missing_ok=True)
+            found, name = read_exchanges(source.path), str(source.name)
+            report = _kept(target, lambda draft: import_exchanges(found, draft, source=name, progress=done), force=force)
     if as_json:
         out.document({**report.to_json(), "seen_as": report.seen_as, "kept": bool(report.calls)}, ok=bool(report.calls))
     else:
@@ -159,11 +160,28 @@ def _tell_conversations(report: ExchangesReport) -> None:
 def _import(conversation: Conversation, target: Path, *, force: bool) -> ImportReport:
     from frameengine.importers.openai import import_messages
 
-    report = import_messages(conversation, target, replace=force)
-    if not report.calls:
-        # It could not be replayed, and would be what `latest` means.
-        target.unlink(missing_ok=True)
-    return report
+    return _kept(target, lambda draft: import_messages(conversation, draft), force=force)
+
+
+def _kept(target: Path, made: Callable[[Path], Report], *, force: bool) -> Report:
+    """Import into a draft, and put that at *target* where something was run; else what stands there is as it was.
+
+    Without a call it could not be replayed, and would be what `latest` means.
+    """
+    from shutil import copyfileobj
+    from tempfile import TemporaryDirectory
+
+    from attrs import evolve
+
+    from frameengine.trace.files import published
+
+    with TemporaryDirectory(prefix="frameengine-") as folder:
+        draft = Path(folder) / "draft.trace.jsonl"
+        report = made(draft)
+        if report.calls:
+            with draft.open("rb") as file, published(target, replace=force) as sink:
+                copyfileobj(file, sink)
+    return evolve(report, path=target)
 
 
 def _targets(source: str, count: int, output: Path | None, folder: Path, *, force: bool) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 if TYPE_CHECKING:
-    from frameengine.performers.model_http.config import Models
+    from frameengine.performers.model_http.models import Models
     from frameengine.tools.sql import Database
 
 REF_HELP = "A file, '-' for stdin, 'latest', 'latest~1', or the start of a run's name or id."
@@ -47,6 +47,28 @@ Github: TypeAlias = Annotated[
     bool, typer.Option("--github", help="Print annotations for GitHub, and add to the summary of the step.")
 ]
 
+NewTrace: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", metavar="FILE", help="The trace; a free name in the traces folder without it.", show_default=False
+    ),
+]
+Readable: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--database", metavar="NAME=FILE|URL", help="A database that tools may read.", show_default=False),
+]
+Replies: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--replies",
+        metavar="FILE.toml",
+        help="What models answer, by node (as in a scenario); else a scripted stand-in goes by rules.",
+        show_default=False,
+    ),
+]
+Trust: TypeAlias = Annotated[
+    bool, typer.Option("--trust", help="Import and run the code, and load the graph files, that the trace itself names.")
+]
 Live: TypeAlias = Annotated[bool, typer.Option("--live", help="Ask the models that are configured; costs what they cost.")]
 ModelsFile: TypeAlias = Annotated[
     Path | None,
@@ -57,6 +79,16 @@ ModelsFile: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+
+
+def check_serves() -> None:
+    """Raise `UsageError` where what a proxy needs is not installed."""
+    from importlib.util import find_spec
+
+    from frameengine.errors import UsageError
+
+    if find_spec("uvicorn") is None:
+        raise UsageError("the proxy needs uvicorn, which is not installed", hint="pip install 'frameengine[serve]'")
 
 
 def live_models(*, live: bool, models: Path | None, scripted: str) -> Models | None:

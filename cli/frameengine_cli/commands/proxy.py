@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
@@ -31,12 +30,7 @@ def record(
             "--upstream", metavar="URL", help="Base URL that the agent would use without the proxy.", show_default=False
         ),
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="The trace; a free name in the traces folder without it.", show_default=False
-        ),
-    ] = None,
+    output: options.NewTrace = None,
     port: Port = 0,
     host: Host = "127.0.0.1",
     force: options.Force = False,
@@ -54,7 +48,9 @@ def record(
     from frameengine_cli import output as out
     from frameengine_cli.refs import check_absent, free_name, traces_folder
 
-    running, server = _running()
+    options.check_serves()
+    from frameengine_cli.proxying import running, server
+
     target = output or free_name(traces_folder(traces), "proxy")
     check_absent(target, force=force)
     with server.listen(host, port) as listener:
@@ -86,6 +82,9 @@ def replay(
     allow_approximate: Annotated[
         bool, typer.Option("--allow-approximate", help="Exit 0 though answers were recorded for other requests.")
     ] = False,
+    allow_ambiguous: Annotated[
+        bool, typer.Option("--allow-ambiguous", help="Exit 0 though equal requests may have got each other's answers.")
+    ] = False,
     allow_unused: Annotated[
         bool, typer.Option("--allow-unused", help="Exit 0 though recorded calls were not asked for.")
     ] = False,
@@ -95,26 +94,32 @@ def replay(
     """Answer an agent from a recording; nothing is sent anywhere. Ctrl-C ends it with a receipt.
 
     Each recorded answer is used once. A request without one gets the status 404 and is told what came nearest: exit 4, as for
-    answers that nobody asked for; exit 5 where no call came.
+    answers that nobody asked for, or that may belong to another of some equal requests; exit 5 where no call came.
 
     Example: frameengine proxy replay agent.trace.jsonl --port 8377
     """
     from frameengine.errors import UsageError
     from frameengine.exchanges.book import Book
+    from frameengine.trace.reader import read_header
     from frameengine_cli import output as out
+    from frameengine_cli.agents.routes import recorded_base
     from frameengine_cli.endpoints import secrets_of
     from frameengine_cli.failures import error_members, report
     from frameengine_cli.refs import opened
 
     if speed is not None and not 0 < speed < float("inf"):
         raise UsageError(f"--speed {speed} is no speed", hint="1 is as fast as it was; leave it out for at once")
-    running, server = _running()
+    options.check_serves()
+    from frameengine_cli.proxying import running, server
+
     with opened(ref, traces) as source:
         book = Book.read(source.path, match=match, secrets=secrets_of())
-        name, base = source.name, _base(source.path)
+        name = source.name
+        # The agent's base URL has this behind the proxy's address.
+        base = recorded_base(read_header(source.path), [one.request for one in book.unused()])
     with server.listen(host, port) as listener:
         running.replay(book, name, listener, base=base, speed=speed, as_json=as_json)
-    problems = running.problems_of(book, approximate=allow_approximate, unused=allow_unused)
+    problems = running.problems_of(book, approximate=allow_approximate, ambiguous=allow_ambiguous, unused=allow_unused)
     with out.ending(max([problem.exit_code for problem in problems], default=0)):
         if as_json:
             told = {"problems": [error_members(problem) for problem in problems]} if problems else {}
@@ -125,26 +130,3 @@ def replay(
         out.show(replayed(book.receipt(), name, out.look(), good=not problems))
         for problem in problems:
             report(problem, as_json=False)
-
-
-def _base(path: Path) -> str:
-    """Return the path of the base URL that was recorded: the agent's has it behind the proxy's address."""
-    from frameengine.jsonvalue import EMPTY
-    from frameengine.trace.reader import TraceReader
-
-    with TraceReader(path) as reader:
-        base = reader.header.get("provenance", EMPTY).get("base", "")
-    return base if isinstance(base, str) else ""
-
-
-def _running() -> tuple[Any, Any]:
-    """Return the modules that run proxies and serve them. Raises `UsageError` where what it needs is not installed."""
-    from importlib.util import find_spec
-
-    from frameengine.errors import UsageError
-
-    if find_spec("uvicorn") is None:
-        raise UsageError("the proxy needs uvicorn, which is not installed", hint="pip install 'frameengine[serve]'")
-    from frameengine_cli.proxying import running, server
-
-    return running, server

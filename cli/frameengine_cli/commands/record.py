@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -47,9 +49,16 @@ Recording: TypeAlias = Annotated[
 AllowUnused: TypeAlias = Annotated[
     bool, typer.Option("--allow-unused", help="With --exec: exit 0 though recorded calls were not asked for.")
 ]
+AllowAmbiguous: TypeAlias = Annotated[
+    bool, typer.Option("--allow-ambiguous", help="With --exec: exit 0 though equal requests may have got each other's answers.")
+]
 AllowApproximate: TypeAlias = Annotated[
     bool, typer.Option("--allow-approximate", help="With --exec: exit 0 though answers were recorded for other requests.")
 ]
+
+
+_SCRIPT = re.compile(r".+\.(?:pyz?|[cm]?[jt]sx?|rb|pl|php|sh|jl|lua|R)")
+"""A file that an interpreter runs."""
 
 
 @frozen(kw_only=True)
@@ -60,6 +69,8 @@ class Terms:
     """What a request must have in common with a recorded one."""
     unused: bool = False
     """Whether recorded calls need not be asked for."""
+    ambiguous: bool = False
+    """Whether equal requests may have got each other's answers."""
     approximate: bool = False
     """Whether answers may be those to other requests."""
     isolate: bool | None = None
@@ -72,7 +83,7 @@ class Terms:
         from frameengine.errors import UsageError
 
         if self != Terms():
-            what = "--match, --isolate, --env, --allow-unused and --allow-approximate are about an agent"
+            what = "--match, --isolate, --env, --allow-unused, --allow-ambiguous and --allow-approximate are about an agent"
             raise UsageError(what, hint="frameengine replay --exec FILE -- COMMAND")
 
 
@@ -93,7 +104,11 @@ def record(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FILE", help="The trace; a free name in the traces folder without it.", show_default=False
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The trace; without it, a free name in the traces folder, after the agent's script.",
+            show_default=False,
         ),
     ] = None,
     isolate: Isolate = None,
@@ -116,7 +131,7 @@ def record(
     from frameengine_cli.refs import check_absent, free_name, traces_folder
 
     agent = _agent(command, tuple(also or ()), isolate=isolate is True, as_json=as_json)
-    target = output or free_name(traces_folder(traces), Path(command[0]).name)
+    target = output or free_name(traces_folder(traces), _name(command))
     check_absent(target, force=force)
     done, ended = session.record(agent, target, upstream=upstream, force=force)
     with out.ending(ended.code(0)):
@@ -129,16 +144,31 @@ def record(
         _show(recorded(done, ended, out.look()))
 
 
-def replay_agent(ref: str, command: list[str], terms: Terms, *, as_json: bool, traces: Path | None) -> None:
-    """Run an agent with its model calls answered from a recording, and leave with the exit code of both."""
+def replay_agent(
+    ref: str, command: list[str], terms: Terms, *, output: Path | None, force: bool, as_json: bool, traces: Path | None
+) -> None:
+    """Run an agent with its model calls answered from a recording, and leave with the exit code of both.
+
+    What it asks this time is recorded in *output*, with the answers that it gets.
+    """
     from frameengine_cli import output as out
     from frameengine_cli.agents import session
     from frameengine_cli.failures import error_members, report
-    from frameengine_cli.refs import opened
+    from frameengine_cli.refs import check_absent, opened
 
     agent = _agent(command, terms.also, isolate=terms.isolate, as_json=as_json)
     with opened(ref, traces) as source:
-        done = session.replay(agent, source, match=terms.match, approximate=terms.approximate, unused=terms.unused)
+        if output is not None:
+            check_absent(output, force=force, read=source.path)
+        done = session.replay(
+            agent,
+            source,
+            match=terms.match,
+            approximate=terms.approximate,
+            ambiguous=terms.ambiguous,
+            unused=terms.unused,
+            output=output,
+        )
         with out.ending(done.code):
             if as_json:
                 problems = [error_members(problem) for problem in done.problems]
@@ -151,14 +181,20 @@ def replay_agent(ref: str, command: list[str], terms: Terms, *, as_json: bool, t
                 report(problem, as_json=False)
 
 
+def _name(command: list[str]) -> str:
+    """Return what an agent is called: its script, the module that Python runs, or else the program."""
+    program = Path(command[0]).name
+    for before, one in pairwise(["", *command]):
+        if before == "-m" and program.startswith("python"):
+            return Path(one).name
+        if _SCRIPT.fullmatch(Path(one).name):
+            return Path(one).stem
+    return program
+
+
 def _agent(command: list[str], also: tuple[str, ...], *, isolate: bool | None, as_json: bool) -> Agent:
     """Return how to start an agent. Raises `UsageError` where what a proxy needs is not installed."""
-    from importlib.util import find_spec
-
-    from frameengine.errors import UsageError
-
-    if find_spec("uvicorn") is None:
-        raise UsageError("the proxy needs uvicorn, which is not installed", hint="pip install 'frameengine[serve]'")
+    options.check_serves()
     from frameengine_cli.agents.session import Agent
 
     return Agent(command=tuple(command), isolate=isolate, also=also, aside=as_json)

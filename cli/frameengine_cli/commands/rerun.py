@@ -70,9 +70,6 @@ Template: TypeAlias = Annotated[
     Path | None,
     typer.Option("--template", metavar="FILE", help="With --update: write a script to fill in.", show_default=False),
 ]
-Trust: TypeAlias = Annotated[
-    bool, typer.Option("--trust", help="Import and run the code, and load the graph files, that the trace itself names.")
-]
 AsMatrix: TypeAlias = Annotated[
     bool, typer.Option("--matrix", help="Versions side by side: several traces of the same inputs, or one and several graphs.")
 ]
@@ -94,7 +91,7 @@ def rerun(
     matrix: AsMatrix = False,
     allow_approximate: Approximate = False,
     allow_unused: Unused = False,
-    trust: Trust = False,
+    trust: options.Trust = False,
     force: options.Force = False,
     as_json: options.Json = False,
     traces: options.Traces = None,

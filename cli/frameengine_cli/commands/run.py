@@ -14,8 +14,6 @@ from frameengine_cli.commands import options
 
 if TYPE_CHECKING:
     from frameengine.engine.driver import Run
-    from frameengine.performers.model_http.config import Models
-    from frameengine.tools.sql import Database
     from frameengine_cli.chatting.people import People
     from frameengine_cli.spending import Spending
     from frameengine_cli.staging import Staged
@@ -47,12 +45,7 @@ def run(
         list[str] | None,
         typer.Option("--database", metavar="NAME=FILE|URL", help="Where a database of the scenario is.", show_default=False),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="The trace; a free name in the traces folder without it.", show_default=False
-        ),
-    ] = None,
+    output: options.NewTrace = None,
     live: options.Live = False,
     models: options.ModelsFile = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the nodes' chance.", show_default=False)] = None,
@@ -68,7 +61,7 @@ def run(
     """
     from frameengine.errors import UsageError
     from frameengine_cli.refs import free_name, traces_folder
-    from frameengine_cli.staging import from_options, from_scenario
+    from frameengine_cli.staging import by_models, from_options, from_scenario
 
     asked = options.live_models(live=live, models=models, scripted="--reply" if reply else "")
     if (scenario is None) == (graph is None):
@@ -84,7 +77,7 @@ def run(
             raise UsageError("a run needs something to be said", hint="add -m TEXT")
         staged = from_options(str(graph), message, reply or [], seed)
     if asked is not None:
-        staged = _live(staged, asked, scenario, options.databases(database or []))
+        staged = by_models(staged, asked, scenario, options.databases(database or []))
     target = output or free_name(traces_folder(traces), staged.name)
     again = "run again" if output is None else "run again with --force"
     done = _record(staged, target, again, force=force, people=not (as_json or quiet))
@@ -112,18 +105,6 @@ class Done:
         if self.interrupted:
             return EXIT_INTERRUPTED
         return int(bool(self.spent.failures) or any(status in ("failed", "open") for status in self.statuses))
-
-
-def _live(staged: Staged, models: Models, scenario: Path | None, databases: dict[str, Database]) -> Staged:
-    """Let live models answer what is staged; of a scenario, its replies and results of tools are left aside."""
-    from frameengine.performers.clock import system_clock
-    from frameengine_cli.staging import from_models
-
-    if scenario is not None:
-        from frameengine.scenario import load_scenario
-
-        databases = {**load_scenario(scenario).with_databases(databases).databases}
-    return from_models(staged, models, databases, system_clock())
 
 
 def _record(staged: Staged, target: Path, again: str, *, force: bool, people: bool) -> Done:

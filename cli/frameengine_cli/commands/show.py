@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from frameengine.trace.messages import Message, Step
     from frameengine_cli.refs import Place, Source
+    from frameengine_cli.screens import exchanges
     from frameengine_cli.screens.run import Row, RunFacts
 
 
@@ -67,27 +68,32 @@ def _show(source: Source, place: Place | None, *, damaged: bool, full: bool, as_
         raise facts.problem
 
 
-def _read(source: Source, place: Place | None, *, damaged: bool, keep_all: bool) -> tuple[RunFacts, list[Row], list[Message]]:
+def _read(
+    source: Source, place: Place | None, *, damaged: bool, keep_all: bool
+) -> tuple[RunFacts, list[Row | exchanges.Row], list[Message]]:
     """Read a trace to its end, keeping of its messages what will be shown."""
     from frameengine.errors import TraceError
     from frameengine.trace.messages import messages
     from frameengine.trace.reader import TraceReader
+    from frameengine_cli.conversing import holds_exchanges
     from frameengine_cli.progress import patience
     from frameengine_cli.refs import short_id, size
+    from frameengine_cli.screens import exchanges
     from frameengine_cli.screens.run import Row, RunFacts
 
-    rows: list[Row] = []
+    rows: list[Row | exchanges.Row] = []
     kept: list[Message] = []
     problem: TraceError | None = None
     path = source.path
     with TraceReader(path, damaged=damaged) as reader, patience("reading", size(path), in_bytes=True) as done:
+        plain = holds_exchanges(reader.header)
         try:
             for message in messages(reader, last=None if place is None else place.message):
                 done(reader.offset)
                 if place is not None:
-                    kept += [message] if message.number == place.message or _inside(message, place) else []
+                    kept += [message] if _inside(message, place) else []
                 else:
-                    rows.append(Row.of(message))
+                    rows.append(exchanges.Row.of(source.name, message) if plain else Row.of(message))
                     kept = kept if keep_all else []
                     kept.append(message)
         except TraceError as error:
@@ -96,7 +102,7 @@ def _read(source: Source, place: Place | None, *, damaged: bool, keep_all: bool)
             problem = error
         facts = RunFacts(
             path=source.name,
-            typed=source.typed,
+            typed=source.typed if source.typed is None or not plain else f"--exchanges {source.typed}",
             header=reader.header,
             counts=reader.counts,
             id=short_id(reader.head) if reader.sealed else None,
@@ -106,8 +112,8 @@ def _read(source: Source, place: Place | None, *, damaged: bool, keep_all: bool)
 
 
 def _inside(message: Message, place: Place) -> bool:
-    """Return whether the input that is asked for came in while *message* was under way."""
-    return any(entered.number == place.message for step in message.steps for entered in step.late)
+    """Return whether the input that is asked for is the one of *message*, or came in while that was under way."""
+    return any(entered.number == place.message for entered in message.entered)
 
 
 def _check_not_empty(facts: RunFacts) -> None:
@@ -163,14 +169,15 @@ def _document(facts: RunFacts, found: list[Message], step: Step | None) -> None:
 
 
 def _screen(
-    facts: RunFacts, rows: list[Row], found: list[Message], place: Place | None, step: Step | None, *, full: bool
+    facts: RunFacts, rows: list[Row | exchanges.Row], found: list[Message], place: Place | None, step: Step | None, *, full: bool
 ) -> RenderableType:
     from rich.console import Group
 
     from frameengine_cli import output
     from frameengine_cli.look import QUIET, words
+    from frameengine_cli.screens import exchanges
     from frameengine_cli.screens.frame import frame
-    from frameengine_cli.screens.run import damage, head, table
+    from frameengine_cli.screens.run import Row, damage, head, table
     from frameengine_cli.screens.timeline import timeline
 
     look = output.look()
@@ -184,9 +191,12 @@ def _screen(
                 words((f"a frame whole: frameengine show {facts.typed}@{found[0].number}.{found[0].steps[0].number}", QUIET))
             )
     elif rows:
-        parts.append(table(rows, look))
+        calls = [row for row in rows if isinstance(row, exchanges.Row)]
+        odd = [row.number for row in rows if row.status != "done"]
+        messages = [row for row in rows if isinstance(row, Row)]
+        parts.append(exchanges.table(calls, look) if calls else table(messages, look, facts.header))
         if facts.typed is not None:
-            number = next((row.number for row in rows if row.status != "done"), rows[0].number)
+            number = next(iter([*odd, *[row.number for row in messages if row.calls], rows[0].number]))
             parts.append(words((f"a message frame by frame: frameengine show {facts.typed}@{number}", QUIET)))
     if facts.problem is not None:
         parts.append(damage())

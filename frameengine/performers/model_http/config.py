@@ -1,4 +1,4 @@
-"""Which model answers which node: a TOML file with endpoints and models, or the usual variables of the environment.
+"""Read which model answers which node: from a TOML file with endpoints and models, or the usual variables of the environment.
 
 Keys stand in the environment only; the file names their variables. docs/live.md has the format, by an example.
 """
@@ -7,157 +7,41 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from threading import Lock
 from typing import Any, Final, TypeVar
 
 import attrs
-from attrs import evolve, frozen
+from attrs import evolve
 
-from frameengine.effects import Call, EffectKey, ModelReply, Outcome
-from frameengine.engine.driver import Clock
 from frameengine.errors import FrameEngineError, UsageError
 from frameengine.graph.lines import line_numbers, line_of
 from frameengine.graph.validate import Place, place_name
-from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
+from frameengine.jsonvalue import EMPTY, FrozenMap, freeze, frozen_map
 from frameengine.performers.model_http.endpoint import Endpoint, Timeouts
 from frameengine.performers.model_http.fault import Retry
-from frameengine.performers.model_http.transport import HttpModel
+from frameengine.performers.model_http.models import DEFAULT, Models, Named
+from frameengine.performers.model_http.wire import tls_context
+from frameengine.performers.ways import CA_FILE, ca_file_of, proxy_of
 
 F = TypeVar("F", Timeouts, Retry)
 FILE: Final = "frameengine.toml"
 """Name of the file that is looked for where none is named."""
-DEFAULT: Final = "default"
-"""The model of every node that the file does not name."""
 USUAL: Final = (("openai", "https://api.openai.com/v1"), ("openrouter", "https://openrouter.ai/api/v1"))
 """Without a file: what the endpoint is called, and its base URL. Its variables begin with that name: `OPENAI_API_KEY`."""
-_ENDPOINT_KEYS = ("base_url", "key_env", "headers", "headers_env", "params", "stream", "stream_usage", "timeouts", "retry")
+_ENDPOINT_KEYS = tuple("base_url key_env headers headers_env params stream stream_usage timeouts retry proxy ca_file".split())
 _MODEL_KEYS = ("endpoint", "model", "params")
 _SECRETS = re.compile(
     r"sk-[A-Za-z0-9_-]{12,}|gh[pousr]_[A-Za-z0-9]{20,}|(?i:bearer)\s+\S{8,}|AIza[A-Za-z0-9_-]{30,}|hf_[A-Za-z0-9]{20,}"
 )
 _HOLDERS = frozenset("authorization proxy-authorization api-key api_key x-api-key x-goog-api-key cookie".split())
 """Headers and parameters that hold a key, whatever it looks like."""
+_RESERVED = frozenset({"messages", "model", "stream"})
+"""Parameters that a request has from elsewhere, so that saying them here would say nothing."""
+_FIGURE_MAX = 1_000_000
+"""Greatest figure of a time limit, in seconds; a socket takes no endless one."""
 _VARIABLE = re.compile(r"(?!(?=\D*\d)[A-Za-z0-9]{24,}$)[A-Za-z_]\w{0,99}", re.ASCII)
 """The name of a variable: one that is long, without a break and has digits is more likely a key that was put in its place."""
-
-
-@frozen(kw_only=True)
-class Named:
-    """An endpoint, and where its key comes from."""
-
-    endpoint: Endpoint
-    """The endpoint, with its key where that is set."""
-    key_env: str = ""
-    """Variable that holds the key; empty where none is needed."""
-    key_set: bool = True
-    """Whether that variable is set."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what may be told of it: never the key, never the value of a header."""
-        endpoint = self.endpoint
-        return {
-            "base_url": endpoint.public_url,
-            "key_env": self.key_env or None,
-            "key_set": self.key_set if self.key_env else None,
-            "headers": list(endpoint.headers),
-            "params": endpoint.params,
-            "stream": endpoint.stream,
-            "timeouts": attrs.asdict(endpoint.timeouts),
-            "retry": attrs.asdict(endpoint.retry),
-        }
-
-
-@frozen(kw_only=True)
-class Models:
-    """Which model answers which node."""
-
-    source: str
-    """The file, or the variables, that say so."""
-    endpoints: Mapping[str, Named]
-    """Name -> endpoint."""
-    nodes: Mapping[str, tuple[str, FrozenMap]]
-    """Node, or ``default`` -> name of an endpoint, and the members ``model`` and ``params`` that are set for it."""
-
-    def names(self, node: str) -> bool:
-        """Return whether there is a model for *node*."""
-        return node in self.nodes or DEFAULT in self.nodes
-
-    def endpoint(self, node: str) -> Endpoint:
-        """Return the endpoint that answers *node*, for which there is one. Raises `UsageError` where its key is not set."""
-        name, more = self.nodes.get(node) or self.nodes[DEFAULT]
-        named = self.endpoints[name]
-        if not named.key_set:
-            what = f"the variable {named.key_env} is not set: it is to hold the key of endpoint {name!r} ({self.source})"
-            raise UsageError(what, hint=f"export {named.key_env}=…, or name another variable as key_env", variable=named.key_env)
-        base = named.endpoint
-        return evolve(base, model=more.get("model", base.model), params={**base.params, **more.get("params", EMPTY)})
-
-    def secrets(self) -> tuple[str, ...]:
-        """Return every key and every value of a header that may be one, for a `Redactor`."""
-        return tuple(dict.fromkeys(secret for named in self.endpoints.values() for secret in named.endpoint.secrets()))
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what may be told of it."""
-        return {
-            "source": self.source,
-            "endpoints": {name: named.to_json() for name, named in self.endpoints.items()},
-            "models": {node: {"endpoint": name, **more} for node, (name, more) in self.nodes.items()},
-        }
-
-
-class NodeModels:
-    """A model for `performers.live.Live` that asks for each node what `Models` says. Safe to call from several threads."""
-
-    def __init__(self, models: Models, nodes: Iterable[str] = (), *, clock: Clock | None = None) -> None:
-        """Raise `UsageError` where the key for one of *nodes* is missing; those that have no model may never ask one."""
-        self.on_delta: Callable[[Call, str | None], None] | None = None
-        """Told of each piece of a shown reply as it comes; None takes the pieces back."""
-        self._models = models
-        self._clock = clock
-        self._lock = Lock()
-        self._made: dict[str, HttpModel] = {}
-        for node in nodes:
-            if models.names(node):
-                models.endpoint(node)
-
-    def __call__(self, call: Call) -> ModelReply | Outcome:
-        """Ask the model of the call's node. Raises `UsageError` for a node that has none."""
-        node = call.key.node
-        model = self._model(node)
-        if not (model.endpoint.model or call.effect.name):
-            where = f"neither the graph nor {self._models.source} names a model for node {node!r}"
-            raise UsageError(f"{where}: set model in [models.{DEFAULT}], or OPENAI_MODEL", node=node)
-        return model(call)
-
-    def _model(self, node: str) -> HttpModel:
-        with self._lock:
-            if node not in self._made:
-                if not self._models.names(node):
-                    what = f"{self._models.source} says no endpoint for node {node!r}"
-                    raise UsageError(f"{what}: add [models.{node}] or [models.{DEFAULT}]", node=node)
-                self._made[node] = HttpModel(self._models.endpoint(node), on_delta=self._told, clock=self._clock)
-            return self._made[node]
-
-    def _told(self, call: Call, text: str | None) -> None:
-        if self.on_delta is not None:
-            self.on_delta(call, text)
-
-    def drop(self, keys: Iterable[EffectKey]) -> None:
-        """End the calls of *keys* that are under way."""
-        listed = tuple(keys)
-        for model in self._all():
-            model.drop(listed)
-
-    def close(self) -> None:
-        """End every call that is under way."""
-        for model in self._all():
-            model.close()
-
-    def _all(self) -> tuple[HttpModel, ...]:
-        with self._lock:
-            return tuple(self._made.values())
 
 
 def load_models(path: Path, environment: Mapping[str, str]) -> Models:
@@ -170,7 +54,7 @@ def load_models(path: Path, environment: Mapping[str, str]) -> Models:
     except (ValueError, RecursionError) as error:
         what = "nested too deep" if isinstance(error, RecursionError) else error
         raise UsageError(f"{path}: not TOML: {what}", hint="correct the file there", path=str(path)) from None
-    reader = _Reader(environment)
+    reader = _Reader(environment, path.parent)
     models = reader.models(document, str(path))
     if reader.problems:
         numbers = line_numbers(text)
@@ -193,22 +77,42 @@ def usual_models(environment: Mapping[str, str]) -> Models | None:
         base, key, model = [environment.get(variable, "") for variable in variables]
         if key or base:
             try:
-                endpoint = Endpoint(base_url=base or usual, key=key)
+                endpoint = _on_its_way(Endpoint(base_url=base or usual, key=key), environment)
             except UsageError as error:
-                variable = variables[0 if error.fields.get("member") == ["base_url"] else 1]
+                if "member" not in error.fields:
+                    raise
+                variable = variables[0 if error.fields["member"] == ["base_url"] else 1]
                 raise UsageError(f"{variable}: {error.message}", hint=error.hint, variable=variable) from None
-            named = Named(endpoint=endpoint, key_env=variables[1] if key else "")
+            named = Named(endpoint=endpoint, key_env=variables[1] if key else "", sends=(variables[1],) if key else ())
             said = [variable for variable, value in zip(variables, (base, key, model), strict=True) if value]
             more: FrozenMap = freeze({"model": model} if model else {})
             return Models(source=", ".join(said), endpoints={name: named}, nodes={DEFAULT: (name, more)})
     return None
 
 
-class _Reader:
-    """Reads the document part by part; what is wrong is noted with its place."""
+def _on_its_way(endpoint: Endpoint, environment: Mapping[str, str], said: Mapping[str, str] = EMPTY) -> Endpoint:
+    """Return *endpoint* with the proxy and the certificates that are *said*, or else those that the environment names.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    Raises `UsageError`, which names the variable where one is at fault.
+    """
+    ca_file = said["ca_file"] if "ca_file" in said else ca_file_of(endpoint.base_url, environment)
+    try:
+        if ca_file:
+            tls_context(ca_file)
+    except UsageError as error:
+        if "ca_file" in said:
+            raise
+        raise UsageError(f"{CA_FILE}: {error.message}", hint=error.hint, variable=CA_FILE) from None
+    proxy = said["proxy"] if "proxy" in said else proxy_of(endpoint.base_url, environment)
+    return evolve(endpoint, proxy=proxy, ca_file=ca_file)
+
+
+class _Reader:
+    """Reads the document part by part; what is wrong is noted with its place. Files that it names are looked for in *folder*."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self.environment = environment
+        self.folder = folder
         self.problems: list[tuple[Place, str]] = []
 
     def models(self, document: Mapping[str, Any], source: str) -> Models:
@@ -233,36 +137,44 @@ class _Reader:
         self._unknown(place, members, _ENDPOINT_KEYS)
         key_env = self._variable((*place, "key_env"), members.get("key_env", ""))
         headers = {name: self._text((*place, "headers", name), value) for name, value in self._members(place, members, "headers")}
-        params = dict(self._members(place, members, "params"))
-        for owner, held in (("headers", headers), ("params", params)):
-            for name in held:
-                if name.lower() in _HOLDERS:
-                    self.problems.append(((*place, owner, name), "holds a key: name its variable with key_env or headers_env"))
+        self._no_keys((*place, "headers"), headers)
+        sends = [key_env] if self.environment.get(key_env) else []
         for name, named in self._members(place, members, "headers_env"):
             variable = self._variable((*place, "headers_env", name), named)
             value = self.environment.get(variable, "")
             if value:
                 headers[name] = value
+                sends.append(variable)
             elif variable:
                 self.problems.append(((*place, "headers_env", name), f"the variable {variable} is not set"))
-        timeouts = self._figures((*place, "timeouts"), members.get("timeouts", {}), Timeouts)
-        retry = self._figures((*place, "retry"), members.get("retry", {}), Retry)
-        flags = {name: self._flag((*place, name), members.get(name, True)) for name in ("stream", "stream_usage")}
+        parts: dict[str, Any] = {
+            "timeouts": self._figures((*place, "timeouts"), members.get("timeouts", {}), Timeouts),
+            "retry": self._figures((*place, "retry"), members.get("retry", {}), Retry),
+            **{name: self._flag((*place, name), members.get(name, True)) for name in ("stream", "stream_usage")},
+        }
         try:
             endpoint = Endpoint(
                 base_url=self._text((*place, "base_url"), members.get("base_url", "")),
                 key=self.environment.get(key_env, ""),
                 headers=headers,
-                params=freeze(params),
-                timeouts=timeouts,
-                retry=retry,
-                stream=flags["stream"],
-                stream_usage=flags["stream_usage"],
+                params=self._params(place, members),
+                **parts,
             )
-        except FrameEngineError as error:
-            self.problems.append(((*place, *error.fields.get("member", ["params"])), f"{error.message}: {error.hint}"))
+            endpoint = _on_its_way(endpoint, self.environment, self._way(place, members))
+        except UsageError as error:
+            self.problems.append(((*place, *error.fields.get("member", ())), f"{error.message}: {error.hint}"))
             return None
-        return Named(endpoint=endpoint, key_env=key_env, key_set=not key_env or bool(self.environment.get(key_env)))
+        return Named(endpoint=endpoint, key_env=key_env, key_set=not key_env or bool(endpoint.key), sends=tuple(sends))
+
+    def _way(self, place: Place, members: Mapping[str, Any]) -> dict[str, str]:
+        """Return what is said of the way there."""
+        said = {name: self._text((*place, name), members[name]) for name in ("proxy", "ca_file") if name in members}
+        if "@" in said.get("proxy", ""):
+            self.problems.append(((*place, "proxy"), "holds a password: such a proxy is named by HTTPS_PROXY, and not here"))
+            del said["proxy"]
+        if said.get("ca_file"):
+            said["ca_file"] = str(self.folder / Path(said["ca_file"]).expanduser())
+        return said
 
     def _node(self, place: Place, item: Any, endpoints: list[str]) -> tuple[str, FrozenMap]:
         members = self._table(place, item)
@@ -274,13 +186,28 @@ class _Reader:
         if "model" in members:
             more["model"] = self._text((*place, "model"), members["model"])
         if "params" in members:
-            more["params"] = dict(self._members(place, members, "params"))
+            more["params"] = self._params(place, members)
+        return str(name), frozen_map(more)
+
+    def _params(self, place: Place, owner: Mapping[str, Any]) -> FrozenMap:
+        """Return further members of a request."""
+        params = dict(self._members(place, owner, "params"))
+        place = (*place, "params")
+        self._no_keys(place, params)
+        for name in params:
+            if name in _RESERVED:
+                self.problems.append(((*place, name), f"changes nothing here: {name} is said in another place"))
         try:
-            frozen_more: FrozenMap = freeze(more)
+            taken: FrozenMap = freeze(params)
         except FrameEngineError as error:
-            self.problems.append(((*place, "params"), f"{error.message}: {error.hint}"))
-            frozen_more = EMPTY
-        return str(name), frozen_more
+            self.problems.append((place, f"{error.message}: {error.hint}"))
+            return EMPTY
+        return taken
+
+    def _no_keys(self, place: Place, held: Mapping[str, Any]) -> None:
+        for name in held:
+            if name.lower() in _HOLDERS:
+                self.problems.append(((*place, name), "holds a key: name its variable with key_env or headers_env"))
 
     def _figures(self, place: Place, item: Any, kind: type[F]) -> F:
         """Return a value class whose fields are figures or flags."""
@@ -293,10 +220,11 @@ class _Reader:
             figure = isinstance(value, int | float) and not isinstance(value, bool)
             if wanted is bool and isinstance(value, bool):
                 taken[name] = value
-            elif wanted in (int, float) and figure and value > 0 and (wanted is float or isinstance(value, int)):
+            elif wanted in (int, float) and figure and 0 < value <= _FIGURE_MAX and (wanted is float or isinstance(value, int)):
                 taken[name] = wanted(value)
             elif wanted is not None:
-                self.problems.append(((*place, name), "must be true or false" if wanted is bool else "must be a number above 0"))
+                what = "true or false" if wanted is bool else f"a number above 0, and at most {_FIGURE_MAX:,}"
+                self.problems.append(((*place, name), f"must be {what}"))
         return kind(**taken)
 
     def _members(self, place: Place, owner: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:

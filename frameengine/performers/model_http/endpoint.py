@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from attrs import Factory, field, frozen
 
 from frameengine.errors import UsageError
 from frameengine.jsonvalue import EMPTY, FrozenMap, freeze
 from frameengine.performers.model_http.fault import Retry
+from frameengine.performers.ways import is_here, is_proxy, public_proxy
 
 _URL = re.compile(r"https?://[^/?#@\s]+(?:/[^?#\s]*)?(?:\?[^#\s]*)?", re.IGNORECASE)
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -59,9 +60,13 @@ class Endpoint:
     """How long a call may take."""
     retry: Retry = Factory(Retry)
     """When a failed call is tried again."""
+    proxy: str = field(default="", repr=False)
+    """The proxy for HTTP that leads there, with user and password where it wants any; empty for none."""
+    ca_file: str = ""
+    """A file of certificates that are trusted besides those of the system; empty for none."""
 
     def __attrs_post_init__(self) -> None:
-        if not _URL.fullmatch(self.base_url):
+        if not (_URL.fullmatch(self.base_url) and _has_port(self.base_url)):
             hint = "write it as https://host/v1, without a user name; the key has a place of its own"
             raise UsageError(f"the base URL {self._fault()}", hint=hint, member=["base_url"])
         for name, value in {**self.headers, "authorization": f"Bearer {self.key}" if self.key else "-"}.items():
@@ -70,12 +75,27 @@ class Endpoint:
                 what, member = ("the key", ["key_env"]) if key else (f"the header {name!r}", ["headers", name])
                 hint = "printable ASCII on one line; was a line end or a quote copied along?"
                 raise UsageError(f"{what} cannot be sent", hint=hint, member=member)
+        if self.proxy and not is_proxy(self.proxy):
+            raise UsageError("the proxy is none for HTTP", hint="write it as http://proxy.example:3128", member=["proxy"])
+        if self.proxy and is_here(urlsplit(self.base_url).hostname or ""):
+            raise UsageError("no proxy leads to this machine itself", hint="leave the proxy out", member=["proxy"])
 
     @property
     def url(self) -> str:
         """The address that calls go to."""
         path, mark, query = self.base_url.partition("?")
         return f"{path.rstrip('/')}/chat/completions{mark}{query}"
+
+    @property
+    def own_headers(self) -> dict[str, str]:
+        """What every request carries for the endpoint: the key as a bearer token, and `headers`, which go before it."""
+        bearer = {"authorization": f"Bearer {self.key}"} if self.key else {}
+        return {**bearer, **{name.lower(): value for name, value in self.headers.items()}}
+
+    @property
+    def public_proxy(self) -> str:
+        """The proxy for screens: without user and password."""
+        return public_proxy(self.proxy)
 
     @property
     def public_url(self) -> str:
@@ -94,12 +114,14 @@ class Endpoint:
         return f"of {host!r} {'has a user name before the host' if at else 'is not of the form'}"
 
     def secrets(self) -> Iterator[str]:
-        """Yield what must stand in no text: the key, and what may be one in headers and query; the longest first."""
+        """Yield what must stand in no text: the key, and what may be one in headers, query and proxy; the longest first."""
         hidden = [value.removeprefix("Bearer ") for name, value in self.headers.items() if name.lower() not in _OPEN]
         for member in self.base_url.partition("?")[2].split("&"):
             # As it is sent, and as it was meant: an endpoint may repeat either.
             closed = [value for name, value in parse_qsl(member) if name.lower() not in _OPEN]
             hidden += [*closed, member.partition("=")[2]] if closed else []
+        user = self.proxy.partition("://")[2].rpartition("@")[0]
+        hidden += [spelled for part in user.split(":", 1) for spelled in (part, unquote(part))]
         yield from sorted(
             (secret for secret in {self.key, *hidden} if len(secret) >= _SECRET_MIN), key=lambda one: (-len(one), one)
         )
@@ -109,3 +131,11 @@ class Endpoint:
         for secret in self.secrets():
             text = text.replace(secret, "[key]")
         return text
+
+
+def _has_port(url: str) -> bool:
+    """Return whether the port of *url*, the usual one where it names none, is one that there can be."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False

@@ -43,7 +43,8 @@ class Fault(Exception):
     @property
     def worth_another_try(self) -> bool:
         """Whether the same request may succeed a moment later."""
-        if self.kind == "provider_error":
+        if self.kind == "provider_error" or ("status" in self.facts and self.kind == "connect_error"):
+            # The status of a connection that failed is a proxy's: a password that it refuses must not be tried again and again.
             code = self.facts.get("code")
             return (code if isinstance(code, int) else self.facts.get("status")) in RETRIED
         return self.kind in ("connect_error", "timeout", "truncated") or (

@@ -47,8 +47,7 @@ class Reading:
         """Whether the body is a stream of events; None until that is known."""
         if status >= 300:
             self.streamed = False
-        elif "event-stream" in headers.get("content-type", ""):
-            self.streamed = True
+        self._called_stream = "event-stream" in headers.get("content-type", "")
         self._wall = wall
         self._size = 0
         self._body: list[bytes] = []
@@ -80,18 +79,21 @@ class Reading:
     @property
     def phase(self) -> Phase:
         """What is being waited for."""
-        if not self.streamed:
+        if not (self.streamed or (self.streamed is None and self._called_stream)):
             return "body"
         return "stream" if self.answer.begun else "first_token"
 
     def _begun_stream(self) -> bytes:
-        """Return what has come of a body that is a stream although its content type does not say so; nothing of any other."""
+        """Return what has come of a body that is a stream, once that is known; nothing of any other.
+
+        Its beginning decides: some endpoints call a stream by another content type, and errors in JSON a stream.
+        """
         if self.streamed is None:
             body = b"".join(self._body)
             start = body.removeprefix(BOM).lstrip()
             undecided = BOM.startswith(body) or any(start != field and field.startswith(start) for field in _FIELDS)
             if not undecided or len(body) > _START_MAX:
-                self.streamed = start.startswith(_FIELDS)
+                self.streamed = start.startswith(_FIELDS) or (self._called_stream and not start.startswith((b"{", b"[")))
                 if self.streamed:
                     self._body.clear()
                     return body
@@ -174,11 +176,11 @@ class Reading:
             raise self._fault("truncated", f"the stream ended without its {missing}")
 
     def _whole(self) -> None:
-        body = b"".join(self._body)
+        body = b"".join(self._body).removeprefix(BOM)
         if not body.strip():
             raise self._fault("bad_response", "the answer is empty")
-        text = body.removeprefix(BOM).decode(errors="replace")
-        if "\ufffd" in text and b"\xef\xbf\xbd" not in body:
+        text = body.decode(errors="replace")
+        if "\ufffd" in text and text.encode() != body:
             self.answer.warn("bytes that are no UTF-8 were replaced")
         try:
             payload = foreign.parse(text)

@@ -64,7 +64,7 @@ class Parser:
         if not raw:
             return self._dispatch()
         line = raw.decode(errors="replace")
-        self.replaced = self.replaced or ("\ufffd" in line and "\ufffd".encode() not in raw)
+        self.replaced = self.replaced or ("\ufffd" in line and line.encode() != raw)
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if name == "data":

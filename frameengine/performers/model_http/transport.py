@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from ssl import SSLContext
 from typing import Any
 
 import httpx2
@@ -54,7 +53,6 @@ class HttpModel:
         self._clock = clock or system_clock()
         self._sleep = sleep
         self._under_way: dict[EffectKey, Watch] = {}
-        self._tls: SSLContext | None = None
 
     def __call__(self, call: Call) -> Outcome:
         """Ask once, and again by the rules of `Endpoint.retry`, until the answer is complete or has failed for good."""
@@ -82,6 +80,7 @@ class HttpModel:
     def _tried(self, call: Call, effect: ModelCall, watch: Watch) -> Outcome:
         failed: list[dict[str, Any]] = []
         while True:
+            began = self._clock.monotonic()
             outcome, fault = self._try(call, effect, watch)
             meta = {**outcome.meta, "attempts": len(failed) + 1, **({"retries": failed} if failed else {})}
             outcome = evolve(outcome, meta=freeze(self._scrubbed(meta)))
@@ -91,7 +90,8 @@ class HttpModel:
             if pause is None or pause >= watch.left():
                 return outcome
             facts = {name: value for name, value in fault.facts.items() if name in ("status", "phase")}
-            failed.append({"type": fault.kind, **facts, "waited": round(pause, 3)})
+            took = round((self._clock.monotonic() - began) * 1000)
+            failed.append({"type": fault.kind, **facts, "ms": took, "waited": round(pause, 3)})
             (self._sleep or watch.pause)(pause)
             if watch.cancelled:
                 return Outcome(status="cancelled", meta=outcome.meta)
@@ -103,7 +103,7 @@ class HttpModel:
         watch.begin(first_token=self.endpoint.stream)
         try:
             with (
-                client(watch, self._context()) as http,
+                client(watch, self.endpoint) as http,
                 http.stream("POST", self.endpoint.url, headers=self._headers(), content=self._body(effect)) as response,
             ):
                 wall = self._clock.now()
@@ -132,11 +132,6 @@ class HttpModel:
             return Outcome(status="error", error=fault.failure(), meta=meta), fault
         return Outcome(value=reply, meta=_meta(reading, watch)), None
 
-    def _context(self) -> SSLContext | None:
-        if self._tls is None and self.endpoint.url.lower().startswith("https"):
-            self._tls = httpx2.create_ssl_context(trust_env=False)
-        return self._tls
-
     def _headers(self) -> dict[str, str]:
         endpoint = self.endpoint
         return {
@@ -146,8 +141,7 @@ class HttpModel:
             "connection": "close",
             "content-type": "application/json",
             "user-agent": f"frameengine/{__version__}",
-            **({"authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}),
-            **{name.lower(): value for name, value in endpoint.headers.items()},
+            **endpoint.own_headers,
         }
 
     def _body(self, effect: ModelCall) -> bytes:
@@ -170,19 +164,25 @@ class HttpModel:
 
 def _fault(error: Exception, watch: Watch, reading: Reading | None) -> Fault:
     """Say what a failure of the connection means at the point that the call had reached."""
+    if reading is not None and reading.status >= 300:
+        # The refusal is known; what breaks is the text that would have said why.
+        return reading.cut("")
+    partial = {} if reading is None else {"status": reading.status, **reading.answer.partial()}
     if isinstance(error, httpx2.TimeoutException):
-        partial = {} if reading is None else {"status": reading.status, **reading.answer.partial()}
         return Fault("timeout", f"no answer within the {watch.limit} limit", limit=watch.limit, **partial)
     if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
         return Fault("connect_error", f"the request cannot be sent: {error}")
+    if isinstance(error, httpx2.ProxyError):
+        said = str(error)
+        return Fault("connect_error", f"the proxy refuses: {said}", status=int(said[:3]) if said[:3].isdecimal() else None)
     if isinstance(error, httpx2.DecodingError):
-        return Fault("bad_response", f"the answer is compressed, and cannot be read: {error}")
+        return Fault("bad_response", f"the answer is compressed, and cannot be read: {error}", **partial)
     broke_off = watch.ended or isinstance(error, httpx2.NetworkError)
     if reading is not None and broke_off:
         return reading.cut(f"the connection broke off: {error}")
     if broke_off:
         return Fault("connect_error", str(error) or "the connection broke off before an answer came")
-    return Fault("bad_response", f"the answer is not HTTP as it should be: {error}")
+    return Fault("bad_response", f"the answer is not HTTP as it should be: {error}", **partial)
 
 
 def _meta(reading: Reading | None, watch: Watch) -> FrozenMap:

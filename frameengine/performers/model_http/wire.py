@@ -9,17 +9,21 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import lru_cache
 from threading import Event
 from typing import Any
 
 import httpcore2
 import httpx2
 
-from frameengine.performers.model_http.endpoint import Timeouts
+from frameengine.errors import UsageError
+from frameengine.performers.model_http.endpoint import Endpoint, Timeouts
 from frameengine.performers.model_http.fault import Phase
 
 LEAST = 0.001
 """Seconds of the shortest wait: a socket takes 0 for no waiting at all."""
+PIECE = 1 << 16
+"""Bytes of a request that are sent under one wait: whoever takes them in slowly must not outlast the time limits."""
 
 
 class Watch:
@@ -49,6 +53,11 @@ class Watch:
         self._started = self._monotonic()
         self._first_token = first_token
         self.phase, self.ended = "connect", False
+
+    def stands(self) -> None:
+        """Take note that the connection stands, with proxy and TLS."""
+        if self.phase == "connect":
+            self.phase = "headers"
 
     def sent(self) -> None:
         """Take note that the request is on its way: the time to its first token begins."""
@@ -97,23 +106,26 @@ class Watch:
 
 
 class _Stream(httpcore2.NetworkStream):
-    """A connection whose every step keeps to the watch."""
+    """A connection whose every step keeps to the watch. It stands when the TLS *layers* are there that it is to have."""
 
-    def __init__(self, inner: httpcore2.NetworkStream, watch: Watch) -> None:
+    def __init__(self, inner: httpcore2.NetworkStream, watch: Watch, layers: int) -> None:
         self._inner = inner
         self._watch = watch
+        self._layers = layers
         watch.hold(inner.get_extra_info("socket"))
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if self._watch.phase == "connect":
-            self._watch.phase = "headers"
         data = self._inner.read(max_bytes, self._watch.wait())
         self._watch.ended = not data
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, self._watch.wait())
-        self._watch.sent()
+        if not self._layers:
+            self._watch.stands()
+        for start in range(0, len(buffer), PIECE):
+            self._inner.write(buffer[start : start + PIECE], self._watch.wait())
+        if not self._layers:
+            self._watch.sent()
 
     def close(self) -> None:
         self._inner.close()
@@ -121,7 +133,13 @@ class _Stream(httpcore2.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, self._watch.wait()), self._watch)
+        try:
+            seconds = self._watch.wait()
+        except httpcore2.ReadTimeout:
+            # Who asks for TLS does not know the connection yet, and could not close it.
+            self.close()
+            raise
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, seconds), self._watch, self._layers - 1)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
@@ -130,8 +148,9 @@ class _Stream(httpcore2.NetworkStream):
 class _Backend(httpcore2.SyncBackend):
     """Opens such connections."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, layers: int) -> None:
         self._watch = watch
+        self._layers = layers
 
     def connect_tcp(
         self,
@@ -141,17 +160,63 @@ class _Backend(httpcore2.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
-        return _Stream(super().connect_tcp(host, port, self._watch.wait(), local_address, socket_options), self._watch)
+        """Try the addresses of *host* one after another; they share the time that there is, so that none uses up all of it."""
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise httpcore2.ConnectError(str(error)) from error
+        places = list(dict.fromkeys(str(each[4][0]) for each in found))
+        failed: Exception = httpcore2.ConnectError(f"{host} has no address")
+        for tried, place in enumerate(places):
+            seconds = self._watch.wait() / (len(places) - tried)
+            try:
+                inner = super().connect_tcp(place, port, seconds, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failed = error
+            else:
+                return _Stream(inner, self._watch, self._layers)
+        raise failed
 
 
 class _Transport(httpx2.HTTPTransport):
     """httpx2's own transport over such connections; the parent's pool is not made, since this one takes its place."""
 
-    def __init__(self, watch: Watch, tls: ssl.SSLContext | None) -> None:
-        backend = _Backend(watch)
-        self._pool = httpcore2.ConnectionPool(ssl_context=tls, max_keepalive_connections=0, network_backend=backend)
+    def __init__(self, watch: Watch, endpoint: Endpoint) -> None:
+        proxy = httpx2.Proxy(endpoint.proxy) if endpoint.proxy else None
+        way = [httpx2.URL(endpoint.url), *([] if proxy is None else [proxy.url])]
+        layers = sum(url.scheme == "https" for url in way)
+        tls = tls_context(endpoint.ca_file) if layers else None
+        backend = _Backend(watch, layers)
+        common: dict[str, Any] = {"ssl_context": tls, "max_keepalive_connections": 0, "network_backend": backend}
+        if proxy is None:
+            self._pool = httpcore2.ConnectionPool(**common)
+        else:
+            url = httpcore2.URL(scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=b"/")
+            self._pool = httpcore2.HTTPProxy(
+                url, proxy_auth=proxy.raw_auth, proxy_ssl_context=tls if url.scheme == b"https" else None, **common
+            )
 
 
-def client(watch: Watch, tls: ssl.SSLContext | None) -> httpx2.Client:
-    """Return a client for one try: it follows no redirect, reads no environment and keeps no cookie for another."""
-    return httpx2.Client(transport=_Transport(watch, tls), trust_env=False, follow_redirects=False, timeout=None)
+def client(watch: Watch, endpoint: Endpoint) -> httpx2.Client:
+    """Return a client for one try: it follows no redirect, reads no environment and keeps no cookie for another.
+
+    Raises `UsageError` for certificates that cannot be used.
+    """
+    return httpx2.Client(transport=_Transport(watch, endpoint), trust_env=False, follow_redirects=False, timeout=None)
+
+
+@lru_cache(maxsize=16)
+def tls_context(ca_file: str = "") -> ssl.SSLContext:
+    """Return what checks certificates: by those of the system, and by those in *ca_file* where one is named.
+
+    Kept, since to read those of the system takes longer than a connection. Raises `UsageError` for a file that holds none.
+    """
+    context = httpx2.create_ssl_context(trust_env=False)
+    if ca_file:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except OSError as error:
+            why = "it holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror
+            hint = "name a file of certificates in PEM"
+            raise UsageError(f"the certificates in {ca_file} cannot be used: {why}", hint=hint, member=["ca_file"]) from None
+    return context
