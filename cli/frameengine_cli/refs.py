@@ -48,7 +48,7 @@ class Source:
     typed: str | None = None
     """How to name it on a command line; None where that is impossible, because stdin gives a trace once."""
     agent: str | None = None
-    """How to name the recording of somebody's agent whose conversations these are; None where the nodes of the run are its own."""
+    """How to name the recording of somebody's agent whose conversations these are; None for any other run."""
 
 
 def typed(path: Path | str) -> str:

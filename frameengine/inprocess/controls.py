@@ -45,6 +45,10 @@ _PURE_FROM = {"time.localtime": 1, "time.gmtime": 1, "time.ctime": 1, "time.asct
 """Functions of their arguments alone once they get this many."""
 _PICKS = ("choice", "choices", "sample", "shuffle")
 """Functions that hand out the caller's own objects: their positions are drawn instead, in the same way."""
+_STOPWATCHES = tuple(
+    [f"time.{name}{unit}" for name in ("monotonic", "perf_counter", "process_time", "thread_time") for unit in ("", "_ns")]
+)
+"""Functions that say how long something took and never what time it is: agents time their calls, and ask for nothing else by it."""
 
 
 def checked_control(control: Iterable[str]) -> tuple[Control, ...]:
@@ -74,8 +78,11 @@ class Controls:
         return tuple(sorted(counted, key=lambda item: (item[0].file, item[0].line, item[1])))
 
     def told(self) -> str:
-        """Return the first place that drew what nobody recorded, and the control that records all such; empty without one."""
-        places = self.uncontrolled
+        """Return the first place that drew what nobody recorded, and the control that records all such; empty without one.
+
+        Stopwatches are left to the receipt.
+        """
+        places = [place for place in self.uncontrolled if place[1] not in _STOPWATCHES]
         if not places:
             return ""
         (site, name, _), more = places[0], len(places) - 1

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
+from time import sleep
 from typing import Any
 
 import pytest
@@ -355,6 +356,8 @@ def test_ctrl_c_cancels_and_a_closed_terminal_loses_nothing(tmp_path: Path, fram
         terminal.press("say hello\r")
         terminal.wait_for("asks")
         terminal.wait_for("(1.0) ")
+        # The line editor shows its prompt a moment before it listens for keys.
+        sleep(0.3)
         terminal.press("\x03")
         terminal.wait_for("cancel ends the message under way, quit leaves")
         terminal.press("a\r")

@@ -11,6 +11,7 @@ from frameengine.debug.layout import Summary
 from frameengine.debug.place import Place
 from frameengine_cli.tui import scene, working
 from frameengine_cli.tui.app import Debug
+from frameengine_cli.tui.scrubber import SPARSE, Scrubber
 from sample_traces import record
 from screens import Screen, opening, play
 
@@ -104,5 +105,24 @@ def test_a_message_of_many_frames_shows_those_around(long: Path, monkeypatch: py
         await screen.press("enter")
         assert screen.place == "5.4"
         assert any("frame before" in row or "frames before" in row for row in screen.rows("frames"))
+
+    play(long, watch)
+
+
+def test_the_scrubber_has_the_numbers_of_as_many_messages_as_have_room(long: Path) -> None:
+    """Each number stands where its message begins, and the next one is that of the first message behind the gap."""
+
+    async def watch(screen: Screen) -> None:
+        scrubber, timeline = screen.app.query_one(Scrubber), screen.app.opened_session.timeline
+        width = scrubber.content_size.width
+        expected, free = [" "] * width, 0
+        for row in timeline.messages:
+            column = round(timeline.index(Place(row.number)) * (width - 1) / (timeline.places - 1))
+            digits = str(row.number)
+            if column >= free and column + len(digits) <= width:
+                expected[column : column + len(digits)] = digits
+                free = column + len(digits) + SPARSE
+        assert scrubber.render_line(0).text == "".join(expected)
+        assert len("".join(expected).split()) > 3
 
     play(long, watch)

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -211,6 +212,22 @@ def test_several_kinds_of_uncontrolled_draws_are_one_line(file: Path) -> None:
     told = r"uuid.uuid4 is not controlled \(and 1 more place\): control=\(\"clock\", \"uuid\", \"random\"\)"
     with pytest.warns(UncontrolledDraw, match=told), frameengine.recording(file, control=("clock",)) as run:
         agent(run)
+
+
+def test_a_stopwatch_is_no_warning(file: Path) -> None:
+    """An agent that times its calls is told of it by the receipt alone."""
+
+    def agent(run: Any) -> None:
+        began = time.perf_counter()
+        ask(run, "x")
+        time.monotonic_ns()
+        assert began
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with frameengine.recording(file) as run:
+            agent(run)
+    assert [name for _, name, _ in run.receipt.uncontrolled] == ["time.perf_counter", "time.monotonic_ns"]
 
 
 @uncontrolled

@@ -279,6 +279,9 @@ def scripted(draw: st.DrawFn) -> tuple[str, bool, Script]:
         return text, False, [HEADS[True], Send(data[:end], at=cuts), Head(), Send(data)]
     elif fault == "none":
         place = len(data)
+    elif fault == "stall":
+        # Behind the first word, where the limit is a short one.
+        place = max(place, data.index(b"\n\n", data.index(b"answer")) + 2)
     last: dict[str, list[Any]] = {"cut": [Cut()], "reset": [Reset()], "stall": [Hang()]}
     whole = place >= len(data) and fault != "garbage"
     return text, whole, [HEADS[True], Send(data[:place], at=cuts), *last.get(fault, [])]
@@ -297,7 +300,7 @@ def test_random_faults_leave_no_answer_that_was_not_whole(server: ModelServer, d
         return script
 
     server.respond = respond
-    endpoint = Endpoint(base_url=server.url, model="m", timeouts=Timeouts(idle=0.05, first_token=0.05), retry=Retry(attempts=1))
+    endpoint = Endpoint(base_url=server.url, model="m", timeouts=Timeouts(idle=0.1), retry=Retry(attempts=1))
     with TemporaryDirectory() as folder:
         path = Path(folder, "x.trace.jsonl")
         _, seen, state = run("tool-loop", HttpModel(endpoint), path, "one", "two", "three")
