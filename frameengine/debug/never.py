@@ -48,6 +48,10 @@ def _try(condition: Expression, hit: Hit | None, timeline: Timeline) -> str:
     if hit is None:
         return "it names call, and there is no effect where it was to be asked: look with print EXPRESSION"
     place, text = hit.place, condition.text
+    # What an expression at the end of a frame is about.
+    newest = [record["node"] for record in timeline.records(place)][-1:]
+    if hit.key is None and hit.node and newest != [hit.node]:
+        return f"goto {place}, then frame: it shows {hit.node}"
     if hit.key is not None:
         keys = [made.key for made in timeline.effects(place)]
         here = [key for key in sorted(keys) if key.node == hit.node]
@@ -56,10 +60,10 @@ def _try(condition: Expression, hit: Hit | None, timeline: Timeline) -> str:
             if isinstance(part, ast.Name) and part.id == "call":
                 part.id = f"calls[{here.index(hit.key)}]"
         text = ast.unparse(tree)
-        if [record["node"] for record in timeline.records(place)][-1:] != [hit.node]:
-            # At the end of the frame another node would be meant; where this one's last effect has arrived it is this one.
+        if newest != [hit.node]:
+            # Where this one's last effect has arrived, it is about this one.
             place = evolve(place, effects=1 + max(index for index, key in enumerate(keys) if key.node == hit.node))
-    return f"try it at one place: goto {place}, then print {text}"
+    return f"goto {place}, then print {text}"
 
 
 def _nowhere(point: Breakpoint, timeline: Timeline, diverges: Diverges, *, small: bool) -> bool:

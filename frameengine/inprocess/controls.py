@@ -48,7 +48,7 @@ _PICKS = ("choice", "choices", "sample", "shuffle")
 _STOPWATCHES = tuple(
     [f"time.{name}{unit}" for name in ("monotonic", "perf_counter", "process_time", "thread_time") for unit in ("", "_ns")]
 )
-"""Functions that say how long something took and never what time it is: agents time their calls, and ask for nothing else by it."""
+"""Functions that say how long something took and never what time it is: agents time their calls with them."""
 
 
 def checked_control(control: Iterable[str]) -> tuple[Control, ...]:

@@ -162,7 +162,7 @@ def connection() -> list[Row]:
 def statuses() -> list[Row]:
     """F10 to F30: the endpoint refuses, or sends something else than an answer."""
     wait: dict[str, Any] = {"tries": 3}
-    endless = {status: [Head(status, JSON, "chunked"), Send(b'{"error": '), Hang()] for status in (401, 503)}
+    endless: dict[int, Script] = {status: [Head(status, JSON, "chunked"), Send(b'{"error": '), Hang()] for status in (401, 503)}
     return [
         *pair("F18 401 whose text never ends", endless[401], None, "provider_error", status=401, timeouts=SHORT),
         *pair("F18 401 packed wrongly", answer(b"no", 401, [("content-encoding", "gzip")]), None, "provider_error", status=401),
