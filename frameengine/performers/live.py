@@ -99,7 +99,8 @@ class Live:
     def close(self) -> None:
         """Wait for what is under way, ending what can be ended, and let the threads go."""
         # Calls that wait for a thread go first: one that is set free by an ended call would begin the next.
-        self.drop(tuple(self._under_way))
+        if self._under_way:
+            self.drop(tuple(self._under_way))
         close = getattr(self._model, "close", None)
         if close is not None:
             close()

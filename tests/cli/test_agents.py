@@ -23,7 +23,7 @@ from frameengine.exchanges.routes import NO_KEY
 from frameengine.tools.sandbox import network
 from frameengine_cli.agents.child import Child, waiting_for_signals
 from frameengine_cli.commands.record import _name
-from model_scripts import Cut, Head, Pause, Send, answer, completion, stream
+from model_scripts import Cut, Head, Pause, Send, answer, completion, stream, tool_call
 from model_server import ModelServer
 from processes import marked
 from pseudo_terminal import Terminal
@@ -359,6 +359,83 @@ def test_equal_requests_at_once_are_never_the_same(tmp_path: Path, run: Run, ser
     assert "--allow-ambiguous" in done.json["problems"][0]["hint"]
     allowed = run("replay", "--exec", "a.trace.jsonl", "--allow-ambiguous", *command)
     assert (allowed.code, "✓ ambiguous" in allowed.err) == (0, True)
+
+
+def test_two_servers_with_the_same_paths_are_never_crossed(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal requests to two endpoints get each its own answer in any order, and one endpoint does not answer for the other."""
+    command = agent(
+        tmp_path, ASK + "for name in sys.argv[1:]:\n    print(ask([{'role': 'user', 'content': 'a'}], name)['content'])\n"
+    )
+    one, two = "OPENAI_BASE_URL", "OPENROUTER_BASE_URL"
+    with ModelServer(lambda _: completion("from the other")) as other:
+        monkeypatch.setenv(two, other.url)
+        assert run("record", "-o", "a.trace.jsonl", *command, one, two).out == "You said: a\nfrom the other\n"
+        monkeypatch.delenv(two)
+    swapped = run("replay", "--exec", "a.trace.jsonl", *command, two, one)
+    assert (swapped.code, swapped.out) == (0, "from the other\nYou said: a\n")
+    twice = run("replay", "--exec", "a.trace.jsonl", *command, one, one)
+    assert (twice.code, twice.out) == (4, "You said: a\n")
+    assert "an equal one was asked of openrouter" in " ".join(twice.err.split())
+
+
+LATE_KEY = """
+ask([{"role": "user", "content": "correct-horse-battery-99"}])
+os.environ["OPENAI_API_KEY"] = "correct-horse-battery-99"
+ask([{"role": "user", "content": "b"}])
+"""
+"""An agent that says something which is its key only later."""
+
+
+def test_what_a_replay_keeps_is_told_with_the_keys_in_it(tmp_path: Path, run: Run) -> None:
+    """A trace of what was asked is called exposed as a recording is, and is named only where it was written."""
+    command = agent(tmp_path, ASK + LATE_KEY)
+    assert "exposed" in run("record", "-o", "a.trace.jsonl", *command).err
+    done = run("replay", "--exec", "a.trace.jsonl", "-o", "now.trace.jsonl", *command)
+    assert (done.code, "asked now.trace.jsonl" in done.err, "✗ 1 secret in the trace" in done.err) == (0, True, True)
+    keep = ("replay", "--exec", "a.trace.jsonl", "--force", "-o", "now.trace.jsonl")
+    assert run(*keep, "--json", *command).json["exposed"] == 1
+    nothing = run(*keep, "--", "true")
+    assert (nothing.code, "now.trace.jsonl" in nothing.err) == (5, False)
+
+
+IN_A_TURN = """
+import json, os, sys, urllib.request
+
+def post(path, body):
+    request = urllib.request.Request(os.environ["OPENAI_BASE_URL"] + path, json.dumps(body).encode())
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+said = [{"role": "user", "content": "look"}]
+reply = post("/chat/completions", {"model": "m", "messages": said})["choices"][0]["message"]
+result = {"role": "tool", "tool_call_id": reply["tool_calls"][0]["id"], "content": "1"}
+post("/chat/completions", {"model": sys.argv[1], "messages": [*said, reply, result]})
+post("/embeddings", {"input": sys.argv[2]})
+"""
+"""An agent that names another model in the middle of a turn, and asks for an embedding."""
+
+
+def test_recordings_whose_conversations_are_the_same_differ_in_their_calls(tmp_path: Path, run: Run, server: ModelServer) -> None:
+    """Another model within a turn and a call of another protocol are in no conversation, and yet no diff calls them the same."""
+    command = agent(tmp_path, IN_A_TURN)
+    for name, told in {"a": ("m", "x"), "b": ("m", "x"), "model": ("n", "x"), "vector": ("m", "y")}.items():
+        server.enqueue(completion(None, tool_calls=[tool_call("lookup")]), completion("done"), answer("{}"))
+        assert run("record", "-o", f"{name}.trace.jsonl", *command, *told).code == 0
+    same = run("diff", "a.trace.jsonl", "b.trace.jsonl")
+    assert (same.code, "✓ same" in same.out, "their calls" in same.err) == (0, True, False), same.out
+    for name, place in {"model": "/json/model", "vector": "/json/input"}.items():
+        done = run("diff", "a.trace.jsonl", f"{name}.trace.jsonl")
+        assert (done.code, f"/input/data/payload{place}" in done.out) == (1, True), done.out
+        assert "the conversations are the same, their calls are not: here are the calls" in done.err
+        part = run("diff", "a.trace.jsonl", f"{name}.trace.jsonl", "--only", "/input")
+        assert (part.code, "their calls are not: see --exchanges" in part.err) == (0, True)
+        rest = run("diff", "a.trace.jsonl", f"{name}.trace.jsonl", "--ignore", "/now")
+        # What is ignored may be what the requests of a conversation differ in; another protocol's are in none.
+        assert (rest.code, "their calls are not" in rest.err) == (1 if name == "vector" else 0, True)
+    server.enqueue(answer("{}"))
+    alone = agent(tmp_path, IN_A_TURN.partition("said = ")[0] + "post('/embeddings', {'input': 'x'})\n", "alone.py")
+    assert run("record", "-o", "alone.trace.jsonl", *alone).code == 0
+    assert run("diff", "a.trace.jsonl", "alone.trace.jsonl").code == 1
 
 
 def test_several_conversations_have_a_heading_each(tmp_path: Path, run: Run) -> None:

@@ -368,6 +368,48 @@ def test_a_damaged_trace_is_gone_about_in_as_far_as_it_is_good(frameengine: Fram
     assert (forking.code, "repair" in forking.err) == (3, True)
 
 
+def test_of_a_damaged_trace_nothing_is_said_about_the_rest(frameengine: Frameengine, record: Record) -> None:
+    """What does not hit in the good part is not said to hit never, and each document for programs has what is wrong."""
+    path = record("cut", WEATHER, seal=False)
+    for line in ("hits text zork", "break tool zork"):
+        done = frameengine("debug", path, "--damaged", "-c", line)
+        assert (done.code, "never" in done.err) == (2, False), done.err
+    documents = told(frameengine("debug", path, "--damaged", "--json", "-c", "end", "-c", "hits text zork"))
+    assert [document["damaged"]["code"] for document in documents] == ["trace.incomplete"] * 2
+    assert "in the good part this hits nowhere" in documents[1]["error"]["message"]
+
+
+def test_a_file_that_cannot_be_written_is_no_defect(debug: Any, tmp_path: Path) -> None:
+    """A test or a fork where no file can be made is exit 1 with what to look at, and the session goes on."""
+    (tmp_path / "file").write_text("")
+    done = debug("goto 1.1", f"testcase {tmp_path}/file", "where")
+    assert (done.code, "defect" in done.err, "check the path" in done.err) == (1, False, True), done.err
+    assert "(1.1) where" in done.out
+
+
+@pytest.mark.parametrize("which", ["the run", "the fork"])
+def test_no_test_is_made_of_a_file_that_took_the_place_of_another(weather: Path, tmp_path: Path, which: str) -> None:
+    """testcase, and compare, read what has the name of a run or a fork: where that is another run by now they refuse."""
+    trace, fork = tmp_path / "x.trace.jsonl", tmp_path / "fork.trace.jsonl"
+    trace.write_bytes(weather.read_bytes())
+    with Terminal("debug", trace.name, "--plain", cwd=tmp_path) as terminal:
+        terminal.wait_for("(start) ")
+        lines = ["goto 1.1", "edit reply Rain.", f"fork --policy nearest {fork.name}"] if which == "the fork" else ["goto 1.1"]
+        for line in lines:
+            terminal.press(f"{line}\r")
+            terminal.wait_for("(1.1) ")
+        (tmp_path / "other").write_bytes(GOLDEN.read_bytes())
+        (tmp_path / "other").rename(fork if which == "the fork" else trace)
+        terminal.press("testcase made\r")
+        assert "is no longer the " in terminal.wait_for("(1.1) ")
+        if which == "the fork":
+            terminal.press("compare\r")
+            assert "is no longer the fork that was made" in terminal.wait_for("(1.1) ")
+        terminal.press("q\r")
+        terminal.end()
+    assert not (tmp_path / "made").exists()
+
+
 def test_text_from_outside_is_neutral(frameengine: Frameengine, record: Record) -> None:
     """No control sequence of a message, reply or result gets through any command."""
     evil = "\x1b]52;c;aGk=\x07\x1b[2J\u202e\u009b31m"

@@ -270,4 +270,4 @@ def test_a_message_that_ends_while_somebody_leaves_is_not_open(tmp_path: Path) -
     # The end is there, and nobody has looked at it.
     run._news.put(news)
     said, code = closed(run)
-    assert ("open" in said, code) == (False, 0)
+    assert ("it is open" in said, code) == (False, 0)

@@ -26,7 +26,7 @@ from frameengine.trace.reader import TraceReader
 from frameengine_cli.commands.options import live_models
 from frameengine_cli.debugging.live import Answering, LiveRun
 from frameengine_cli.debugging.starting import Begin, closed
-from model_scripts import Hang, Request, Script, stream
+from model_scripts import Hang, Request, Script, error, stream
 from model_server import ModelServer
 from pseudo_terminal import HANG_SECONDS, Terminal
 from toy import Echo, bound
@@ -143,7 +143,7 @@ def test_time_in_which_a_run_is_held_is_no_time_of_its_frames(tmp_path: Path) ->
 def test_what_waits_is_shown_in_short_and_whole(live: Any) -> None:
     """Where it is held the last message and the ways on stand; asks shows all messages; looks work meanwhile."""
     done = live("pause effects", "say hello", "asks", "state", "messages", "approve", options=CHAT)
-    assert "⏸ 1.1 input[0] asks" in done.out
+    assert "‖ 1.1 input[0] asks" in done.out
     assert "2 messages before this one" in done.out
     assert "approve · send JSON · answer TEXT · skip · fail TEXT · cancel" in done.out
     assert "You read the messages of a conversation" in done.out
@@ -177,6 +177,13 @@ def test_a_breakpoint_holds_the_run_before_the_effect(live: Any, billing: str, s
     assert (documents[0]["asks"]["key"][2], documents[0]["hits"][0]["number"]) == (first, 1)
     assert documents[2]["points"][0]["hits"] >= 1
     assert documents[1]["asks"] is None or documents[1]["asks"]["key"][:2] != documents[0]["asks"]["key"][:2]
+
+
+def test_what_is_passed_over_before_an_effect_does_not_stop_behind_it(live: Any) -> None:
+    """An ignored stop is passed over for good: the next one is that of the next effect, and each counts once."""
+    documents = told(live("ignore 1 1", ASK, "breakpoints", as_json=True, options=(*CHAT, "-b", "effect model")))
+    assert documents[1]["asks"]["key"][:3] == [1, 2, "director"]
+    assert documents[2]["points"][0]["hits"] == 2
 
 
 def test_other_breakpoints_hold_behind_the_frame(live: Any) -> None:
@@ -402,6 +409,23 @@ def test_live_models_are_asked_what_is_approved(live: Any, server: ModelServer, 
     assert asked == ["hello", "what else?"]
     assert [what for _, _, what in outcomes(tmp_path / TRACE)] == ["", "sent", "answered"]
     assert KEY not in (tmp_path / TRACE).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("decision", "code"), [("approve", 1), ("send what else?", 1), ("fail no luck", 0)])
+def test_a_live_call_that_failed_counts_where_its_message_is_done(
+    live: Any, server: ModelServer, frameengine: Frameengine, decision: str, code: int
+) -> None:
+    """A model that failed makes exit 1 with what to do, also where a node made something of it; a failure by hand does not."""
+    server.respond = lambda _: error(400, "no luck") if len(server.requests) == 2 else stream('{"intent": "question"}')
+    decisions = ["approve", decision, "pause off", "approve"]
+    if decision.startswith("fail"):
+        server.respond = lambda _: stream('{"intent": "question"}')
+    done = live("pause effects", "say hello", *decisions, options=("--graph", "v3-framed", "--live"))
+    assert "✓ done" in done.out
+    assert done.code == code, done.out + done.err
+    assert ("director[0]: the endpoint answered 400" in done.err) == (code == 1)
+    assert ("try: frameengine doctor" in done.err) == (code == 1)
+    assert frameengine("replay", TRACE).code == 0
 
 
 @pytest.fixture

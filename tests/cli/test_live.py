@@ -15,7 +15,23 @@ from cli_runs import Frameengine
 from frameengine.trace.messages import Message, messages
 from frameengine.trace.reader import TraceReader, read_header
 from frameengine.trace.verify import verify
-from model_scripts import DONE, Cut, Hang, Pause, chunk, completion, deltas, error, event, sse, stream, tool_call, usage_of
+from model_scripts import (
+    DONE,
+    Cut,
+    Hang,
+    Pause,
+    Request,
+    Script,
+    chunk,
+    completion,
+    deltas,
+    error,
+    event,
+    sse,
+    stream,
+    tool_call,
+    usage_of,
+)
 from model_server import ModelServer
 from terminal import Terminal
 
@@ -314,6 +330,49 @@ def test_a_fork_in_the_debugger_asks_live_models(server: ModelServer, frameengin
     assert Path("fork.trace.jsonl").exists(), done.out + done.err
     assert len(server.requests) > 0
     assert "Take an umbrella." in Path("fork.trace.jsonl").read_text(encoding="utf-8")
+
+
+def half(request: Request) -> Script:
+    """Answer the first role of a framed graph, and refuse the second one, which makes do without."""
+    return error(500, "no luck") if b"<task>" in request.body else stream('{"intent": "question", "response_hint": "x"}')
+
+
+def test_a_rerun_tells_of_live_calls_that_failed(server: ModelServer, frameengine: Frameengine, weather: Path) -> None:
+    """A live call that fails in the end is exit 1 and told with what to do, also where every message is done all the same."""
+    Path("frameengine.toml").write_text(
+        f'[endpoints.a]\nbase_url = "{server.url}"\nretry = {{ attempts = 1 }}\n[models.default]\nmodel = "m"\n', encoding="utf-8"
+    )
+    server.respond = half
+    arguments = (
+        "rerun",
+        weather,
+        "--graph",
+        "v3-framed",
+        "--on-miss",
+        "live",
+        "--allow-unused",
+        "--force",
+        "-o",
+        "x.trace.jsonl",
+    )
+    done, as_json = frameengine(*arguments), frameengine(*arguments, "--json")
+    assert (done.code, as_json.code, as_json.json["ok"]) == (1, 1, False)
+    assert "director[0]: the endpoint answered 500" in done.err
+    assert "try: frameengine doctor" in done.err
+    # No problem of a message: all of them are done.
+    assert [problem["code"] for problem in as_json.json["problems"]] == ["effect.model"]
+
+
+def test_a_fork_tells_of_live_calls_that_failed(server: ModelServer, frameengine: Frameengine, weather: Path) -> None:
+    """A fork whose live calls failed is kept, and is no success: exit 1, and the first of them by name."""
+    server.respond = lambda _: error(400, "no luck")
+    edits = ("-c", "goto 1.3", "-c", "edit input Is it raining?")
+    done = frameengine("debug", weather, *edits, "-c", "fork --live fork.trace.jsonl")
+    as_json = frameengine("debug", weather, *edits, "-c", "fork --live again.trace.jsonl", "--json")
+    assert (done.code, as_json.code, "the endpoint answered 400" in done.out) == (1, 1, True), done.out + done.err
+    failed = json.loads(as_json.out.splitlines()[-1])["fork"]["failed"]
+    assert len(failed) == len(server.requests) / 2 > 0
+    assert Path("fork.trace.jsonl").exists()
 
 
 def test_completion_in_one_body_is_recorded_too(server: ModelServer, frameengine: Frameengine) -> None:

@@ -54,7 +54,7 @@ def test_a_run_by_proxy_and_private_certificate_replays_offline(
         address = proxy.url
     assert (as_json["proxy"], as_json["ca_file"]) == (address, str(certificate))
     assert f"by {address}" in told.out
-    assert "answers (200)" in told.out
+    assert "answers (200)" in " ".join(told.out.split())
     written = done.out + done.err + told.out + str(as_json) + Path("x.trace.jsonl").read_text(encoding="utf-8")
     assert "pass-word" not in written
     assert KEY not in written

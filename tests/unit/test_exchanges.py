@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from attrs import evolve
 from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frameengine.errors import CassetteMiss, NothingCompared, StorageError, TraceFormat, TraceIncomplete
-from frameengine.exchanges.book import Book, read_exchanges
+from frameengine.exchanges.book import Book, Match, read_exchanges
 from frameengine.exchanges.encoding import Decoder
 from frameengine.exchanges.exchange import CLIENT_LEFT, DRAW, REQUEST_BYTES_MAX, Exchange, Request, Response, public_host
 from frameengine.exchanges.gather import CHUNKS_MAX, RESPONSE_BYTES_MAX, Gathering, unkept
@@ -363,6 +364,38 @@ def test_a_task_gets_the_answers_of_its_name_however_the_tasks_take_turns() -> N
     book = Book(exchanges, tasks=True)
     book.claim(asked(), "main/9")
     assert book.ambiguous == 1
+
+
+def test_what_one_kind_of_client_asked_answers_no_other(tmp_path: Path) -> None:
+    """Of two servers with the same paths each route gets its own answers, in any order; that of the other is a miss and named."""
+    exchanges = [evolve(made(route, issued=number), route=route) for number, route in enumerate(("openai", "groq"), start=1)]
+    path = recorded(tmp_path / "x.trace.jsonl", exchanges)
+    book = Book.read(path)
+    assert [book.claim(asked(), "live", route).response.body for route in ("groq", "openai")] == [b"groq", b"openai"]
+    assert book.receipt().verdict == "same"
+    for match in get_args(Match):
+        book = Book.read(path, match=match)
+        book.claim(asked(), "live", "openai")
+        with pytest.raises(CassetteMiss, match="an equal one was asked of groq"):
+            book.claim(asked(), "live", "openai")
+    book = Book.read(path)
+    book.claim(asked(), "live")
+    assert book.ambiguous == 1
+
+
+def test_equal_requests_of_two_hosts_are_ambiguous_where_no_host_is_asked() -> None:
+    """A recording made in process knows the hosts; a proxy that answers from it cannot say which of two was meant."""
+    far = [Request.of("POST", f"https://{host}/v1/x", "", JSON, b"{}") for host in ("a.example", "b.example")]
+    near = Request.of("POST", "/v1/x", "", JSON, b"{}")
+    for answers, ambiguous in ((("1", "2"), 1), (("1", "1"), 0)):
+        pairs = zip(far, answers, strict=True)
+        exchanges = [Exchange(request=one, response=said(text), issued=n) for n, (one, text) in enumerate(pairs)]
+        book = Book(exchanges)
+        assert [book.claim(near, "live").response.body.decode() for _ in exchanges] == list(answers)
+        assert book.ambiguous == ambiguous
+        book = Book(exchanges, tasks=True, hosts=True)
+        assert [book.claim(one, "live").response.body.decode() for one in far[::-1]] == list(answers[::-1])
+        assert book.ambiguous == 0
 
 
 def kept_of(requests: list[Request], folder: Path) -> Path:

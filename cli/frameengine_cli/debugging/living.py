@@ -26,7 +26,7 @@ from frameengine_cli.screens import frame as frame_screen
 from frameengine_cli.screens.timeline import answer as answer_of
 from frameengine_cli.screens.timeline import timeline as timeline_screen
 
-HELD = "⏸"
+HELD = "‖"
 """Stands before what waits for a person."""
 WAYS = "approve · send JSON · answer TEXT · skip · fail TEXT · cancel"
 KEYS = "a approve · E edit and send · A answer by hand · x skip · X fail · ctrl+c cancel"
