@@ -53,9 +53,11 @@ def error_members(error: FrameEngineError) -> dict[str, Any]:
 
 
 def defect(error: BaseException) -> FrameEngineError:
-    """Return an unexpected exception as an error that says so."""
+    """Return an unexpected exception as an error that says so; a file that cannot be written is none of our defects."""
     from frameengine.errors import InternalError
 
+    if isinstance(error, OSError) and error.filename is not None:
+        return refused(error)
     return InternalError(f"{type(error).__qualname__}: {error}", hint=REPORT, place=_place(error))
 
 

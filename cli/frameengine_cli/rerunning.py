@@ -25,6 +25,7 @@ from frameengine_cli.failures import Interrupted, report
 from frameengine_cli.graphs import choose_graph, switched_graph
 from frameengine_cli.progress import patience
 from frameengine_cli.refs import Source, last_seal, typed
+from frameengine_cli.spending import broken, calls_failed
 
 if TYPE_CHECKING:
     from frameengine.performers.model_http.models import Models
@@ -182,7 +183,8 @@ def problems_of(result: RerunResult, approximate: bool, unused: bool, versions: 
         what = f"message {listed} failed, and had not when it was recorded"
         hint = "keep the run with -o FILE, then: frameengine show FILE@MESSAGE"
         found.append(NodeError(what, hint=hint, failed=list(result.failed)))
-    return found
+    refused = calls_failed(broken(result))
+    return found if refused is None else [*found, refused]
 
 
 def tell(problems: Iterable[FrameEngineError]) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from frameengine.debug.pause import PERSON
 from frameengine.effects import Call, EffectFailure, EffectKey, Outcome
 from frameengine.errors import ModelCallFailed
 from frameengine_cli import phrases
+
+if TYPE_CHECKING:
+    from frameengine.rerun.rerun import RerunResult
 
 REFUSED = (401, 403)
 """Statuses by which an endpoint refuses a key."""
@@ -25,7 +29,8 @@ class Spending:
 
     def on_outcome(self, call: Call, outcome: Outcome) -> None:
         """Count one."""
-        if call.effect.kind != "model":
+        by_hand = outcome.meta.get("by") == PERSON and outcome.meta.get("did") != "sent"
+        if call.effect.kind != "model" or by_hand:
             return
         self.calls += 1
         self.tries += figure(outcome.meta.get("attempts")) or 1
@@ -67,13 +72,24 @@ class Spending:
 
     def problem(self, look: str) -> ModelCallFailed | None:
         """Return what to say of the calls that failed; None where none did. *look* shows the run."""
-        if not self.failures:
-            return None
-        key, failure = self.failures[0]
-        more = len(self.failures) - 1
-        places = [key.wire() for key, _ in self.failures]
-        what = f"{key}: {failure.message}" + (f"; and {phrases.count(more, 'call')} more failed" if more else "")
-        return ModelCallFailed(what, hint=f"{_way_out(failure)}; {look}", type=failure.type, failed=places)
+        return calls_failed(self.failures, look)
+
+
+def calls_failed(failures: Sequence[tuple[EffectKey, EffectFailure]], look: str = "") -> ModelCallFailed | None:
+    """Return what to say of model calls that failed; None where none did. *look* shows the run."""
+    if not failures:
+        return None
+    key, failure = failures[0]
+    more = len(failures) - 1
+    places = [key.wire() for key, _ in failures]
+    what = f"{key}: {failure.message}" + (f"; and {phrases.count(more, 'call')} more failed" if more else "")
+    hint = "; ".join([part for part in (_way_out(failure), look) if part])
+    return ModelCallFailed(what, hint=hint, type=failure.type, failed=places)
+
+
+def broken(result: RerunResult) -> list[tuple[EffectKey, EffectFailure]]:
+    """Return the calls of live models that failed in a rerun or a fork."""
+    return [(miss.call.key, miss.outcome.error) for miss in result.broken if miss.outcome.error is not None]
 
 
 def _way_out(failure: EffectFailure) -> str:

@@ -39,6 +39,8 @@ class Breakpoints:
         self._counts: dict[int, int] = {}
         self._newest = 0
         self._divergence: tuple[Hit | None] | None = None
+        self.held: tuple[int, ...] = ()
+        """Numbers of those that held where was looked last, with those that were passed over."""
 
     @property
     def growing(self) -> bool:
@@ -121,6 +123,7 @@ class Breakpoints:
         points = sorted(self._points.values(), key=lambda point: (isinstance(point, Watchpoint), point.number))
         # Looked for first and counted then: a move that is interrupted in between is as if it had not come here.
         held = [(point, hits) for point in points if point.enabled and wanted(point) and (hits := self._hits(point, moment))]
+        self.held = tuple([point.number for point, _ in held])
         stopping = []
         for point, hits in held:
             self._counts[point.number] += 1

@@ -103,6 +103,7 @@ class ForkResult:
                 for miss in self.needed
             ],
             "dropped": [key.wire() for key in self.dropped],
+            "failed": [miss.call.key.wire() for miss in self.rerun.broken],
             "moved": [{"input": each.input, "recorded": each.recorded, "now": each.now} for each in self.rerun.moved],
             "divergence": None if self.divergence is None else self.divergence.to_json(),
         }

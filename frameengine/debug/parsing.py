@@ -50,7 +50,7 @@ def parse_point(text: str, timeline: Timeline, diverges: Diverges, *, growing: b
     point = _read(text.strip(), timeline, diverges)
     why = None if growing else never(point, timeline, diverges)
     if why is not None:
-        raise UsageError(f"{point.text}: this can never hit: {why[0]}", hint=why[1], never=why[0], text=point.text)
+        raise UsageError(f"{point.text}: {_nowhere(timeline)}: {why[0]}", hint=why[1], never=why[0], text=point.text)
     return point
 
 
@@ -60,8 +60,14 @@ def parse_watchpoint(pointer: str, timeline: Timeline, *, growing: bool = False)
     known_pointer(timeline, pointer, growing=growing)
     if not growing and first_change(timeline, pointer) is None:
         why = f"{pointer} has the same value from beginning to end"
-        raise UsageError(f"watch {pointer}: this can never hit: {why}", hint=f"look at it with: state {pointer}", never=why)
+        what = f"watch {pointer}: {_nowhere(timeline)}: {why}"
+        raise UsageError(what, hint=f"look at it with: state {pointer}", never=why)
     return Watchpoint(pointer=pointer)
+
+
+def _nowhere(timeline: Timeline) -> str:
+    """Say that something does not hit; of a run that goes on where its file is damaged or ends, nobody knows the rest."""
+    return "this can never hit" if timeline.problem is None else "in the good part this hits nowhere"
 
 
 def _read(text: str, timeline: Timeline, diverges: Diverges) -> Breakpoint:

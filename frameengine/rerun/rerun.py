@@ -123,6 +123,12 @@ class RerunResult:
         return tuple([miss for miss in self.misses if miss.how == "needed"])
 
     @property
+    def broken(self) -> tuple[Miss, ...]:
+        """Calls of live models that failed in the end, whatever their nodes made of it."""
+        asked = [miss for miss in self.misses if miss.how == "live" and miss.call.effect.kind == "model"]
+        return tuple([miss for miss in asked if miss.outcome.status == "error"])
+
+    @property
     def failed(self) -> tuple[int, ...]:
         """Messages that failed and had not when they were recorded."""
         before = frozenset(each.input for each in self.messages if each.recorded is not None and each.recorded.status == "failed")

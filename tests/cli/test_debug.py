@@ -365,7 +365,8 @@ def test_a_damaged_trace_is_gone_about_in_as_far_as_it_is_good(frameengine: Fram
     assert done.code == 0
     assert "no seal" in done.err
     forking = frameengine("debug", path, "--damaged", "-c", "goto 1.2", "-c", "edit result #1 5", "-c", "fork")
-    assert (forking.code, "repair" in forking.err) == (3, True)
+    assert (forking.code, "repair" in forking.err, "fork makes" in forking.out) == (3, True, False)
+    assert "a fork needs a whole run: frameengine repair" in forking.out
 
 
 def test_of_a_damaged_trace_nothing_is_said_about_the_rest(frameengine: Frameengine, record: Record) -> None:

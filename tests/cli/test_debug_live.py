@@ -179,6 +179,13 @@ def test_a_breakpoint_holds_the_run_before_the_effect(live: Any, billing: str, s
     assert documents[1]["asks"] is None or documents[1]["asks"]["key"][:2] != documents[0]["asks"]["key"][:2]
 
 
+def test_a_run_under_way_says_how_it_can_be_forked(live: Any) -> None:
+    """An edit of it waits for a sealed run, and a fork is refused with what to type."""
+    done = live("pause effects", ASK, "approve", "edit reply other", "fork x.trace.jsonl", options=CHAT)
+    assert done.out.count(way := f"quit, then frameengine debug {TRACE}") == 1, done.out
+    assert ("a run under way is not forked" in done.err, way in done.err) == (True, True)
+
+
 def test_what_is_passed_over_before_an_effect_does_not_stop_behind_it(live: Any) -> None:
     """An ignored stop is passed over for good: the next one is that of the next effect, and each counts once."""
     documents = told(live("ignore 1 1", ASK, "breakpoints", as_json=True, options=(*CHAT, "-b", "effect model")))

@@ -53,7 +53,16 @@ def _edit(session: Session, argument: str) -> Answer:
     else:
         pointer, value = _pointer(argument)
         edit = parse_edit(timeline, place, pointer, value)
-    return await_fork(session, edit, "fork makes a new run with it; this one stays as it is")
+    return await_fork(session, edit, _next(session))
+
+
+def _next(session: Session) -> str:
+    """Return how an edit becomes a run: a fork is made of a whole one only."""
+    if session.live is not None:
+        return f"a fork needs a sealed run: quit, then frameengine debug {session.source.typed}"
+    if session.timeline.problem is not None:
+        return f"a fork needs a whole run: frameengine repair {session.source.typed or '-'} -o FILE, and edit that"
+    return "fork makes a new run with it; this one stays as it is"
 
 
 def await_fork(session: Session, edit: Edit, *notes: str) -> Answer:
@@ -88,8 +97,8 @@ def _edits(session: Session, argument: str) -> Answer:
 
 
 def _drop(session: Session, argument: str) -> Answer:
-    number = number_of(argument, "drop", len(session.edits) or 1, what="number of an edit")
-    if not session.edits or number > len(session.edits):
+    number = number_of(argument, "drop", len(session.edits), what="number of an edit") if session.edits else 0
+    if not 0 < number <= len(session.edits):
         waiting = phrases.count(len(session.edits), "edit")
         way = "edits lists them" if session.edits else session.editable()
         raise UsageError(f"there is no edit {argument or 'to drop'}: {waiting} so far", hint=way)
@@ -172,6 +181,8 @@ def _fork(session: Session, argument: str) -> Answer:
     wanted = Wanted.of(argument)
     if not session.edits:
         raise UsageError("there is nothing to fork: no edit waits", hint=session.editable())
+    if session.live is not None:
+        raise UsageError("a run under way is not forked", hint=_next(session))
     timeline = session.timeline
     # Where one works, and not beside the run: that may be a folder of approved goldens, or one that goes away.
     target = wanted.output or free_name(Path(), f"{stem(session.source.name)}-fork")
@@ -187,7 +198,7 @@ def _fork(session: Session, argument: str) -> Answer:
     )
     if result.path is not None:
         source = Source(path=result.path, name=result.path, typed=typed(result.path), agent=session.source.agent)
-        session.forked = Forked(source=source, edits=result.edits)
+        session.forked = Forked(source=source, edits=result.edits, head=str(result.rerun.head))
         session.edits.clear()
     code = UNRECORDED if result.path is None else DIFFERS if doubts(result) else 0
     ways = wanted.ways(result.needed) if result.path is None else []
@@ -202,6 +213,8 @@ def _compare(session: Session, argument: str) -> Answer:
     other = Path(argument) if argument else None if session.forked is None else session.forked.source.path
     if other is None:
         raise UsageError("compare with what? no fork was made in this session", hint="fork, or compare FILE")
+    if not argument and session.forked is not None:
+        session.forked.check_unchanged()
     found = compare(session.timeline, other)
     found = evolve(found, left=evolve(found.left, path=session.source.name))
     shown = Shown(found=found, facts=("", ""), every=False, width=output.width())
@@ -213,9 +226,13 @@ def _testcase(session: Session, argument: str) -> Answer:
 
     message, step = session.message(), session.frame()
     source, number = session.source, message.number
-    if session.forked is not None:
+    # What has its name now is read, and may be another run.
+    if session.forked is None:
+        session.timeline.check_unchanged()
+    else:
         # An edit of the state is an input of the fork, and the messages behind it have other numbers there.
         source, number = session.forked.source, session.forked.number(number)
+        session.forked.check_unchanged()
     wanted = Wanted(
         graph=session.graph, node=None, folder=Path(argument), trust=session.trust, damaged=session.timeline.problem is not None,
         force=False,

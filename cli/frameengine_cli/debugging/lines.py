@@ -120,7 +120,7 @@ class Lines:
         session, look = self.session, output.look()
         rows = displayed(session) if answer.stop is not None else []
         if self.as_json:
-            members = {"command": line, "place": session.place.to_json(), **answer.data}
+            members = {**self._members(line), **answer.data}
             if rows:
                 members["display"] = [{"expression": text, "value": held, "error": wrong or None} for text, held, wrong in rows]
             output.document(members, ok=not answer.code)
@@ -132,10 +132,16 @@ class Lines:
                 output.show(Group(*parts))
         sys.stdout.flush()
 
+    def _members(self, line: str) -> dict[str, Any]:
+        """Return what every document has: the command, the place behind it, and of a damaged run what is wrong with the rest."""
+        problem, live = self.session.timeline.problem, self.session.live
+        members = {"command": line, "place": self.session.place.to_json()}
+        return members if problem is None or live is not None else {**members, "damaged": error_members(problem)}
+
     def _fail(self, line: str, error: FrameEngineError) -> None:
         self.code = error.exit_code
         if self.as_json:
-            output.document({"command": line, "place": self.session.place.to_json(), "error": error_members(error)}, ok=False)
+            output.document({**self._members(line), "error": error_members(error)}, ok=False)
             sys.stdout.flush()
         else:
             report(error, as_json=False)

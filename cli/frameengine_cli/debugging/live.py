@@ -33,6 +33,7 @@ from frameengine.trace.redact import Redactor
 from frameengine.trace.writer import TraceWriter
 from frameengine_cli.failures import defect
 from frameengine_cli.refs import typed
+from frameengine_cli.spending import Spending
 
 Pauses: TypeAlias = Literal["effects", "frames", "off"]
 """Where a run under way is held besides its breakpoints: before every effect, behind every frame, nowhere."""
@@ -62,6 +63,8 @@ class Answering:
     """Keeps secrets out of the trace."""
     close: Callable[[], None] = lambda: None
     """Lets go of what the performer holds."""
+    models: bool = False
+    """Whether models that are configured are asked."""
     inputs: tuple[Body, ...] = ()
     """What enters where nothing else is said: the inputs of a scenario."""
     seed: int = 0
@@ -97,6 +100,8 @@ class LiveRun:
         """What is still to be said where nothing else is."""
         self.failed = False
         """Whether a message has failed."""
+        self.spent = Spending()
+        """What models were asked for."""
         self.left_open = 0
         """Number of the message inside which somebody has left; 0 where none was under way."""
         facts = header(
@@ -105,7 +110,7 @@ class LiveRun:
         self.writer = TraceWriter(path, facts, durability="durable", replace=replace)
         self.writer.begin()
         self._performer = Paused(who.performer, self._decide, clock=who.clock)
-        engine = Engine(bound, seed=who.seed, switch=lambda name: bind(load_graph(name)))
+        engine = Engine(bound, seed=who.seed, instruments=[self.spent], switch=lambda name: bind(load_graph(name)))
         recorder = Held(self.writer, self._committed)
         # How long the run is held is no part of what its frames take.
         clock = who.clock and evolve(who.clock, monotonic=lambda: self._monotonic() - self._waited)
@@ -297,13 +302,13 @@ class LiveRun:
                 shared += 1
             self._asked[call.key.node] = call.effect
         met = self.breakpoints.met_by(call, shared)
-        self._stopped |= {point.number for point, _ in met}
+        self._stopped.update(self.breakpoints.held)
         return met
 
     def _met_behind(self, *, ended: bool) -> list[tuple[Point, list[Hit]]]:
         """Return what holds behind a frame; what is about the whole message only when that has *ended*.
 
-        What has stopped before an effect of the frame does not stop again.
+        What has stopped before an effect of the frame, or was passed over there, does not stop again.
         """
         before, self._stopped = self._stopped, set()
 

@@ -35,6 +35,7 @@ from frameengine_cli.look import (
     words,
 )
 from frameengine_cli.screens.timeline import frame_lines, status_sign, status_style
+from frameengine_cli.spending import broken, calls_failed
 
 if TYPE_CHECKING:
     from frameengine.debug.edit import Edit
@@ -263,7 +264,7 @@ def edit_list(rows: Sequence[Edit]) -> RenderableType:
 
 
 def doubts(result: ForkResult) -> list[tuple[str, str]]:
-    """Return what is to be known of a fork before it is believed: edits that nothing asked for, other code, other replies."""
+    """Return what is to be known of a fork before it is believed: edits nobody asked for, other code, other replies, no reply."""
     rows = [("not made", f"{edit.text}: the fork never asks for it") for edit in result.unreached]
     if result.divergence is not None:
         rows.append(("diverged", f"the code of now differs from the record at {result.divergence.place}, edit or no edit"))
@@ -271,7 +272,8 @@ def doubts(result: ForkResult) -> list[tuple[str, str]]:
     if loose:
         said = ", ".join([f"{count:,} {how}" for how, count in loose.items()])
         rows.append(("approximate", f"{said}: replies that were recorded for other requests"))
-    return rows
+    refused = calls_failed(broken(result.rerun))
+    return rows if refused is None else [*rows, ("failed", refused.message), ("try", refused.hint)]
 
 
 def forked(result: ForkResult, ways: Sequence[str], look: Look) -> RenderableType:

@@ -13,13 +13,13 @@ from frameengine.debug.edit import Edit, EditState
 from frameengine.debug.place import Place
 from frameengine.debug.stop import Stop
 from frameengine.debug.timeline import Timeline
-from frameengine.errors import UsageError
+from frameengine.errors import TraceIntegrity, UsageError
 from frameengine.graph.registry import BoundGraph
 from frameengine.jsonvalue import pointer_step
 from frameengine.trace.messages import Made, Message, Step
 from frameengine_cli.failures import Interrupted
 from frameengine_cli.look import Look
-from frameengine_cli.refs import Source
+from frameengine_cli.refs import Source, last_seal
 
 if TYPE_CHECKING:
     from frameengine_cli.debugging.live import LiveRun
@@ -49,6 +49,15 @@ class Forked:
     """The new trace."""
     edits: tuple[Edit, ...]
     """What was changed in it."""
+    head: str
+    """Chain value of its seal, in hex."""
+
+    def check_unchanged(self) -> None:
+        """Raise `TraceIntegrity` where the file that has its name now ends with another seal, or with none."""
+        seal = last_seal(self.source.path)
+        if seal is None or seal["chain"] != self.head:
+            what = f"{self.source.name} is no longer the fork that was made"
+            raise TraceIntegrity(what, hint="fork again, to another name", path=str(self.source.path))
 
     def number(self, message: int) -> int:
         """Return the number that a message has in the fork: edits of the state before it are inputs of their own there."""

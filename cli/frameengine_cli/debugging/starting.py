@@ -83,6 +83,7 @@ class Begin:
             staged = by_models(staged, self.models, self.scenario, self.databases)
         return staged.bound, Answering(
             performer=staged.performer, told=staged.model, provenance={**staged.provenance, "driven": "debugger"},
+            models=self.models is not None,
             clock=staged.clock, redactor=staged.redactor, close=staged.close, inputs=tuple(staged.inputs), seed=staged.seed,
         )  # fmt: skip
 
@@ -96,7 +97,7 @@ class Begin:
         )
         return bound, Answering(
             performer=who.performer, told=who.told, provenance={**who.provenance, "inputs": "debugger"}, clock=clock,
-            redactor=who.redactor, close=who.performer.close,
+            redactor=who.redactor, close=who.performer.close, models=self.models is not None,
         )  # fmt: skip
 
 
@@ -124,4 +125,8 @@ def closed(live: LiveRun) -> tuple[str, int]:
     said = f"recorded {path}  {short_id(receipt.head)}  {counted(receipt.counts)}; {live.who.told}"
     if live.left_open:
         said += f"; message {live.left_open} was left where it was: it is open"
-    return said, 1 if live.failed else 0
+    if live.who.models:
+        said += f"; {live.spent.told()}"
+        problem = live.spent.problem(f"frameengine show {typed(path)} shows the run")
+        said += "" if problem is None else f"\n{problem.message}\n  try: {problem.hint}"
+    return said, 1 if live.failed or (live.who.models and live.spent.failures) else 0
