@@ -67,6 +67,6 @@ def _converted(source: Source, path: Path) -> Source:
         report = import_exchanges(read_exchanges(source.path), path, source=str(source.name), progress=done)
     if not report.calls:
         remark(f"{source.name}: {report.seen_as}; the exchanges are shown as they are")
-        return source
+        return evolve(source, recording=source.path)
     remark(f"{source.name}: {report.seen_as} (--exchanges shows them plain)")
-    return evolve(source, path=path, agent=source.typed or "FILE")
+    return evolve(source, path=path, agent=source.typed or "FILE", recording=source.path)

@@ -49,6 +49,8 @@ class Source:
     """How to name it on a command line; None where that is impossible, because stdin gives a trace once."""
     agent: str | None = None
     """How to name the recording of somebody's agent whose conversations these are; None for any other run."""
+    recording: Path | None = None
+    """Where the bytes of a recording of HTTP calls are, also where it holds no conversation and these are shown; else None."""
 
 
 def typed(path: Path | str) -> str:

@@ -39,7 +39,8 @@ class Receipt:
     missed: int
     """Requests that it has no answer for."""
     ambiguous: int
-    """Requests for which an equal one, with another answer, could have been meant: under way at once, or with another secret."""
+    """Requests for which an equal one, with another answer, could have been meant: under way at once, elsewhere, or with another
+    secret."""
     approximate: int
     """Requests that were answered by their place in a conversation, and are not equal to what was recorded there."""
     outwaited: int
@@ -163,24 +164,27 @@ class Book:
         """Read a sealed recording for a proxy, which sees no hosts. Raises what `read_exchanges` does."""
         return cls(read_exchanges(path), match=match, secrets=secrets)
 
-    def claim(self, request: Request, lane: str = "") -> Exchange:
+    def claim(self, request: Request, lane: str = "", route: str = "") -> Exchange:
         """Return the exchange that answers *request*, and take it out. *lane* is the task, thread or connection that asks.
 
-        Raises `CassetteMiss`: ``nearest`` has up to three recorded exchanges and why each was rejected, ``used`` says whether an
-        equal one was there and is used up.
+        Where *route* names the kind of client that asks, what is known to have been asked by another kind does not answer it: the
+        paths of two servers may be alike. Raises `CassetteMiss`: ``nearest`` has up to three recorded exchanges and why each was
+        rejected, ``used`` says whether an equal one was there and is used up.
         """
         with self._lock:
             self._redactor.know(request.secrets, passing=True)
             asked = redacted_request(request if self._hosts else request.hostless, self._redactor)
-            equal = [place for place in self._equal.get(asked.digest, ()) if self._pairs(place, asked) is not None]
+            same = [place for place in self._equal.get(asked.digest, ()) if self._pairs(place, asked) is not None]
+            equal = [place for place in same if _reaches(route, place)]
             found = self._take(equal, lane)
             if found is None and self.match == "chain":
                 key = chain_key(asked)
-                found = self._take(self._alike.get(key, ()), lane) if key is not None else None
+                alike = self._alike.get(key, ()) if key is not None else ()
+                found = self._take([place for place in alike if _reaches(route, place)], lane)
                 self.approximate += found is not None
             if found is None:
                 self.missed += 1
-                raise self._miss(asked, used=bool(equal))
+                raise self._miss(asked, route, equal=equal, elsewhere=[place for place in same if not _reaches(route, place)])
             if unkept(found.exchange.response):
                 self.missed += 1
                 what = f"{asked.name}: its answer is not in the recording, it was {found.exchange.response.error}"
@@ -229,6 +233,8 @@ class Book:
         found = next(place for place in left if place.exchange.lane == chosen)
         others_meant = [place for place in left if not sure and place.exchange.lane != chosen and not self._follows(place, found)]
         others_meant += [place for place in left if place.placeholders != found.placeholders]
+        # Whoever asks said less of the server than the recording knows.
+        others_meant += [place for place in left if self._server(place) != self._server(found)]
         self.ambiguous += any(_said(place) != _said(found) for place in others_meant)
         del self._left[found.number]
         return found
@@ -241,9 +247,16 @@ class Book:
         """
         return not self._tasks and found.exchange.over_before(place.exchange)
 
-    def _miss(self, asked: Request, *, used: bool) -> CassetteMiss:
+    def _server(self, place: _Place) -> str:
+        return "" if self._hosts else place.exchange.server
+
+    def _miss(self, asked: Request, route: str, *, equal: Sequence[_Place], elsewhere: Sequence[_Place]) -> CassetteMiss:
+        used = bool(equal)
         what = "every equal recorded request has been answered already" if used else "no recorded request equals it"
-        near = nearest(asked, [(place.number, place.request, place.number in self._left) for place in self._places])
+        if elsewhere:
+            what += f"; an equal one was asked of {elsewhere[0].exchange.route}"
+        places = [place for place in self._places if _reaches(route, place)]
+        near = nearest(asked, [(place.number, place.request, place.number in self._left) for place in places])
         hint = "record again; where only ids or settings differ, say --match chain"
         return CassetteMiss(f"{asked.name}: {what}", hint=hint, used=used, nearest=near, request=asked.name)
 
@@ -271,6 +284,11 @@ class Book:
                 refused=self.refused,
                 draws=self._draws,
             )
+
+
+def _reaches(route: str, place: _Place) -> bool:
+    """Return whether a client of *route* may have asked for *place*, as far as both are known."""
+    return not route or place.exchange.route in ("", route)
 
 
 def _said(place: _Place) -> tuple[int, bytes, bool, str]:

@@ -213,6 +213,14 @@ class Exchange:
     """Position in the order of issue within the lane, from 1."""
     at: int = 0
     """When it was sent, in microseconds of the wall clock; 0 where nobody said."""
+    route: str = ""
+    """The kind of client that asked, where one recording holds several and a path does not say which; else empty."""
+
+    @property
+    def server(self) -> str:
+        """What is known of where it was sent, beside the path: scheme and host, or the route; empty where nothing is."""
+        path = self.request.path
+        return self.route if path.startswith("/") else path.removesuffix(self.request.hostless.path)
 
     def over_before(self, other: Exchange) -> bool:
         """Return whether this one had come to its end when *other* was sent; where nobody said when they were, it had not."""
@@ -224,7 +232,9 @@ class Exchange:
         """Return the outcome by which a trace holds the answer."""
         response = self.response
         # Frozen as they are: to look at thousands of pairs one by one takes longer than to write them.
-        meta = frozen_map({"chunks": response.chunks, "lane": freeze(self.lane), "issued": self.issued, "ms": response.ms})
+        route = {"route": freeze(self.route)} if self.route else {}
+        lane = freeze(self.lane)
+        meta = frozen_map({"chunks": response.chunks, "lane": lane, "issued": self.issued, "ms": response.ms, **route})
         at = self.at + round(response.ms * 1000)
         if response.status:
             return Outcome(value=ToolReply(content=response.wire()), at=at, meta=meta)
@@ -250,7 +260,8 @@ class Exchange:
             said = outcome.status if outcome.error is None else outcome.error.message
             response = Response(status=0, complete=False, error=said, **times)
         request = Request.from_wire(name, arguments)
-        return cls(request=request, response=response, lane=meta.get("lane", ""), issued=meta.get("issued", 1), at=sent)
+        lane, issued, route = meta.get("lane", ""), meta.get("issued", 1), meta.get("route", "")
+        return cls(request=request, response=response, lane=lane, issued=issued, at=sent, route=route)
 
 
 def kept_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from frameengine.exchanges.gather import unkept
 from frameengine.graph.loader import load_graph
 from frameengine.graph.registry import bind
 from frameengine.inputs import Webhook
-from frameengine.jsonvalue import Json
+from frameengine.jsonvalue import FrozenMap, Json, freeze
 from frameengine.performers.clock import system_clock
 from frameengine.trace.header import header
 from frameengine.trace.redact import SECRET_MIN, Redactor
@@ -71,7 +71,9 @@ class ExchangeRecorder:
         self._problem: FrameEngineError | None = None
         self._performer = _Known()
         bound = bind(load_graph(GRAPH))
-        head = header(bound, clock="recorded", provenance=dict(provenance))
+        # The address of a server and the name of a command may hold a key; its placeholder is that of the calls.
+        clean: FrozenMap = self._redactor.value(freeze(provenance))
+        head = header(bound, clock="recorded", provenance=clean)
         self._writer = TraceWriter(path, head, durability=durability, replace=replace)
         self._clock = system_clock()
         self._run = Run(Engine(bound), self._performer, self._writer, clock=self._clock)
@@ -200,6 +202,7 @@ def redacted(exchange: Exchange, redactor: Redactor) -> Exchange:
         lane=redactor.text(exchange.lane),
         issued=exchange.issued,
         at=exchange.at,
+        route=exchange.route,
     )
 
 

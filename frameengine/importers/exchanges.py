@@ -15,10 +15,11 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from frameengine.codec import digest
 from frameengine.effects import ModelReply
 from frameengine.engine.driver import Run
 from frameengine.engine.message import Engine
-from frameengine.exchanges.exchange import Exchange
+from frameengine.exchanges.exchange import DRAW, Exchange
 from frameengine.graph.registry import BoundGraph
 from frameengine.importers.exchange_calls import Refused, chat_call, is_chat
 from frameengine.importers.exchange_cut import ChatCall, Course, Origin, Step, cut
@@ -29,7 +30,7 @@ from frameengine.jsonvalue import EMPTY, FrozenMap, Json, freeze
 from frameengine.trace.header import header
 from frameengine.trace.writer import TraceWriter
 
-__all__ = ["ConversationReport", "ExchangesReport", "conversations", "import_exchanges"]
+__all__ = ["ConversationReport", "ExchangesReport", "conversations", "import_exchanges", "same_calls"]
 
 
 @frozen(kw_only=True)
@@ -132,6 +133,35 @@ class _Found:
 def conversations(exchanges: Iterable[Exchange]) -> tuple[Course, ...]:
     """Return the conversations that recorded exchanges, in the order in which they were answered, belong to."""
     return _found(exchanges, lambda _done: None).courses
+
+
+def same_calls(left: Iterable[Exchange], right: Iterable[Exchange], *, shown: bool = True) -> bool:
+    """Return whether two recordings hold the same calls, in any order, whose conversations are the same.
+
+    A conversation does not show all of them: not those of another protocol, nor what a call within a turn was sent with. Of its
+    own calls the requests count, hosts and repetitions aside; of the others the answers too. Draws are chance, and do not.
+    Without *shown* the others count alone.
+    """
+    one, two = _calls(left), _calls(right)
+    return one[1] == two[1] and (one[0] == two[0] or not shown)
+
+
+def _calls(exchanges: Iterable[Exchange]) -> tuple[set[str], Counter[tuple[str, str]]]:
+    """Return the requests of chat completions by digest, and how often there is which exchange of another kind."""
+    shown: set[str] = set()
+    others: Counter[tuple[str, str]] = Counter()
+    for number, exchange in enumerate(exchanges, start=1):
+        request = exchange.request.hostless
+        if request.method == DRAW:
+            continue
+        try:
+            if not is_chat(request):
+                raise Refused
+            chat_call(exchange, number)
+            shown.add(request.digest)
+        except Refused:
+            others[request.digest, digest(exchange.response.wire())] += 1
+    return shown, others
 
 
 def import_exchanges(

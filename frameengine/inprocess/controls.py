@@ -109,13 +109,13 @@ class Controls:
         self.active = False
         _rename({substitute: original for original, substitute in self._substitutes.items()})
 
-    def _draw(self, kind: Control, name: str, frame: FrameType, really: Callable[[], Any]) -> Any:
-        """Draw for the caller in *frame*; `_UNTOUCHED` where it is none of the agent's own code."""
+    def _draw(self, kind: Control, name: str, frame: FrameType, really: Callable[[], Any], asked: str = "") -> Any:
+        """Draw for the caller in *frame*; `_UNTOUCHED` where it is none of the agent's own code. *asked* are its arguments."""
         site = site_of(frame) if self.active else None
         if site is None:
             return _UNTOUCHED
         if kind in self.control:
-            return self._draws.draw(self._lanes.here(), site, name, really)
+            return self._draws.draw(self._lanes.here(), site, name + asked, really)
         self._uncontrolled[site, name] += 1
         self._wanted[kind] = None
         return _UNTOUCHED
@@ -128,7 +128,7 @@ class Controls:
                 return original(*args, **kwargs)
             if picks:
                 return self._pick(kind, name, original, sys._getframe(1), (args, kwargs))
-            value = self._draw(kind, name, sys._getframe(1), lambda: original(*args, **kwargs))
+            value = self._draw(kind, name, sys._getframe(1), lambda: original(*args, **kwargs), _asked(args, kwargs))
             return original(*args, **kwargs) if value is _UNTOUCHED else value
 
         return update_wrapper(call, original)
@@ -151,7 +151,8 @@ class Controls:
             return places if given is None else given
 
         # A position means something in a list of the same length only.
-        found = self._draw(kind, f"{name} of {len(items)}", frame, really)
+        counted = f"{name} of {len(items)}"
+        found = self._draw(kind, counted, frame, really, _asked(args[named is None :], {**kwargs, named or "": ()}))
         if found is _UNTOUCHED:
             return original(*args, **kwargs)
         if name == "random.shuffle" and isinstance(items, MutableSequence):
@@ -178,6 +179,16 @@ class Controls:
 
 
 _UNTOUCHED = object()
+
+
+def _asked(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Return the plain ones among the arguments of a draw: what came of others was drawn for something else."""
+    told = [*map(repr, filter(_plain, args)), *[f"{name}={value!r}" for name, value in sorted(kwargs.items()) if _plain(value)]]
+    return f"({', '.join(told)})" if told else ""
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, int | float | str)
 
 
 def _rename(replaced: dict[Any, Any]) -> None:

@@ -144,7 +144,8 @@ class Replaying(Block):
         if not self._problems and (problem := self._draws.unused()) is not None:
             self._fail(problem)
         if receipt.ambiguous and not self._allow_ambiguous:
-            what = f"{self.path}: {receipt.ambiguous} requests may have got each other's answers: equal ones, under way at once"
+            what = f"{self.path}: {receipt.ambiguous} requests may have got each other's answers"
+            what += ": equal ones, under way at once or to several servers"
             hint = "let them differ, or ask them in turn, and record again; or say allow_ambiguous=True"
             self._fail(CassetteAmbiguous(what, hint=hint, ambiguous=receipt.ambiguous))
         if receipt.approximate and not self._allow_approximate:

@@ -378,6 +378,21 @@ def test_two_servers_with_the_same_paths_are_never_crossed(tmp_path: Path, run: 
     assert "an equal one was asked of openrouter" in " ".join(twice.err.split())
 
 
+def test_a_key_in_an_address_or_a_command_is_in_no_file(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base URL whose path is a key leaves its placeholder in the recording, which is answered from as any other."""
+    command = agent(tmp_path, TALK)
+    named = tmp_path / f"agent-{KEY}"
+    named.symlink_to(sys.executable)
+    with ModelServer() as server:
+        url = server.url.removesuffix("/v1") + f"/gateway/{KEY}/v1"
+        monkeypatch.setattr(ModelServer, "url", property(lambda _: url))
+        first = run("record", "-o", "a.trace.jsonl", "--", named, *command[2:], "one")
+        assert (first.code, KEY in (tmp_path / "a.trace.jsonl").read_text(encoding="utf-8")) == (0, False), first.err
+        again = run("replay", "--exec", "a.trace.jsonl", "-o", "now.trace.jsonl", *command, "one")
+    assert (again.code, again.out) == (0, first.out), again.err
+    assert KEY not in (tmp_path / "now.trace.jsonl").read_text(encoding="utf-8")
+
+
 LATE_KEY = """
 ask([{"role": "user", "content": "correct-horse-battery-99"}])
 os.environ["OPENAI_API_KEY"] = "correct-horse-battery-99"

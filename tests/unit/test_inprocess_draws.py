@@ -264,6 +264,18 @@ def test_other_draws_are_a_divergence(recorded: int, replayed: int, says: str, f
     assert line.strip() == "uuid.uuid4()"
 
 
+def test_a_draw_of_other_arguments_is_another_draw(file: Path) -> None:
+    """A die, a token or a selection of another size is not given the recorded one, which could not have come of it."""
+    for draw in (lambda n: random.randint(1, n), lambda n: secrets.token_hex(n), lambda n: random.choices("ab", k=n)):
+        with frameengine.recording(file, control=ALL, replace=True) as run:
+            ask(run, f"{draw(6)}")
+        with frameengine.replaying(file) as run:
+            ask(run, f"{draw(6)}")
+        block = frameengine.replaying(file)
+        with pytest.raises(Diverged, match="drew nothing"), block:
+            draw(7)
+
+
 def test_an_agent_that_swallows_a_divergence_still_fails(file: Path) -> None:
     """A draw that diverges fails the block, also where the agent catches all there is."""
     with frameengine.recording(file, control=ALL) as run:

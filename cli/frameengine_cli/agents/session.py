@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from frameengine.errors import CassetteMiss, FrameEngineError, NothingCompared
 from frameengine.exchanges.book import Book, Match, Receipt
@@ -75,6 +75,8 @@ class Replayed:
     """Requests that had no recorded answer."""
     output: Path | None = None
     """Where what was asked is recorded, with the answers that the agent got; None where it is not."""
+    exposed: int = 0
+    """Different secrets that stand there, since they were used as keys only after they were written."""
 
     @property
     def code(self) -> int:
@@ -84,7 +86,7 @@ class Replayed:
     def to_json(self) -> dict[str, Any]:
         """Return figures and misses as plain JSON."""
         misses = [{"message": miss.message, **miss.fields} for miss in self.misses]
-        output = {} if self.output is None else {"output": str(self.output)}
+        output = {} if self.output is None else {"output": str(self.output), "exposed": self.exposed}
         members = {**asdict(self.receipt), **output, "agent": asdict(self.agent), "misses": misses}
         return {"verdict": self.receipt.verdict, **members}
 
@@ -111,7 +113,7 @@ def record(agent: Agent, target: Path, *, upstream: str | None, force: bool) -> 
         ExchangeRecorder(target, provenance=provenance, secrets=secrets_of(environment), replace=force) as recorder,
     ):
         lanes = Lanes()
-        app = routes.Routed(places, lambda name: RecordApp(recorder, places[name], lanes=lanes))
+        app = routes.Routed(places, lambda name: RecordApp(recorder, places[name], lanes=lanes, route=name))
         try:
             with background(app, [child.listener]):
                 code = child.run({**environment, **routes.leading_here(child.url, paths, agent.also, environment)})
@@ -157,7 +159,10 @@ def replay(
     for problem in problems:
         if isinstance(problem, CassetteMiss):
             problem.hint = f"{_compared(source, output)}; {problem.hint}"
-    return Replayed(receipt=receipt, agent=ended, problems=tuple(problems), misses=tuple(misses), output=output)
+    done = Replayed(receipt=receipt, agent=ended, problems=tuple(problems), misses=tuple(misses))
+    if recorder is None or not recorder.count:
+        return done
+    return evolve(done, output=output, exposed=recorder.exposed)
 
 
 @contextmanager

@@ -103,6 +103,8 @@ def diff(
         for target in (html, sarif):
             check_target(target, pair.paths)
         found = _compared(pair, wanted)
+        if found.verdict == "same" and pair.recordings is not None and _more_to_see(pair.recordings, wanted):
+            found = _compared(evolve(pair, paths=pair.recordings), wanted)
     problems = [problem for made in pair.made for problem in problems_of(made.result, allow_approximate, True)]
     _write(found, pair, html, sarif)
     _print(found, pair, form, every=every, ok=found.verdict == "same" and not problems)
@@ -140,6 +142,8 @@ class Pair:
     """The file that findings are about."""
     made: tuple[Again, ...] = ()
     """How they were made, where they were."""
+    recordings: tuple[Path, Path] | None = None
+    """Where both are conversations: the recordings of HTTP calls that these are in."""
 
     @property
     def facts(self) -> tuple[str, str]:
@@ -183,7 +187,12 @@ def _named(refs: list[str], folder: Path | None, *, plain: bool) -> Iterator[Pai
 
     with opened_as_frames(refs[0], folder, plain=plain) as left, opened_as_frames(refs[1], folder, plain=plain) as right:
         names = str(left.name), str(right.name)
-        yield Pair(paths=(left.path, right.path), names=names, file=names[1])
+        paths = left.path, right.path
+        both = (left.recording, right.recording) if left.recording and right.recording else None
+        if both is not None and set(paths) & set(both):
+            # One side has no conversation to compare with those of the other.
+            paths, both = both, None
+        yield Pair(paths=paths, names=names, file=names[1], recordings=both)
 
 
 @contextmanager
@@ -239,6 +248,24 @@ def _compared(pair: Pair, wanted: Wanted) -> TraceDiff:
         raise
     left, right = (evolve(side, path=Path(name)) for side, name in zip((found.left, found.right), pair.names, strict=True))
     return evolve(found, left=left, right=right)
+
+
+def _more_to_see(recordings: tuple[Path, Path], wanted: Wanted) -> bool:
+    """Return whether conversations are the same and their calls are to be compared; where those differ, a line says so.
+
+    Who wants a part of the conversations gets that line alone.
+    """
+    from frameengine.exchanges.book import read_exchanges
+    from frameengine.importers.exchanges import same_calls
+    from frameengine_cli.output import remark
+
+    left, right = [list(read_exchanges(path)) for path in recordings]
+    if same_calls(left, right):
+        return False
+    # What is to be ignored of a conversation may be just what its requests differ in.
+    part = bool(wanted.only or wanted.message or (wanted.ignore and same_calls(left, right, shown=False)))
+    remark("the conversations are the same, their calls are not: " + ("see --exchanges" if part else "here are the calls"))
+    return not part
 
 
 def _rename(error: FrameEngineError, pair: Pair) -> None:

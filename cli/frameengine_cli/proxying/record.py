@@ -50,13 +50,16 @@ class RecordApp:
         *,
         told: Callable[[Exchange], None] = lambda _: None,
         lanes: Lanes | None = None,
+        route: str = "",
     ) -> None:
-        """*lanes* are shared by apps that write one recording."""
+        """*lanes* are shared by apps that write one recording; *route* is what tells the calls of this one from theirs."""
         self._recorder = recorder
         self._upstream = onward(upstream) if isinstance(upstream, str) else upstream
         recorder.know(self._upstream.secrets)
         self._told = told
         self._lanes = lanes or Lanes()
+        self.route = route
+        """The kind of client that asks here; empty where there is one only."""
         self.stop: Callable[[], None] = lambda: None
         """Ends the server; set by whoever serves."""
         self.failure: FrameEngineError | None = None
@@ -232,7 +235,8 @@ class _Passing:
     def _made(self, response: Response) -> Exchange:
         asked = self._asked
         request = Request.of(asked.method, asked.path, asked.query, asked.fields(), asked.body)
-        return Exchange(request=request, response=response, lane=self._lane, issued=self._issued, at=self._at)
+        lane, route = self._lane, self._app.route
+        return Exchange(request=request, response=response, lane=lane, issued=self._issued, at=self._at, route=route)
 
     def _keep(self, response: Response) -> None:
         self._kept = True

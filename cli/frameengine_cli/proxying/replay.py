@@ -67,17 +67,17 @@ class ReplayApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        lane = self._lanes.of(scope)
+        lane, route = self._lanes.of(scope), scope.get("root_path", "").strip("/")
         try:
             asked = await read(scope, receive)
             started = time.monotonic()
             request = Request.of(asked.method, asked.path, asked.query, asked.fields(), asked.body)
             try:
-                found = self._book.claim(request, lane)
+                found = self._book.claim(request, lane, route)
             except CassetteMiss as miss:
-                await self._miss(miss, scope, send, request, lane)
+                await self._miss(miss, send, request, lane, route)
                 return
-            self._keep(request, found.response, lane)
+            self._keep(request, found.response, lane, route)
             self._told(found)
             if self._speed is None and found.response.error != CLIENT_LEFT:
                 await self._send(found, asked.method, send, started)
@@ -93,26 +93,25 @@ class ReplayApp:
             self.stop()
             raise
 
-    async def _miss(self, miss: CassetteMiss, scope: Scope, send: Send, request: Request, lane: str) -> None:
+    async def _miss(self, miss: CassetteMiss, send: Send, request: Request, lane: str, route: str) -> None:
         """Tell of a request that has no answer, its client first of all."""
-        route = scope.get("root_path", "").strip("/")
         if route:
             # Several servers are answered for here, and their paths may be alike.
             miss.message = f"{route}: {miss.message}"
             miss.fields["route"] = route
         self._missed(miss)
         body = miss_body(miss)
-        self._keep(request, Response(status=MISS_STATUS, headers=MISS_HEADERS, body=body), lane)
+        self._keep(request, Response(status=MISS_STATUS, headers=MISS_HEADERS, body=body), lane, route)
         await answer(send, MISS_STATUS, JSON_HEADERS, body)
 
-    def _keep(self, request: Request, response: Response, lane: str) -> None:
+    def _keep(self, request: Request, response: Response, lane: str, route: str) -> None:
         """Record what is asked now, and its answer, which is there at once."""
         if self._recorder is None:
             return
         if response.error != CLIENT_LEFT:
             response = evolve(response, ms=0.0, chunks=tuple([(0.0, size) for _, size in response.chunks]))
         issued, now = self._recorder.issue(lane), time.time_ns() // 1000
-        self._recorder.keep(Exchange(request=request, response=response, lane=lane, issued=issued, at=now))
+        self._recorder.keep(Exchange(request=request, response=response, lane=lane, issued=issued, at=now, route=route))
 
     def raise_problem(self) -> None:
         """Raise what has ended the replay before its time, if something has."""

@@ -26,7 +26,6 @@ from frameengine.exchanges.exchange import Exchange, public_host
 from frameengine.exchanges.gather import unkept
 from frameengine.exchanges.near import sides
 from frameengine.exchanges.recorder import ExchangeRecorder
-from frameengine.trace.redact import Redactor
 from frameengine_cli import output, phrases
 from frameengine_cli.endpoints import onward, secrets_of
 from frameengine_cli.proxying.record import RecordApp
@@ -147,9 +146,7 @@ def record(upstream: str, target: Path, listener: socket.socket, *, force: bool,
     host = public_host(upstream)
     counting = Counting("recorded")
     secrets = [*secrets_of(), *way.secrets]
-    redactor = Redactor()
-    redactor.know(secrets)
-    provenance = {"recorded": "proxy", "upstream": host, "base": redactor.text(way.path)}
+    provenance = {"recorded": "proxy", "upstream": host, "base": way.path}
     with ExchangeRecorder(target, provenance=provenance, secrets=secrets, replace=force) as recorder:
         app = RecordApp(recorder, way, told=counting.kept)
         url = url_of(listener) + way.path

@@ -41,6 +41,7 @@ def replayed(done: Replayed, source: Source, look: Look) -> RenderableType:
     more = len(done.misses) - MISSES_SHOWN
     missed += [words((f"  and {more} more (--json has all)", QUIET))] if more > 0 else []
     kept = [] if done.output is None else [words(("asked ", QUIET), (str(done.output), ""))]
+    kept += [exchanges.exposed(done.exposed)] if done.exposed else []
     return Group(*missed, receipt, _agent(done.agent), *kept)
 
 

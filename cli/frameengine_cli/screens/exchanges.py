@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from attrs import frozen
 from rich.console import RenderableType
+from rich.text import Text
 
 from frameengine.exchanges.book import Receipt, exchange_of
 from frameengine.exchanges.ends import is_stream
@@ -93,9 +94,14 @@ def recorded(done: Recorded, look: Look) -> RenderableType:
     if done.refused:
         rows.append(("refused", words((f"{done.refused}: {REFUSED}", BAD))))
     if done.exposed:
-        told = f"{phrases.count(done.exposed, 'secret')} in the trace, not known to be one when it was written: do not hand it on"
-        rows.append(("exposed", words((f"{DIFFERS} {told}", BAD))))
+        rows.append(("exposed", exposed(done.exposed)))
     return look.panel(pairs(rows), f"{SAME} recorded", str(done.path), style=GOOD)
+
+
+def exposed(count: int) -> Text:
+    """Return what is to be said of secrets that stand in a trace."""
+    told = f"{phrases.count(count, 'secret')} in the trace, not known to be one when it was written: do not hand it on"
+    return words((f"{DIFFERS} {told}", BAD))
 
 
 def replayed(receipt: Receipt, name: Path, look: Look, *, good: bool, shut: bool = False) -> RenderableType:
@@ -110,7 +116,7 @@ def replayed(receipt: Receipt, name: Path, look: Look, *, good: bool, shut: bool
     if receipt.refused:
         rows.append(("refused", words((f"{receipt.refused}: {REFUSED}", ""))))
     if receipt.ambiguous:
-        told = f"{receipt.ambiguous}: an equal request, under way at once or with another secret, got another answer"
+        told = f"{receipt.ambiguous}: an equal request, under way at once, elsewhere or with another secret, got another answer"
         rows.append(("ambiguous", words((told, BAD))))
     if receipt.draws:
         rows.append(("draws", words((f"{receipt.draws} of clock, chance and ids: not given back by a proxy", QUIET))))
