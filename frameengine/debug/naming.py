@@ -30,8 +30,10 @@ def known(kind: str, timeline: Timeline) -> list[str]:
     Of a long run only some stretches are looked at. Empty for kinds that have no names.
     """
     found = _OF_RECORDS.get(kind)
-    names = [row.path if kind == "path" else row.status for row in timeline.messages] if kind in ("path", "status") else []
-    names = names if found is None else [name for record in _records(timeline) for name in found(record)]
+    if found is not None:
+        names = [name for record in _records(timeline) for name in found(record)]
+    else:
+        names = [row.path if kind == "path" else row.status for row in timeline.messages] if kind in ("path", "status") else []
     if kind == "node":
         names += [str(node["name"]) for node in timeline.header.get("graph", EMPTY).get("nodes", ())]
     return [name for name in dict.fromkeys(names) if name]
