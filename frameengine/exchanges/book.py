@@ -257,7 +257,8 @@ class Book:
             what += f"; an equal one was asked of {elsewhere[0].exchange.route}"
         places = [place for place in self._places if _reaches(route, place)]
         near = nearest(asked, [(place.number, place.request, place.number in self._left) for place in places])
-        hint = "record again; where only ids or settings differ, say --match chain"
+        looser = "" if self.match == "chain" else "; where only ids or settings differ, the match 'chain' will do"
+        hint = f"record again{looser}"
         return CassetteMiss(f"{asked.name}: {what}", hint=hint, used=used, nearest=near, request=asked.name)
 
     def outwait(self) -> None:

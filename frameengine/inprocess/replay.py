@@ -162,7 +162,6 @@ class Replaying(Block):
         try:
             found = self._book.claim(asked(request), self._lanes.here()).response
         except CassetteMiss as miss:
-            miss.hint = miss.hint.replace("--match chain", 'match="chain"')
             if self._controls is not None and (drawn := self._controls.told()):
                 miss.hint = f"if a draw is what differs: {drawn}; {miss.hint}"
             self._fail(CassetteMiss(told(miss, 1), hint=miss.hint, **miss.fields))

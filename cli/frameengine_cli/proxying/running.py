@@ -192,7 +192,8 @@ def problems_of(book: Book, *, approximate: bool, ambiguous: bool, unused: bool)
         found.append(Diverged(what, hint="give it the timeout that it had, or record again", count=receipt.outwaited))
     if receipt.missed:
         what = f"{phrases.count(receipt.missed, 'request')} had no recorded answer"
-        hint = "each is named with what comes nearest; record again, or say --match chain where only ids or settings differ"
+        looser = "" if book.match == "chain" else ", or say --match chain where only ids or settings differ"
+        hint = f"each is named with what comes nearest; record again{looser}"
         if receipt.draws:
             hint = f"clock, chance and ids that were recorded are given back by frameengine.replaying() alone; else {hint}"
         found.append(CassetteMiss(what, hint=hint, count=receipt.missed))
